@@ -1,0 +1,111 @@
+"""Where dask tasks run: local threads, local processes, or a cluster. Never a scheduler of our own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+from dask.callbacks import Callback
+from dask.delayed import Delayed
+from tqdm import tqdm
+
+from chromacc_data.errors import InputError
+
+__all__ = ["Engine"]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where dask tasks run.
+
+    Parameters
+    ----------
+    workers
+        Local workers; the number of cores when not given. Ignored with a scheduler.
+    processes
+        Local processes instead of threads (for work that holds Python's lock).
+    scheduler
+        Address of a running dask scheduler, such as ``tcp://host:8786``. Its workers need chromacc
+        and the same file system.
+
+    Examples
+    --------
+    >>> Engine(workers=2).run([dask.delayed(pow)(n, 2) for n in range(4)])
+    [0, 1, 4, 9]
+    """
+
+    workers: int | None = None
+    processes: bool = False
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise InputError("workers below 1", where="--workers", found=self.workers, expected="1 or more")
+
+    @property
+    def n_workers(self) -> int:
+        """Local workers."""
+        return self.workers or os.cpu_count() or 1
+
+    def run(
+        self, tasks: Sequence[Delayed], *, weights: Sequence[int] | None = None, bar: tqdm | None = None
+    ) -> list[Any]:
+        """Results of the tasks, in their order.
+
+        Parameters
+        ----------
+        tasks
+            Independent delayed calls; each should return something small.
+        weights
+            By how much each finished task moves the bar; 1 when not given.
+        bar
+            Progress bar to move.
+
+        Raises
+        ------
+        InputError
+            If the scheduler cannot be reached. An error of a task is raised as it was.
+        """
+        tasks = list(tasks)
+        if not tasks:
+            return []
+        steps = dict(zip((task.key for task in tasks), weights or [1] * len(tasks), strict=True))
+
+        def finished(key: object) -> None:
+            if bar is not None:
+                bar.update(steps.get(key, 0))
+
+        if self.scheduler is not None:
+            return self._run_on_cluster(tasks, finished)
+        with Callback(posttask=lambda key, *_: finished(key)):
+            return list(
+                dask.compute(
+                    *tasks,
+                    scheduler="processes" if self.processes else "threads",
+                    num_workers=self.n_workers,
+                    optimize_graph=False,
+                )
+            )
+
+    def _run_on_cluster(self, tasks: list[Delayed], finished: Any) -> list[Any]:
+        from distributed import Client, as_completed
+
+        try:
+            client = Client(self.scheduler, timeout="10s", set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                "cannot reach the dask scheduler",
+                where="--scheduler",
+                found=f"{self.scheduler} ({error})",
+                expected="tcp://HOST:PORT of a running scheduler",
+                remedy="start one with `dask scheduler`, and workers with `dask worker`",
+            ) from error
+        with client:
+            futures = client.compute(tasks, optimize_graph=False)
+            for future in as_completed(futures):
+                future.result()  # raises the error of a failed task at once
+                finished(future.key)
+            return client.gather(futures)

@@ -1,0 +1,190 @@
+"""The store, written once: names, dimensions, types and attributes of every variable.
+
+A store is one xarray Dataset, the same in Zarr and in HDF5. Nothing else in the packages spells
+the name of a variable, a dimension or an attribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from chromacc_data.errors import InputError
+
+FORMAT = "chromacc-store"
+FORMAT_VERSION = 1
+
+# Dimensions.
+WINDOW = "window"
+POSITION = "position"
+BASE = "base"
+CELL_TYPE = "cell_type"
+
+BASES = ("A", "C", "G", "T")
+
+# Codes of the `split` variable, by value.
+SPLITS = ("train", "validation", "test")
+NO_FOLD = -1
+
+# Root attributes: str, int or a JSON text (those marked JSON), so that both formats hold them alike.
+ATTR_FORMAT = "format"
+ATTR_FORMAT_VERSION = "format_version"
+ATTR_TITLE = "title"
+ATTR_CONTENT_HASH = "content_hash"
+ATTR_GENOME = "genome"  # JSON {"assembly": str, "sequences": {name: {"length": int, "md5": str}}}
+ATTR_RECIPE = "recipe"  # the recipe's text, as read
+ATTR_RECIPE_PATH = "recipe_path"  # where it was read, a hint for `verify`
+ATTR_SEED = "seed"
+ATTR_INPUTS = "inputs"  # JSON [{"name", "source", "sha256", "bytes"}]
+ATTR_VERSIONS = "versions"  # JSON {"chromacc": ..., "bedtools": ...}
+ATTR_COUNTS = "counts"  # JSON: windows kept, dropped by reason, peaks per cell type
+ATTR_LEAKS = "leak_audit"  # JSON: what the splits share
+ATTR_WINDOW_CHUNK = "window_chunk"  # windows in a chunk, and in a block of the content hash
+
+# Attributes of variables: what one holds, and the names that its codes stand for (`chrom`, `split`).
+ATTR_DOC = "description"
+ATTR_NAMES = "names"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Name, dimensions, type and meaning of one variable of the store."""
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    doc: str
+    required: bool = True
+
+
+SEQUENCE = Variable(
+    "sequence",
+    (WINDOW, POSITION, BASE),
+    "uint8",
+    "one-hot DNA, bases in the order A C G T; N, other IUPAC codes and positions past an end are all zeros",
+)
+ACCESSIBILITY = Variable(
+    "accessibility",
+    (WINDOW, CELL_TYPE),
+    "uint8",
+    "1 where the window is open in the cell type, else 0",
+)
+CHROM = Variable("chrom", (WINDOW,), "int32", "index into the attribute `names`", required=False)
+START = Variable(
+    "start",
+    (WINDOW,),
+    "int64",
+    "0-based start of the window in the chromosome; may be negative where padded",
+    required=False,
+)
+END = Variable("end", (WINDOW,), "int64", "end of the window, not included", required=False)
+STRAND = Variable("strand", (WINDOW,), "int8", "1 or -1, 0 where the window has none", required=False)
+SPLIT = Variable("split", (WINDOW,), "int8", "0 train, 1 validation, 2 test")
+FOLD = Variable(
+    "fold",
+    (WINDOW,),
+    "int8",
+    "fold of cross-validation in which the window is held out; -1 in none",
+    required=False,
+)
+
+VARIABLES: dict[str, Variable] = {
+    v.name: v for v in (SEQUENCE, ACCESSIBILITY, CHROM, START, END, STRAND, SPLIT, FOLD)
+}
+
+
+def template(
+    n_windows: int,
+    window_length: int,
+    cell_types: Sequence[str],
+    *,
+    chunk: int,
+    variables: Sequence[Variable],
+    chrom_names: Sequence[str] = (),
+    attrs: Mapping[str, str | int] | None = None,
+) -> xr.Dataset:
+    """Empty lazy Dataset with the layout of a store, to be filled chunk by chunk.
+
+    Parameters
+    ----------
+    n_windows, window_length, cell_types
+        Sizes of the dimensions; window length in bp.
+    chunk
+        Windows in a chunk; every variable is chunked along the window only.
+    variables
+        Those of :data:`VARIABLES` that the store holds.
+    chrom_names
+        Names that the codes of ``chrom`` stand for.
+    attrs
+        Root attributes besides format and version.
+    """
+    sizes = {WINDOW: n_windows, POSITION: window_length, BASE: len(BASES), CELL_TYPE: len(cell_types)}
+    data = {}
+    for variable in variables:
+        shape = tuple(sizes[dim] for dim in variable.dims)
+        zeros = da.zeros(shape, dtype=variable.dtype, chunks=(chunk, *shape[1:]))
+        data[variable.name] = (variable.dims, zeros, {ATTR_DOC: variable.doc})
+    if CHROM.name in data:
+        data[CHROM.name][2][ATTR_NAMES] = list(chrom_names)
+    if SPLIT.name in data:
+        data[SPLIT.name][2][ATTR_NAMES] = list(SPLITS)
+    coords = {BASE: np.array(BASES, dtype=object), CELL_TYPE: np.array(list(cell_types), dtype=object)}
+    root = {ATTR_FORMAT: FORMAT, ATTR_FORMAT_VERSION: FORMAT_VERSION, ATTR_WINDOW_CHUNK: chunk}
+    return xr.Dataset(data, coords, root | dict(attrs or {}))
+
+
+def validate(ds: xr.Dataset, *, where: str = "store") -> None:
+    """Raise unless a Dataset is a store of this format version.
+
+    Checks the format and its version, that the required variables are there, and the dims, dtype and sizes
+    of each known one. Reads no chunk of data.
+
+    Raises
+    ------
+    InputError
+        With the first thing that does not hold.
+    """
+    found = ds.attrs.get(ATTR_FORMAT)
+    if found != FORMAT:
+        raise InputError(
+            "not a chromacc store",
+            where=where,
+            found=f"attribute {ATTR_FORMAT!r} = {found!r}",
+            expected=repr(FORMAT),
+            remedy="build one with `chromacc-data build RECIPE -o NAME.zarr`",
+        )
+    version = int(ds.attrs.get(ATTR_FORMAT_VERSION, -1))
+    if version != FORMAT_VERSION:
+        raise InputError(
+            "a store of another format version",
+            where=where,
+            found=version,
+            expected=FORMAT_VERSION,
+            remedy="build it again with this chromacc, or open it with the one that wrote it",
+        )
+    for variable in VARIABLES.values():
+        if variable.name not in ds:
+            if variable.required:
+                raise InputError(
+                    f"variable {variable.name!r} is missing", where=where, found=sorted(ds.variables)
+                )
+            continue
+        array = ds[variable.name]
+        if array.dims != variable.dims or array.dtype != np.dtype(variable.dtype):
+            raise InputError(
+                f"variable {variable.name!r} has another layout",
+                where=where,
+                found=f"{array.dims} {array.dtype}",
+                expected=f"{variable.dims} {variable.dtype}",
+            )
+    if tuple(map(str, ds[BASE].values)) != BASES:
+        raise InputError(
+            "bases in another order", where=where, found=list(ds[BASE].values), expected=list(BASES)
+        )
+    names = [str(n) for n in ds[CELL_TYPE].values]
+    if len(set(names)) != len(names):
+        raise InputError("cell types are not unique", where=where, found=names)
