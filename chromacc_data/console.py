@@ -19,7 +19,7 @@ LOG = logging.getLogger("chromacc")
 
 def progress_bar(total: int, *, unit: str, description: str, show: bool) -> tqdm:
     """Bar with rate and time left on standard error; silent when `show` is false."""
-    return tqdm(total=total, unit=f" {unit}", desc=description, disable=not show, unit_scale=True, smoothing=0.1)
+    return tqdm(total=total, unit=f" {unit}", desc=description, disable=not show, unit_scale=True)
 
 
 def common_options(command: Callable) -> Callable:
@@ -30,7 +30,8 @@ def common_options(command: Callable) -> Callable:
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for programs.")
     @click.pass_context
     def wrapped(context: click.Context, /, quiet: bool, verbose: bool, as_json: bool, **options: Any) -> Any:
-        return context.invoke(command, console=Console(quiet=quiet, verbose=verbose, as_json=as_json), **options)
+        console = Console(quiet=quiet, verbose=verbose, as_json=as_json)
+        return context.invoke(command, console=console, **options)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__click_params__ = getattr(wrapped, "__click_params__", []) + getattr(

@@ -1,0 +1,47 @@
+# Two commands: `make demo` (the main job on real data) and `make test`. Each sets up all that it needs first,
+# and does again only what has changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: demo test lint setup clean
+
+# The newest interpreter that the dependencies allow; `make PYTHON=/path/to/python test` names another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& { command -v $$p; break; }; done)
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+READY := $(VENV)/ready
+DEMO := demo
+DATA := datasets/hg19-dnase-6
+
+export PATH := $(BIN):$(PATH)
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+setup: $(READY)
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then echo "error: no Python 3.10 to 3.13 with venv found; install one (Debian: apt-get install python3 python3-venv), or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; fi
+	@if ! command -v bedtools >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq bedtools; \
+		elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq bedtools; \
+		else echo "error: the program bedtools is missing; install it with one of" >&2; \
+			echo "  sudo apt-get install bedtools        (Debian, Ubuntu)" >&2; \
+			echo "  brew install bedtools                (macOS)" >&2; \
+			echo "  conda env create -f environment.yml && conda activate chromacc" >&2; exit 2; fi; fi
+	[ -x $(VENV)/bin/python ] || "$(PYTHON)" -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=24" -c constraints.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[test]"
+	@touch $@
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+
+test: $(READY)
+	coverage erase
+	python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .coverage*

@@ -1,0 +1,501 @@
+"""The store on disk: create, resume, publish, open, hash, convert. Zarr or HDF5 by suffix.
+
+A store is written beside its final name, in ``NAME.partial``, chunk by chunk in any order by any number of
+workers; each finished chunk leaves a marker with its digest, so that a killed build goes on where it was.
+When all chunks are there and have been read back, it is renamed: a visible store is a whole store.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import dask
+import h5netcdf
+import numpy as np
+import xarray as xr
+import zarr
+from tqdm import tqdm
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from chromacc_data import schema
+from chromacc_data.console import progress_bar
+from chromacc_data.engine import Engine
+from chromacc_data.errors import CheckError, InputError
+
+__all__ = [
+    "Partial",
+    "content_hash",
+    "convert",
+    "open_store",
+    "read_window_block",
+    "store_format",
+    "write_store",
+]
+
+#: Suffix of a store, and its format.
+FORMATS = {".zarr": "zarr", ".h5": "hdf5"}
+
+_CHUNKS_PER_TASK = 16
+_PARTIAL_SUFFIX = ".partial"
+_REPLACED_SUFFIX = ".replaced"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def store_format(path: Path) -> str:
+    """``"zarr"`` or ``"hdf5"``, by the suffix of `path`; another suffix raises InputError."""
+    try:
+        return FORMATS[path.suffix]
+    except KeyError:
+        raise InputError(
+            "the suffix does not name a store format",
+            where=path,
+            found=repr(path.suffix),
+            expected=" or ".join(FORMATS),
+        ) from None
+
+
+def open_store(path: Path | str) -> xr.Dataset:
+    """Open a store, lazily: a Dataset of dask arrays, one block per chunk.
+
+    Every chunk carries a checksum that is checked when the chunk is read.
+
+    Parameters
+    ----------
+    path
+        ``NAME.zarr`` or ``NAME.h5``.
+
+    Raises
+    ------
+    InputError
+        If there is no store, it is of another format or version, or a chunk of it is missing.
+    """
+    path = Path(path)
+    kind = store_format(path)
+    if not path.exists():
+        partial = path.with_name(path.name + _PARTIAL_SUFFIX)
+        remedy = "run its build again: it goes on where it was" if partial.exists() else "chromacc-data build"
+        raise InputError("no such store", where=path, remedy=remedy)
+    try:
+        if kind == "zarr":
+            ds = xr.open_zarr(path, consolidated=False, chunks={})
+        else:
+            ds = xr.open_dataset(path, engine="h5netcdf", chunks={})
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            "cannot be opened as a store",
+            where=path,
+            found=str(error).splitlines()[0],
+            expected="a store written by chromacc-data",
+            remedy="build it again, or fetch it again if it was copied",
+        ) from error
+    schema.validate(ds, where=str(path))
+    if kind == "zarr":
+        _require_all_chunks(path)
+    return ds[[name for name in schema.VARIABLES if name in ds]]
+
+
+def read_window_block(ds: xr.Dataset, name: str, start: int, stop: int) -> np.ndarray:
+    """Values of one variable for windows `start` to `stop` (not included), checked against their checksums.
+
+    Raises
+    ------
+    InputError
+        If a chunk fails its checksum.
+    """
+    try:
+        return ds[name].isel({schema.WINDOW: slice(start, stop)}).to_numpy()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"a chunk of {name!r} is damaged",
+            where=f"{ds.encoding.get('source', 'store')} windows {start} to {stop}",
+            found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            remedy="the disk or a copy changed it: build or fetch the store again",
+        ) from error
+
+
+def content_hash(path: Path, *, engine: Engine | None = None, show_progress: bool = False) -> str:
+    """SHA-256 of what a store holds, whatever its format: names, dimensions, cell types, and every value.
+
+    Values are hashed in blocks of the attribute ``window_chunk`` along the window, and the digests of the
+    blocks are hashed together with the layout. Compression, file layout and provenance do not enter.
+
+    Raises
+    ------
+    InputError
+        If a chunk fails its checksum.
+    """
+    ds = open_store(path)
+    bounds = _bounds(ds)
+    # Opening costs more than reading a chunk: a task covers several.
+    spans = [bounds[i : i + _CHUNKS_PER_TASK] for i in range(0, len(bounds), _CHUNKS_PER_TASK)]
+    with progress_bar(
+        ds.sizes[schema.WINDOW], unit="windows", description="reading", show=show_progress
+    ) as bar:
+        digests = (engine or Engine()).run(
+            [dask.delayed(_block_digests)(path, span) for span in spans],
+            weights=[span[-1][1] - span[0][0] for span in spans],
+            bar=bar,
+        )
+    return _root_hash(ds, [digest for span in digests for digest in span])
+
+
+def write_store(
+    ds: xr.Dataset, path: Path, *, engine: Engine, partial: Partial, show_progress: bool = False
+) -> str:
+    """Compute a lazy Dataset and write it as a store; returns the content hash.
+
+    One dask task computes, writes and reads back one chunk of every variable, so memory is bounded by the
+    chunks in flight. Chunks that an earlier, killed run finished are checked and kept.
+
+    Parameters
+    ----------
+    ds
+        Dataset with the layout of :func:`chromacc_data.schema.template`.
+    path
+        ``NAME.zarr`` or ``NAME.h5``; replaced only when the new store is whole.
+    engine
+        Where the tasks run.
+    partial
+        The working folder beside `path`, held open by the caller.
+    """
+    staged = partial.folder / "store.zarr"
+    if not (partial.folder / "layout").exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(staged)
+        _write_layout(ds, staged)
+        (partial.folder / "layout").touch()
+    bounds = _bounds(ds)
+    with progress_bar(
+        ds.sizes[schema.WINDOW], unit="windows", description="writing", show=show_progress
+    ) as bar:
+        digests = partial.finished(staged, bounds, engine, bar)
+        todo = [i for i, digest in enumerate(digests) if digest is None]
+        blocks = {name: ds[name].data.to_delayed().ravel() for name in _windowed(ds)}
+        tasks = [
+            dask.delayed(_write_chunk)(
+                staged, *bounds[i], {name: blocks[name][i] for name in blocks}, partial.marker(i)
+            )
+            for i in todo
+        ]
+        weights = [bounds[i][1] - bounds[i][0] for i in todo]
+        for i, digest in zip(todo, engine.run(tasks, weights=weights, bar=bar), strict=True):
+            digests[i] = digest
+    root = _root_hash(ds, digests)
+    _seal(staged, root)
+    if store_format(path) == "zarr":
+        publish(staged, path)
+    else:
+        _publish_hdf5(open_store(staged), path, partial.folder / "store.h5", show_progress=show_progress)
+    partial.remove()
+    return root
+
+
+def convert(source: Path, out: Path, *, engine: Engine, show_progress: bool = False) -> str:
+    """Write a store again in the format that the suffix of `out` names; returns the content hash.
+
+    Raises
+    ------
+    CheckError
+        If what was read is not what the store's content hash says.
+    """
+    ds = open_store(source)
+    if out.exists():
+        raise InputError("exists already", where=out, remedy="name another file, or delete it")
+    expected = ds.attrs[schema.ATTR_CONTENT_HASH]
+    with Partial.open(out, key=f"convert {expected}") as partial:
+        if store_format(out) == "hdf5":
+            _publish_hdf5(ds, out, partial.folder / "store.h5", show_progress=show_progress)
+            partial.remove()
+            return expected
+        found = write_store(ds, out, engine=engine, partial=partial, show_progress=show_progress)
+    if found != expected:
+        shutil.rmtree(out)
+        raise CheckError("content differs from its hash", where=source, found=found, expected=expected)
+    return found
+
+
+def publish(staged: Path, path: Path) -> None:
+    """Give a finished file or folder its final name, replacing what stands there only now."""
+    if staged.is_file():
+        staged.replace(path)
+        return
+    replaced = path.with_name(path.name + _REPLACED_SUFFIX)
+    if path.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+        path.rename(
+            replaced
+        )  # a folder cannot be renamed over another: `Partial.open` undoes a kill right here
+    staged.rename(path)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+class Partial:
+    """The working folder ``NAME.partial`` of a store that is being written.
+
+    It belongs to one *key* (what is built from what). A second process that opens it, or one with another
+    key, gets an InputError.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, *, key: str, restart: bool = False) -> Iterator[Partial]:
+        """Lock and enter the working folder of the store `path`, made now or left by a killed run.
+
+        Parameters
+        ----------
+        path
+            Final name of the store.
+        key
+            What determines the content; the folder of another key is refused.
+        restart
+            Throw an unfinished folder away instead.
+        """
+        import fcntl
+
+        _recover(path)
+        folder = path.with_name(path.name + _PARTIAL_SUFFIX)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError("cannot write here", where=path.parent, found=error.strerror) from error
+        with (folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(
+                    "another process is building this store", where=folder, remedy="wait for it, or stop it"
+                ) from None
+            partial = cls(folder)
+            if restart:
+                partial._empty()
+            key_file = folder / "key"
+            found = key_file.read_text() if key_file.exists() else None
+            if found is None:
+                partial._empty()
+                write_text_atomically(key_file, key)
+            elif found != key:
+                raise InputError(
+                    "an unfinished build of something else stands here",
+                    where=folder,
+                    found=f"build key {found[:12]}",
+                    expected=f"build key {key[:12]} (recipe and inputs have changed since)",
+                    remedy="--restart throws the unfinished build away; a finished store is not touched",
+                )
+            yield partial
+
+    def marker(self, chunk: int) -> Path:
+        """File that says that a chunk is finished, and holds its digest."""
+        return self.folder / "chunks" / f"{chunk:07d}"
+
+    def finished(
+        self, staged: Path, bounds: list[tuple[int, int]], engine: Engine, bar: tqdm
+    ) -> list[str | None]:
+        """Digest of each chunk that an earlier run finished and that reads back the same, else None."""
+        (self.folder / "chunks").mkdir(exist_ok=True)
+        digests: list[str | None] = [None] * len(bounds)
+        marked = [i for i in range(len(bounds)) if self.marker(i).exists()]
+        checks = [dask.delayed(_check_chunk)(staged, *bounds[i], self.marker(i)) for i in marked]
+        for i, digest in zip(marked, engine.run(checks), strict=True):
+            digests[i] = digest
+            if digest is not None:
+                bar.update(bounds[i][1] - bounds[i][0])
+        return digests
+
+    def remove(self) -> None:
+        """Delete the folder: the store has its final name."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _empty(self) -> None:
+        for entry in self.folder.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != "lock":
+                entry.unlink()
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a small file so that it is there whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk into an InputError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise InputError(
+            "the disk is full",
+            where=path,
+            found=error.strerror,
+            remedy="free space, then give the same command again: it goes on where it was",
+        ) from error
+
+
+def _bounds(ds: xr.Dataset) -> list[tuple[int, int]]:
+    n, chunk = ds.sizes[schema.WINDOW], int(ds.attrs[schema.ATTR_WINDOW_CHUNK])
+    return [(start, min(start + chunk, n)) for start in range(0, n, chunk)]
+
+
+def _windowed(ds: xr.Dataset) -> list[str]:
+    return sorted(str(name) for name, array in ds.data_vars.items() if schema.WINDOW in array.dims)
+
+
+def _encoding(ds: xr.Dataset) -> dict[str, dict]:
+    # Bit shuffling packs one-hot bytes to 4 bits a base, which zstd's entropy coder brings to 2; its lowest
+    # level and large blocks do best, as DNA holds little for the match finder. crc32c guards each read.
+    compressors = [BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", blocksize=1 << 20), Crc32cCodec()]
+    chunk = int(ds.attrs[schema.ATTR_WINDOW_CHUNK])
+    return {
+        name: {
+            "chunks": (min(chunk, max(1, ds.sizes[schema.WINDOW])), *ds[name].shape[1:]),
+            "compressors": compressors,
+        }
+        for name in _windowed(ds)
+    }
+
+
+def _write_layout(ds: xr.Dataset, staged: Path) -> None:
+    with disk_errors(staged):
+        texts = {name: ds[name].astype(object) for name in (schema.BASE, schema.CELL_TYPE)}
+        clean = ds.assign_coords(texts).drop_encoding()
+        clean.to_zarr(
+            staged, mode="w", compute=False, consolidated=False, zarr_format=3, encoding=_encoding(clean)
+        )
+
+
+def _seal(staged: Path, root: str) -> None:
+    zarr.open_group(staged, mode="r+").attrs[schema.ATTR_CONTENT_HASH] = root
+    with warnings.catch_warnings():
+        # Not in the Zarr v3 specification yet, but `xr.open_zarr` asks for it; readers may ignore it.
+        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
+        zarr.consolidate_metadata(staged)
+
+
+def _write_chunk(staged: Path, start: int, stop: int, blocks: Mapping[str, np.ndarray], marker: Path) -> str:
+    group = zarr.open_group(staged, mode="r+")
+    with disk_errors(staged.parent):
+        for name, block in blocks.items():
+            # An all-zero chunk is written too: a missing file must mean a missing chunk.
+            array = group[name].with_config({"write_empty_chunks": True})
+            array[start:stop] = block
+            if not np.array_equal(array[start:stop], block):
+                raise OSError(f"{staged}: chunk of {name!r} reads back differently")
+        digest = _digest(blocks)
+        write_text_atomically(marker, digest)
+    return digest
+
+
+def _check_chunk(staged: Path, start: int, stop: int, marker: Path) -> str | None:
+    group = zarr.open_group(staged, mode="r")
+    names = sorted(
+        name for name, array in group.arrays() if array.shape and name not in (schema.BASE, schema.CELL_TYPE)
+    )
+    try:
+        found = _digest({name: group[name][start:stop] for name in names})
+    except (OSError, ValueError, RuntimeError):
+        return None  # half written when it was killed: it is made again
+    return found if found == marker.read_text() else None
+
+
+def _digest(blocks: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(blocks):
+        block = np.ascontiguousarray(blocks[name])
+        digest.update(f"{name} {block.dtype.str} {block.shape}\n".encode())
+        digest.update(block.data)
+    return digest.hexdigest()
+
+
+def _block_digests(path: Path, bounds: list[tuple[int, int]]) -> list[str]:
+    with dask.config.set(scheduler="synchronous"), open_store(path) as ds:
+        return [
+            _digest({name: read_window_block(ds, name, start, stop) for name in _windowed(ds)})
+            for start, stop in bounds
+        ]
+
+
+def _root_hash(ds: xr.Dataset, digests: list[str | None]) -> str:
+    layout = {
+        "format": [schema.FORMAT, schema.FORMAT_VERSION],
+        "sizes": {str(dim): size for dim, size in sorted(ds.sizes.items())},
+        "cell_types": [str(name) for name in ds[schema.CELL_TYPE].values],
+        "chrom_names": [str(name) for name in np.atleast_1d(ds[schema.CHROM.name].attrs[schema.ATTR_NAMES])]
+        if schema.CHROM.name in ds
+        else [],
+        "chunks": digests,
+    }
+    return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()
+
+
+def _require_all_chunks(path: Path) -> None:
+    group = zarr.open_group(path, mode="r")
+    for name, array in group.arrays():
+        if array.nchunks_initialized != array.nchunks:
+            raise InputError(
+                f"chunks of {name!r} are missing",
+                where=path,
+                found=f"{array.nchunks_initialized} chunks",
+                expected=f"{array.nchunks}",
+                remedy="the copy is not whole: build or fetch the store again",
+            )
+
+
+def _publish_hdf5(ds: xr.Dataset, path: Path, staged: Path, *, show_progress: bool) -> None:
+    with disk_errors(staged):
+        _write_hdf5(ds, staged, show_progress=show_progress)
+    found = content_hash(staged)
+    expected = ds.attrs[schema.ATTR_CONTENT_HASH]
+    if found != expected:
+        raise CheckError("content differs from its hash", where=path, found=found, expected=expected)
+    publish(staged, path)
+
+
+def _write_hdf5(ds: xr.Dataset, staged: Path, *, show_progress: bool) -> None:
+    # HDF5 has one writer: blocks are read and written in order, in this process.
+    n = ds.sizes[schema.WINDOW]
+    bar = progress_bar(n, unit="windows", description="writing HDF5", show=show_progress)
+    with h5netcdf.File(staged, "w") as file, bar:
+        file.dimensions = dict(ds.sizes)
+        for name, array in ds.variables.items():
+            dims = tuple(map(str, array.dims))
+            if schema.WINDOW in dims:
+                variable = file.create_variable(
+                    str(name),
+                    dims,
+                    array.dtype,
+                    chunks=_encoding(ds)[str(name)]["chunks"],
+                    compression="gzip",
+                    compression_opts=4,
+                    shuffle=True,
+                    fletcher32=True,
+                )
+            else:
+                variable = file.create_variable(str(name), dims, h5netcdf.core.h5py.string_dtype())
+                variable[...] = array.values.astype(object)
+            variable.attrs.update(array.attrs)
+        file.attrs.update(ds.attrs)
+        for start, stop in _bounds(ds):
+            for name in _windowed(ds):
+                file.variables[name][start:stop] = read_window_block(ds, name, start, stop)
+            bar.update(stop - start)
+
+
+def _recover(path: Path) -> None:
+    replaced = path.with_name(path.name + _REPLACED_SUFFIX)
+    if replaced.exists() and not path.exists():
+        replaced.rename(path)
