@@ -1,27 +1,24 @@
 """Recipes: what goes into a store and how, as frozen dataclasses read from YAML with strict keys.
 
-The dataclasses are the one place where an option, its type, its default and its meaning are written. The reader
-walks the YAML nodes along their type hints, so every error can name the file, the line and the dotted key.
-:func:`describe` prints the same dataclasses as a table.
+The dataclasses are the one place where an option, its type, its default, its limits and its meaning are
+written; :func:`describe` prints them as a table.
 """
+
+# ruff: noqa: RUF009 -- `option` makes a dataclass field, as `dataclasses.field` does.
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
-import re
-import types
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Literal
 
-import yaml
-
+from chromacc_data import options
 from chromacc_data.errors import InputError
+from chromacc_data.options import option
 
 __all__ = [
     "FragmentRecipe",
@@ -39,37 +36,17 @@ __all__ = [
 ]
 
 
-def _option(
-    doc: str,
-    default: Any = dataclasses.MISSING,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    above: float | None = None,
-    pattern: tuple[str, str] | None = None,
-    only_with: tuple[str, tuple] | None = None,
-) -> Any:
-    """Dataclass field with its meaning and its limits.
-
-    `pattern` is a regular expression and what it stands for in words; `only_with` names a key of the same mapping
-    and the values of it under which this key may be given.
-    """
-    limits = {"minimum": minimum, "maximum": maximum, "above": above, "pattern": pattern, "only_with": only_with}
-    metadata = {"doc": doc, **{name: limit for name, limit in limits.items() if limit is not None}}
-    if isinstance(default, (dict, type)):  # a fresh value for each instance
-        return field(default_factory=default if isinstance(default, type) else default.copy, metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
 @dataclass(frozen=True)
 class Source:
-    """One input: a file or an address, exactly one of the two; short form: the file or the address as text."""
+    """One input: a file or an address, exactly one of the two. Short form: the file or address as text."""
 
-    file: str | None = _option("path relative to the recipe's folder, or to `--sources DIR`", None)
-    url: str | None = _option(
-        "address, downloaded once into the cache", None, pattern=(r"https?://[^/\s]+/\S+", "http(s)://HOST/PATH")
+    file: str | None = option("path relative to the recipe's folder, or to `--sources DIR`", None)
+    url: str | None = option(
+        "address, downloaded once into the cache",
+        None,
+        pattern=(r"https?://[^/\s]+/\S+", "http(s)://HOST/PATH"),
     )
-    sha256: str | None = _option(
+    sha256: str | None = option(
         "checksum of the file", None, pattern=(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")
     )
 
@@ -94,72 +71,76 @@ class Source:
 class GenomeRecipe:
     """Reference sequence."""
 
-    fasta: tuple[Source, ...] = _option("FASTA files, plain, gzip or bgzip; their sequences make up the genome")
-    assembly: str = _option("name of the assembly, such as `hg19`")
-    md5: dict[str, str] = _option(
+    fasta: tuple[Source, ...] = option(
+        "FASTA files: plain, bgzip or gzip; their sequences make up the genome"
+    )
+    assembly: str = option("name of the assembly, such as `hg19`")
+    md5: dict[str, str] = option(
         "MD5 of upper-case sequences by name (refget, SAM M5); checked where given",
         {},
         pattern=(r"[0-9a-f]{32}", "32 lower-case hexadecimal digits"),
     )
-    chromosomes: tuple[str, ...] | None = _option(
-        "sequences to take windows from, in this order; intervals elsewhere are dropped and counted; all when absent",
+    chromosomes: tuple[str, ...] | None = option(
+        "sequences to take windows from, in this order; intervals elsewhere are dropped and counted; "
+        "all when absent",
         None,
     )
-    exclude: tuple[str, ...] = _option(
+    exclude: tuple[str, ...] = option(
         "sequence names to leave out, in the genome or only in the intervals; dropped and counted", ()
     )
 
     def __post_init__(self) -> None:
         if not self.fasta:
             raise InputError("no FASTA", where="fasta", expected="one source or more")
-        for key in ("chromosomes", "exclude"):
-            _require_unique(getattr(self, key) or (), where=key)
-        if self.chromosomes is None:
-            return
-        if not self.chromosomes:
+        if self.chromosomes == ():
             raise InputError("no chromosome is left", where="chromosomes", expected="one name or more")
-        for key, names in (("exclude", self.exclude), ("md5", self.md5)):
-            both = [n for n in names if (n in self.chromosomes) == (key == "exclude")]
-            if both:
-                raise InputError(
-                    f"{', '.join(both)} is {'also' if key == 'exclude' else 'not'} among the chromosomes",
-                    where=key,
-                    found=", ".join(names),
-                    expected=f"names {'outside' if key == 'exclude' else 'out of'} {', '.join(self.chromosomes)}",
-                )
+        _require_unique(self.chromosomes or (), where="chromosomes")
+        _require_unique(self.exclude, where="exclude")
+        if self.chromosomes is not None:
+            used = [n for n in self.exclude if n in self.chromosomes]
+            _require_none(used, "also among `chromosomes`", where="exclude")
+            unused = [n for n in self.md5 if n not in self.chromosomes]
+            _require_none(unused, "not among `chromosomes`", where="md5")
 
 
 @dataclass(frozen=True)
 class FragmentRecipe:
     """How paired fragments become a signal (counts per nucleotide)."""
 
-    count: Literal["fragment", "ends"] = _option(
-        "`fragment`: every nucleotide between the two ends; `ends`: the nucleotides within `extend` of either end",
+    count: Literal["fragment", "ends"] = option(
+        "`fragment`: all nucleotides between the two ends; `ends`: those within `extend` of either end",
         "fragment",
     )
-    extend: int = _option("bp on each side of an end", 75, minimum=0, only_with=("count", ("ends",)))
-    max_length: int | None = _option("leave longer fragments out (bp), 120 keeps nucleosome-free ones", None, minimum=1)
+    extend: int = option("bp on each side of an end", 75, minimum=0, only_with=("count", ("ends",)))
+    max_length: int | None = option(
+        "bp; longer fragments are left out (120 keeps nucleosome-free ones)", None, minimum=1
+    )
 
 
 @dataclass(frozen=True)
 class Sample:
     """Accessibility of one cell type."""
 
-    cell_type: str = _option("name of the cell type, unique", pattern=(r"\S(.*\S)?", "a name without outer blanks"))
-    source: Source = _option("the file")
-    kind: Literal["peaks", "signal", "fragments"] = _option(
-        "`peaks`: BED3+ or narrowPeak; `signal`: bedGraph or bigWig; `fragments`: BEDPE or fragment file", "peaks"
+    cell_type: str = option(
+        "unique name of the cell type", pattern=(r"\S(.*\S)?", "a name without outer blanks")
     )
-    threshold: float | None = _option(
+    source: Source = option("the file")
+    kind: Literal["peaks", "signal", "fragments"] = option(
+        "`peaks`: BED3+ or narrowPeak; `signal`: bedGraph or bigWig; `fragments`: BEDPE or fragment file",
+        "peaks",
+    )
+    threshold: float | None = option(
         "a nucleotide with at least this much signal is open; required for signal and fragments",
         None,
         above=0,
         only_with=("kind", ("signal", "fragments")),
     )
-    center: Literal["midpoint", "summit"] = _option(
-        "what a peak's window is centred on; `summit` needs narrowPeak", "midpoint", only_with=("kind", ("peaks",))
+    center: Literal["midpoint", "summit"] = option(
+        "what a peak's window is centred on; `summit` needs narrowPeak",
+        "midpoint",
+        only_with=("kind", ("peaks",)),
     )
-    fragments: FragmentRecipe = _option(
+    fragments: FragmentRecipe = option(
         "how fragments are counted", FragmentRecipe, only_with=("kind", ("fragments",))
     )
 
@@ -177,28 +158,35 @@ class Sample:
 class WindowRecipe:
     """Windows and their labels (thesis, section 4.1)."""
 
-    length: int = _option("bp of each window", 600, minimum=1)
-    file: Source | None = _option("BED of fixed windows, used instead of windows derived from the peaks", None)
-    merge_distance: int = _option("open regions of one cell type at most this many bp apart are one peak", 200, minimum=0)
-    overlap: Literal["joint", "basset"] = _option(
+    length: int = option("bp of each window", 600, minimum=1)
+    file: Source | None = option("BED of fixed windows, used instead of windows derived from the peaks", None)
+    merge_distance: int = option(
+        "open regions of one cell type at most this many bp apart are one peak", 200, minimum=0
+    )
+    overlap: Literal["joint", "basset"] = option(
         "`joint`: overlapping peaks of all cell types make one joint peak, a window around each (thesis); "
         "`basset`: Basset's greedy merge of windows",
         "joint",
         only_with=("file", (None,)),
     )
-    merge_overlap: int = _option(
-        "windows that overlap by at least this many bp are merged", 200, minimum=1, only_with=("overlap", ("basset",))
+    merge_overlap: int = option(
+        "windows that overlap by at least this many bp are merged",
+        200,
+        minimum=1,
+        only_with=("overlap", ("basset",)),
     )
-    label: Literal["joint_peak", "overlap", "midpoint"] | None = _option(
-        "a window is open in a cell type with: `joint_peak`: a peak among those merged into it; `overlap`: at least "
-        "`label_min_overlap` bp of a peak in it; `midpoint`: a peak's midpoint in it. "
+    label: Literal["joint_peak", "overlap", "midpoint"] | None = option(
+        "a window is open in a cell type that has: `joint_peak`: a peak among those merged into it; "
+        "`overlap`: at least `label_min_overlap` bp of a peak in it; `midpoint`: a peak's midpoint in it. "
         "When absent: joint_peak, or midpoint with `file`",
         None,
     )
-    label_min_overlap: int = _option(
+    label_min_overlap: int = option(
         "bp of a peak inside the window", 1, minimum=1, only_with=("label", ("overlap",))
     )
-    past_end: Literal["pad", "drop"] = _option("windows past a chromosome's end: fill with N, or leave out", "pad")
+    past_end: Literal["pad", "drop"] = option(
+        "windows past a chromosome's end: fill with N, or leave out and count", "pad"
+    )
 
     def __post_init__(self) -> None:
         if self.file is not None and self.label == "joint_peak":
@@ -208,12 +196,13 @@ class WindowRecipe:
                 found="joint_peak, with `file`",
                 expected="overlap or midpoint",
             )
-        for key in ("label_min_overlap", "merge_overlap"):
-            # The default of a key that is not in use may exceed a short window.
-            used = self.label == "overlap" if key == "label_min_overlap" else self.overlap == "basset"
+        # The default of an overlap that is not in use may exceed a short window.
+        in_use = {"label_min_overlap": self.label == "overlap", "merge_overlap": self.overlap == "basset"}
+        for key, used in in_use.items():
             if used and getattr(self, key) > self.length:
+                found, expected = getattr(self, key), f"at most {self.length}"
                 raise InputError(
-                    "an overlap longer than the window", where=key, found=getattr(self, key), expected=f"<= {self.length}"
+                    "an overlap longer than the window", where=key, found=found, expected=expected
                 )
 
     @property
@@ -226,30 +215,36 @@ class WindowRecipe:
 class NegativesRecipe:
     """Closed windows outside all peaks and the blacklist, matched in GC content to the open ones."""
 
-    ratio: float = _option("closed windows for each open one", 1.0, above=0)
-    gc_bin: float = _option("width of the bins of GC fraction that are matched", 0.02, above=0, maximum=1)
-    max_n: float = _option("largest fraction of N in a closed window", 0.0, minimum=0, maximum=1)
+    ratio: float = option("closed windows for each open one", 1.0, above=0)
+    gc_bin: float = option("width of the bins of GC fraction that are matched", 0.02, above=0, maximum=1)
+    max_n: float = option("largest fraction of N in a closed window", 0.0, minimum=0, maximum=1)
 
 
 @dataclass(frozen=True)
 class SplitRecipe:
     """Train, validation and test windows."""
 
-    by: Literal["random", "chromosome", "block"] = _option(
-        "`random`: each window by itself (thesis); `chromosome`: whole chromosomes; `block`: blocks of `block_size`",
+    by: Literal["random", "chromosome", "block"] = option(
+        "`random`: each window by itself (thesis); `chromosome`: whole chromosomes; "
+        "`block`: stretches of `block_size`",
         "random",
     )
-    validation: float | int | tuple[str, ...] = _option(
-        "fraction (0.1), with `random` also a number of windows (70000), with `chromosome` a list of names", 0.1
+    validation: float | int | tuple[str, ...] = option(
+        "a fraction (0.1); with `random` also a number of windows (70000); with `chromosome` a list of names",
+        0.1,
     )
-    test: float | int | tuple[str, ...] = _option("as `validation`", 0.1)
-    block_size: int = _option("bp of a block", 1_000_000, minimum=1, only_with=("by", ("block",)))
-    folds: int = _option("folds of cross-validation over the training and validation windows; 0 makes none", 0, minimum=0)
-    allow_leaks: bool = _option("build even where windows of different splits overlap under a rule that forbids it", False)
+    test: float | int | tuple[str, ...] = option("as `validation`", 0.1)
+    block_size: int = option("bp of a block", 1_000_000, minimum=1, only_with=("by", ("block",)))
+    folds: int = option("folds of cross-validation, by the same rule; 0 makes none", 0, minimum=0)
+    allow_leaks: bool = option(
+        "build even where windows of different splits overlap under a rule that forbids it", False
+    )
 
     def __post_init__(self) -> None:
         if self.folds == 1:
-            raise InputError("one fold holds everything out", where="folds", found=1, expected="0, or 2 or more")
+            raise InputError(
+                "one fold leaves nothing to train", where="folds", found=1, expected="0, or >= 2"
+            )
         expected = {
             "random": "a fraction below 1, or a number of windows",
             "block": "a fraction below 1",
@@ -257,13 +252,11 @@ class SplitRecipe:
         }[self.by]
         for key in ("validation", "test"):
             value = getattr(self, key)
-            lawful = {
-                "random": not isinstance(value, tuple) and value >= 0 and (isinstance(value, int) or value < 1),
-                "block": not isinstance(value, tuple) and 0 <= value < 1,
-                "chromosome": isinstance(value, tuple),
-            }[self.by]
-            if not lawful:
-                raise InputError(f"does not go with `by: {self.by}`", where=key, found=_show(value), expected=expected)
+            if not self._is_lawful(value):
+                found = ", ".join(value) if isinstance(value, tuple) else value
+                raise InputError(
+                    f"does not go with `by: {self.by}`", where=key, found=found, expected=expected
+                )
         if self.by == "chromosome":
             _require_unique((*self.validation, *self.test), where="test")
         elif self.is_counts and any(isinstance(v, float) and v for v in (self.validation, self.test)):
@@ -281,6 +274,11 @@ class SplitRecipe:
                 expected="a sum below 1",
             )
 
+    def _is_lawful(self, value: float | int | tuple[str, ...]) -> bool:
+        if isinstance(value, tuple) or self.by == "chromosome":
+            return isinstance(value, tuple) and self.by == "chromosome"
+        return 0 <= value < 1 or (self.by == "random" and isinstance(value, int) and value > 0)
+
     @property
     def is_counts(self) -> bool:
         """Whether `validation` and `test` are numbers of windows."""
@@ -291,50 +289,47 @@ class SplitRecipe:
 class OutputRecipe:
     """Layout of the store."""
 
-    chunk: int = _option("windows in a chunk", 2048, minimum=1)
+    chunk: int = option("windows in a chunk", 2048, minimum=1)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A dataset: everything that decides what is in its store."""
 
-    name: str = _option("name of the dataset", pattern=(r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, . _ -"))
-    title: str = _option("one line for people")
-    genome: GenomeRecipe = _option("the reference sequence")
-    samples: tuple[Sample, ...] = _option("the cell types, in the order of the store")
-    description: str = _option("more lines for people", "")
-    windows: WindowRecipe = _option("windows and labels", WindowRecipe)
-    blacklist: Source | None = _option("BED of regions; windows that touch one are dropped and counted", None)
-    negatives: NegativesRecipe | None = _option("add closed windows; `{}` takes the defaults; none when absent", None)
-    split: SplitRecipe = _option("train, validation and test windows", SplitRecipe)
-    output: OutputRecipe = _option("layout of the store", OutputRecipe)
-    seed: int = _option("seed of every random choice", 0, minimum=0)
+    name: str = option(
+        "name of the dataset", pattern=(r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits and `.` `_` `-`")
+    )
+    title: str = option("one line for people")
+    genome: GenomeRecipe = option("the reference sequence")
+    samples: tuple[Sample, ...] = option("the cell types, in the order of the store")
+    description: str = option("more lines for people", "")
+    windows: WindowRecipe = option("windows and labels", WindowRecipe)
+    blacklist: Source | None = option("BED of regions; windows that touch one are dropped and counted", None)
+    negatives: NegativesRecipe | None = option(
+        "add closed windows; `{}` takes the defaults; none when absent", None
+    )
+    split: SplitRecipe = option("train, validation and test windows", SplitRecipe)
+    output: OutputRecipe = option("layout of the store", OutputRecipe)
+    seed: int = option("seed of every random choice", 0, minimum=0)
     path: Path = field(default=Path("recipe.yaml"), metadata={})
     text: str = field(default="", metadata={}, repr=False)
 
     def __post_init__(self) -> None:
         if not self.samples:
             raise InputError("no cell type", where="samples", expected="one sample or more")
-        names = Counter(sample.cell_type for sample in self.samples)
-        for index, sample in enumerate(self.samples):
-            if names[sample.cell_type] > 1 and sample.cell_type in [s.cell_type for s in self.samples[:index]]:
+        for index, name in enumerate(self.cell_types):
+            if name in self.cell_types[:index]:
                 raise InputError(
                     "cell type given twice",
                     where=f"samples[{index}].cell_type",
-                    found=sample.cell_type,
+                    found=name,
                     expected="each cell type once",
-                    remedy="rename one, or put the files of one cell type together",
+                    remedy="rename one of the two, or remove it",
                 )
         if self.split.by == "chromosome" and self.genome.chromosomes is not None:
             for key in ("validation", "test"):
                 absent = [n for n in getattr(self.split, key) if n not in self.genome.chromosomes]
-                if absent:
-                    raise InputError(
-                        "not among genome.chromosomes",
-                        where=f"split.{key}",
-                        found=", ".join(absent),
-                        expected=", ".join(self.genome.chromosomes),
-                    )
+                _require_none(absent, "not among `genome.chromosomes`", where=f"split.{key}")
 
     @property
     def cell_types(self) -> tuple[str, ...]:
@@ -348,6 +343,60 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the effective options: comments, order of keys and defaults written out do not change it."""
+        """SHA-256 of the options in force: comments, order of keys and written-out defaults do not matter."""
         content = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("path", "text")}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def load_recipe(path: Path | str) -> Recipe:
+    """Recipe from a YAML file.
+
+    Raises
+    ------
+    InputError
+        At the first thing that is wrong: file, line, key, found, expected, remedy.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError("a folder", where=path, expected="a recipe file", remedy=f"give {path}/recipe.yaml")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        remedy = "check the path; the shipped recipes are datasets/*/recipe.yaml"
+        raise InputError("no such recipe", where=path, remedy=remedy) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("cannot be read", where=path, found=error, expected="YAML in UTF-8") from error
+    return parse_recipe(text, path=path)
+
+
+def parse_recipe(text: str, *, path: Path | str) -> Recipe:
+    '''Recipe from YAML text, such as the one kept in a store; its files are relative to the folder of `path`.
+
+    Examples
+    --------
+    >>> recipe = parse_recipe("""
+    ... name: tiny
+    ... title: Two peaks
+    ... genome: {assembly: toy, fasta: [toy.fa]}
+    ... samples: [{cell_type: A, source: a.bed}]
+    ... """, path="tiny/recipe.yaml")
+    >>> recipe.cell_types, recipe.windows.length, recipe.samples[0].source.file
+    (('A',), 600, 'a.bed')
+    '''
+    path = Path(path)
+    return options.from_yaml(Recipe, text, path=path, given={"path": path, "text": text})
+
+
+def describe() -> str:
+    """Markdown table of every key of a recipe: key, type, default, meaning."""
+    return options.describe(Recipe)
+
+
+def _require_unique(names: Sequence[str], *, where: str) -> None:
+    repeated = sorted({n for n in names if names.count(n) > 1})
+    _require_none(repeated, "given twice", where=where)
+
+
+def _require_none(names: Sequence[str], what: str, *, where: str) -> None:
+    if names:
+        raise InputError(what, where=where, found=", ".join(names))

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
+
+from chromacc_data import schema, store
+from chromacc_data.encoding import one_hot
+from chromacc_data.engine import Engine
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -23,3 +30,59 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def shared_data() -> Path:
     """Folder of the development data (real genome, peaks, motifs)."""
     return SHARED_DATA
+
+
+def make_dataset(
+    n_windows: int = 10,
+    window_length: int = 12,
+    *,
+    cell_types: tuple[str, ...] = ("liver", "T cell"),
+    chunk: int = 4,
+    seed: int = 0,
+    codes: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    split: np.ndarray | None = None,
+) -> xr.Dataset:
+    """Small lazy Dataset with the layout of a store; random unless given."""
+    rng = np.random.default_rng(seed)
+    if codes is None:
+        codes = rng.integers(0, 5, (n_windows, window_length), dtype=np.uint8)
+    n_windows, window_length = codes.shape
+    starts = np.arange(n_windows, dtype=np.int64) * window_length
+    values = {
+        schema.SEQUENCE: one_hot(codes),
+        schema.ACCESSIBILITY: rng.integers(0, 2, (n_windows, len(cell_types)), dtype=np.uint8)
+        if labels is None
+        else labels.astype(np.uint8),
+        schema.CHROM: np.zeros(n_windows, np.int32),
+        schema.START: starts,
+        schema.END: starts + window_length,
+        schema.STRAND: np.zeros(n_windows, np.int8),
+        schema.SPLIT: np.arange(n_windows, dtype=np.int8) % 3 if split is None else split.astype(np.int8),
+        schema.FOLD: np.full(n_windows, schema.NO_FOLD, np.int8),
+    }
+    ds = schema.template(
+        n_windows,
+        window_length,
+        cell_types,
+        chunk=chunk,
+        variables=list(values),
+        chrom_names=["chr1", "chr2"],
+        attrs={schema.ATTR_TITLE: "made by hand", schema.ATTR_SEED: seed},
+    )
+    for variable, array in values.items():
+        ds[variable.name].data = schema.da.from_array(array, chunks=ds[variable.name].data.chunks)
+    return ds
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small store: ``make_store(name, **options of make_dataset)`` gives its path."""
+
+    def make(name: str = "small.zarr", **options: object) -> Path:
+        path = tmp_path / name
+        with store.Partial.open(path, key="by hand") as partial:
+            store.write_store(make_dataset(**options), path, engine=Engine(workers=1), partial=partial)
+        return path
+
+    return make
