@@ -1,7 +1,7 @@
 """Random access to the text of a bgzip file, by its .gzi index.
 
-A bgzip file is a row of gzip members ("blocks") of at most 64 KiB of text each (SAM specification, section 4.1);
-the .gzi says where each begins, in the file and in the text.
+A bgzip file is a row of gzip members ("blocks") of at most 64 KiB of text each (SAM specification, section
+4.1); the .gzi says where each begins, in the file and in the text.
 """
 
 from __future__ import annotations

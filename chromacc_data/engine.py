@@ -105,7 +105,7 @@ class Engine:
             ) from error
         with client:
             futures = client.compute(tasks, optimize_graph=False)
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=client.loop):
                 future.result()  # raises the error of a failed task at once
                 finished(future.key)
             return client.gather(futures)

@@ -1,8 +1,8 @@
 """One FASTA file, plain or bgzip: where each sequence lies in it, and its raw bytes.
 
-The index is pyfaidx's, in samtools' formats (.fai, and .gzi for bgzip). It stands beside the file where it can be
-read or written there, else in a folder of this user. An index that was found is never rebuilt behind the user's
-back: it is compared with the file, and one that disagrees is an error.
+The index is pyfaidx's, in samtools' formats (.fai, and .gzi for bgzip). It stands beside the file where it
+can be read or written there, else in a folder of this user. An index that was found is never rebuilt behind
+the user's back: it is compared with the file, and one that disagrees is an error.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class FastaFile:
     Raises
     ------
     InputError
-        For a file that is absent, empty, not FASTA, plain gzip, truncated, or with lines of uneven length, and
-        for an index that is not of this file.
+        For a file that is absent, empty, not FASTA, plain gzip, truncated, or with lines of uneven length;
+        and for an index that is not of this file.
     """
 
     def __init__(self, path: Path, *, index_dir: Path | None = None) -> None:
@@ -175,6 +175,8 @@ class _InflatedRecord(RecordBytes):
         if self._complete:
             return 0
         wanted = self._blocks(start, length)
+        if self._present[wanted].all():
+            return 0
         n_bytes = 0
         with self._lock:
             for block in wanted[~self._present[wanted]]:
@@ -253,7 +255,7 @@ def _is_compressed(path: Path, raw: np.ndarray) -> bool:
 
 
 def _find_index(path: Path, raw: np.ndarray, index_dir: Path, suffixes: Sequence[str]) -> list[Path]:
-    """The index files of a FASTA file; those that are neither beside it nor in `index_dir` are built first."""
+    """The index files of a FASTA file; those neither beside it nor in `index_dir` are built first."""
     beside = [path.with_name(path.name + suffix) for suffix in suffixes]
     ours = [index_dir / file.name for file in beside]
     missing = [b.name for b, o in zip(beside, ours, strict=True) if not (b.is_file() or o.is_file())]
@@ -271,7 +273,7 @@ def _writable_folder(beside: Path, index_dir: Path) -> Path:
 
 
 def _build_index(path: Path, raw: np.ndarray, names: Sequence[str], folder: Path) -> None:
-    """Index a file with pyfaidx in a temporary folder, check it, and move the named index files into `folder`."""
+    """Index a file with pyfaidx, check the result, and only then move the named index files to `folder`."""
     logger.info("indexing %s", path)
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.") as temporary:
         fai, gzi = (Path(temporary) / (path.name + suffix) for suffix in (".fai", ".gzi"))
@@ -298,6 +300,8 @@ def _index_with_pyfaidx(path: Path, fai: Path, gzi: Path) -> None:
     except (ValueError, RuntimeError, EOFError, struct.error, zlib.error) as error:
         if "Duplicate key" in str(error):
             raise InputError("two sequences of one name", where=path, found=str(error)) from None
+        if "during fasta indexing" in str(error):  # several blank lines behind a sequence
+            raise _uneven(path, "blank lines") from None
         raise InputError(
             "this bgzip file is corrupt", where=path, found=str(error), remedy="copy or download it again"
         ) from None
@@ -336,8 +340,8 @@ def _read_fai(fai: Path) -> tuple[Record, ...]:
 def _disagreement(records: Sequence[Record], text: _PlainText | BgzipText) -> str | None:
     """What in a FASTA file is not as its index says; None if all is.
 
-    From the begin to the end of the file there must be the header of a record, its lines, the header of the next
-    record, and nothing between them. Of the lines of a record, a few are looked at.
+    From begin to end of the file there must be the header of a record, its lines, the header of the next, and
+    nothing between them. Of the lines of a record, a few are looked at.
     """
     end, header = 0, _FIRST_HEADER
     for record in sorted(records, key=lambda record: record.offset):

@@ -28,7 +28,6 @@ __all__ = [
     "mean_summits",
     "merge_intervals",
     "read_intervals",
-    "read_regions",
 ]
 
 #: Bytes of text parsed at once: bounds memory, whatever the size of the file.
@@ -40,7 +39,7 @@ SPAN = 1 << 24
 _BIGWIG_MAGIC = (b"\x88\x8f\xfc\x26", b"\x26\xfc\x8f\x88")
 _GZIP_MAGIC = b"\x1f\x8b"
 _KEPT_COLUMNS = 10  # narrowPeak's summit is the last column that any format here needs
-_TAB, _NEWLINE, _RETURN, _SPACE, _HASH, _POINT, _MINUS = b"\t\n\r #.-"
+_TAB, _NEWLINE, _RETURN, _SPACE, _HASH, _POINT, _PLUS, _MINUS = b"\t\n\r #.+-"
 _ZERO, _NINE = b"09"
 
 
@@ -121,7 +120,8 @@ def read_intervals(path: Path | str) -> pd.DataFrame:
     - `name` str, ``.`` where the line has none,
     - `strand` str, one of ``+ - .``,
     - `summit` int64, absolute position of narrowPeak's column 10, -1 where there is none. Lines of ten or
-      more columns count as narrowPeak; lines of twelve are BED12, whose column 10 counts blocks.
+      more columns count as narrowPeak; lines of twelve are BED12, whose column 10 counts blocks,
+    - `line` int64, number of the line in the file, from 1.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def read_intervals(path: Path | str) -> pd.DataFrame:
     >>> with tempfile.NamedTemporaryFile("w", suffix=".bed") as file:
     ...     print("chr1\\t10\\t20\\tTP53\\t0\\t-", file=file, flush=True)
     ...     read_intervals(file.name).to_dict("records")
-    [{'chrom': 'chr1', 'start': 10, 'end': 20, 'name': 'TP53', 'strand': '-', 'summit': -1}]
+    [{'chrom': 'chr1', 'start': 10, 'end': 20, 'name': 'TP53', 'strand': '-', 'summit': -1, 'line': 1}]
     """
     frames = []
     for rows in _read_rows(Path(path)):
@@ -150,6 +150,7 @@ def read_intervals(path: Path | str) -> pd.DataFrame:
                     "name": _names(rows),
                     "strand": _strands(rows),
                     "summit": _summits(rows, start, end),
+                    "line": rows.lines,
                 }
             )
         )
@@ -230,18 +231,6 @@ def cell_type_peaks(
     )
 
 
-def read_regions(
-    path: Path | str, *, chromosomes: Sequence[str], lengths: Sequence[int], excluded: Collection[str] = ()
-) -> Peaks:
-    """Intervals of a BED file on the chromosomes used, sorted, as they are: nothing is merged.
-
-    Parameters and errors as for :func:`cell_type_peaks`.
-    """
-    genome = _Genome(tuple(chromosomes), np.asarray(lengths, dtype=np.int64), frozenset(excluded))
-    regions = _text_regions(Path(path), genome, None)
-    return _merged(regions, None, with_summits=False, is_signal=False)
-
-
 def match_chromosomes(
     names: Sequence[str], chromosomes: Sequence[str], *, excluded: Collection[str] = (), where: str | Path
 ) -> np.ndarray:
@@ -297,7 +286,7 @@ def mean_summits(summit: np.ndarray, group: np.ndarray, group_start: np.ndarray)
 def merge_intervals(
     chrom: np.ndarray, start: np.ndarray, end: np.ndarray, *, distance: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unions of intervals at most `distance` bp apart (`bedtools merge -d`), sorted; -1: that overlap by 1 bp.
+    """Unions of intervals at most `distance` bp apart (`bedtools merge -d`), sorted; -1: that overlap.
 
     Intervals in any order: (interval,) codes, starts and ends, to int32 codes, int64 starts and ends.
 
@@ -405,11 +394,10 @@ def _mates(rows: _Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Start and end of the fragments that two mates span, and whether both are mapped to one chromosome."""
     starts, ends = (np.stack([_integers(rows, a), _integers(rows, b)]) for a, b in ((1, 4), (2, 5)))
     # BEDPE writes an unmapped mate as chromosome `.` with coordinates -1.
-    point = np.array([ord(".")], dtype=np.uint8)
     mapped = np.ones(len(rows.lines), dtype=bool)
     for column in (0, 3):
         begin, after = rows.bounds[:, column], rows.bounds[:, column + 1]
-        mapped &= ~((after - begin == 2) & (rows.text[np.minimum(begin, rows.text.size - 1)] == point))
+        mapped &= ~((after - begin == 2) & (rows.text[np.minimum(begin, rows.text.size - 1)] == _POINT))
     bad = np.flatnonzero(mapped & ((starts < 0) | (ends <= starts)).any(axis=0))
     if bad.size:
         raise InputError(
@@ -480,7 +468,7 @@ def _merged(regions: Peaks, distance: int | None, *, with_summits: bool, is_sign
 
 
 def _place(rows: _Rows, end: np.ndarray, genome: _Genome, *, checked: np.ndarray | None = None) -> np.ndarray:
-    """Code of each row's chromosome, int32, -1 where excluded; raises for unknown names and off-end intervals.
+    """Code of each row's chromosome, int32, -1 where excluded; raises for unknown names and ends past it.
 
     Names that only rows not `checked` bear (mates without a place) get -1.
     """
@@ -550,7 +538,7 @@ def _bedtools(
     genome: Iterable[tuple[int, int]] | None = None,
     **options: object,
 ) -> list[np.ndarray]:
-    """First four columns that a bedtools program makes of intervals; `genome`: code and length of sequences."""
+    """First four columns that a bedtools program makes of intervals; `genome`: code and length of each."""
     # Importing pybedtools runs every program of bedtools once: 0.7 s that a loader does not need.
     import pybedtools
 
@@ -644,7 +632,7 @@ def _names(rows: _Rows) -> list[str]:
 def _strands(rows: _Rows) -> np.ndarray:
     begin, after = rows.bounds[:, 5], rows.bounds[:, 6]
     byte = rows.text[np.minimum(begin, rows.text.size - 1)]
-    known = (after - begin == 2) & ((byte == ord("+")) | (byte == _MINUS))
+    known = (after - begin == 2) & ((byte == _PLUS) | (byte == _MINUS))
     return np.array(["+", "-", "."], dtype=object)[np.where(known, byte == _MINUS, 2)]
 
 
@@ -666,6 +654,8 @@ def _read_rows(path: Path) -> Iterator[_Rows]:
         nul = data.find(b"\0")
         if nul >= 0:
             raise _binary(path, first_line + data.count(b"\n", 0, nul))
+        if first_line == 1:
+            data = data.removeprefix(codecs.BOM_UTF8)
         text = np.frombuffer(data, dtype=np.uint8)
         bounds, columns, lines = _split(text, first_line, data.count(b"\n") + 1)
         rows = _Rows(path, text, bounds, columns, lines)
@@ -716,32 +706,33 @@ def _binary(path: Path, line: int) -> InputError:
 
 def _read_blocks(path: Path) -> Iterator[tuple[bytes, int, bool]]:
     """Whole lines of a plain or gzip file: text, number of its first line (from 1), whether it is the end."""
-    line, rest = 1, b""
+    line, rest = 1, bytearray()
     try:
         with path.open("rb") as raw:
             zipped = raw.read(2) == _GZIP_MAGIC
             raw.seek(0)
             with gzip.open(raw) if zipped else raw as file:
-                rest = file.read(BLOCK_BYTES).removeprefix(codecs.BOM_UTF8)
-                while more := file.read(BLOCK_BYTES):
-                    cut = rest.rfind(b"\n") + 1
+                # read1 gives what it has: before a truncation, all lines that are whole.
+                while more := file.read1(BLOCK_BYTES):
+                    rest += more
+                    cut = rest.rfind(b"\n") + 1 if len(rest) >= BLOCK_BYTES else 0
                     if cut:
-                        yield rest[:cut], line, False
+                        yield bytes(rest[:cut]), line, False
                         line += rest.count(b"\n", 0, cut)
-                    rest = rest[cut:] + more
+                        del rest[:cut]
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        line += rest.count(b"\n")
         raise InputError(
             "the gzip file is truncated or damaged",
-            where=f"{path} after line {line - 1}",
+            where=f"{path} after line {line + rest.count(_NEWLINE) - 1}",
             found=str(error),
+            expected="a whole gzip file",
             remedy="get the file again (gzip -t FILE tells whether it is whole)",
         ) from error
     except OSError as error:
         raise InputError(
             "cannot read the file", where=path, found=error.strerror, remedy="check the path and permissions"
         ) from error
-    yield rest, line, True
+    yield bytes(rest), line, True
 
 
 @numba.njit(cache=True, nogil=True)

@@ -161,7 +161,11 @@ class WindowRecipe:
     length: int = option("bp of each window", 600, minimum=1)
     file: Source | None = option("BED of fixed windows, used instead of windows derived from the peaks", None)
     merge_distance: int = option(
-        "open regions of one cell type at most this many bp apart are one peak", 200, minimum=0
+        "open regions of one cell type at most this many bp apart are one peak; with `file` and the label "
+        "`midpoint` peaks stay as they are",
+        200,
+        minimum=0,
+        only_with=("overlap", ("joint",)),
     )
     overlap: Literal["joint", "basset"] = option(
         "`joint`: overlapping peaks of all cell types make one joint peak, a window around each (thesis); "

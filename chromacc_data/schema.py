@@ -39,6 +39,7 @@ ATTR_GENOME = "genome"  # JSON {"assembly": str, "sequences": {name: {"length": 
 ATTR_RECIPE = "recipe"  # the recipe's text, as read
 ATTR_RECIPE_PATH = "recipe_path"  # where it was read, a hint for `verify`
 ATTR_SEED = "seed"
+ATTR_BUILD_KEY = "build_key"  # digest of recipe and inputs: the same key, the same content
 ATTR_INPUTS = "inputs"  # JSON [{"name", "source", "sha256", "bytes"}]
 ATTR_VERSIONS = "versions"  # JSON {"chromacc": ..., "bedtools": ...}
 ATTR_COUNTS = "counts"  # JSON: windows kept, dropped by reason, peaks per cell type

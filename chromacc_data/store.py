@@ -221,6 +221,57 @@ def convert(source: Path, out: Path, *, engine: Engine, show_progress: bool = Fa
     return found
 
 
+def describe(path: Path) -> tuple[dict, str]:
+    """What a store holds and where it comes from, for programs and for people."""
+    ds = open_store(path)
+    splits = np.bincount(ds[schema.SPLIT.name].values, minlength=len(schema.SPLITS))
+    positives = ds[schema.ACCESSIBILITY.name].sum(schema.WINDOW).values
+    texts = (
+        schema.ATTR_GENOME,
+        schema.ATTR_INPUTS,
+        schema.ATTR_VERSIONS,
+        schema.ATTR_COUNTS,
+        schema.ATTR_LEAKS,
+    )
+    value = {
+        "store": path,
+        **{str(name): attr for name, attr in ds.attrs.items() if name not in texts},
+        **{name: json.loads(ds.attrs[name]) for name in texts if name in ds.attrs},
+        "sizes": dict(ds.sizes),
+        "splits": dict(zip(schema.SPLITS, splits.tolist(), strict=True)),
+        "open_windows": {str(n): int(p) for n, p in zip(ds[schema.CELL_TYPE].values, positives, strict=True)},
+    }
+    genome = value.get(schema.ATTR_GENOME, {"assembly": "simulated", "sequences": {}})
+    sequences = ", ".join(f"{name} ({s['length']:,} bp)" for name, s in genome["sequences"].items())
+    lines = [
+        f"{path}: {ds.attrs.get(schema.ATTR_TITLE, '')}",
+        f"  {ds.sizes[schema.WINDOW]:,} windows of {ds.sizes[schema.POSITION]} bp "
+        f"x {ds.sizes[schema.CELL_TYPE]} cell types, chunks of {ds.attrs[schema.ATTR_WINDOW_CHUNK]}",
+        f"  genome {genome['assembly']}: {sequences}",
+        f"  content hash {ds.attrs[schema.ATTR_CONTENT_HASH]}",
+        "open windows by cell type",
+        *count_lines(value["open_windows"]),
+        "windows by split",
+        *count_lines(value["splits"]),
+        "counts of the build",
+        *count_lines(value.get(schema.ATTR_COUNTS, {})),
+        "shared between splits and folds",
+        *count_lines(
+            {
+                f"{pair} ({kind})": shared["windows"]
+                for kind, pairs in value.get(schema.ATTR_LEAKS, {}).items()
+                for pair, shared in pairs.items()
+            }
+        ),
+    ]
+    return value, "\n".join(lines)
+
+
+def count_lines(counts: Mapping[str, int]) -> list[str]:
+    """Counts by name, one aligned line each."""
+    return [f"  {name:<40} {count:>12,}" for name, count in counts.items()]
+
+
 def publish(staged: Path, path: Path) -> None:
     """Give a finished file or folder its final name, replacing what stands there only now."""
     if staged.is_file():

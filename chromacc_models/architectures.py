@@ -3,7 +3,7 @@
 Every network takes one-hot DNA (window, position, 4), float32, and gives a probability of accessibility per
 cell type (window, cell_type). The three interpretable ones (thesis, Table 3.1) share one form and these layer
 names: `sequence`, [`blocks`,] `filters`, `activation`, `pool`, `head` (logits), `accessibility` (sigmoid);
-`basset` ends in the last two as well. What the thesis leaves open, or what trains better otherwise, is an option.
+`basset` ends in the last two as well. What the thesis leaves open, or what trains better, is an option.
 """
 
 from __future__ import annotations
@@ -99,20 +99,11 @@ def baseline(
     (None, 2)
     """
     filters_seed, head_seed = _seeds(seed, 2)
+    filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
     return _pooled_network(
         window_length,
         filter_width,
-        [
-            SequenceConv1D(
-                n_filters,
-                filter_width,
-                strands=strands,
-                kernel_initializer=_glorot(filters_seed, filter_scale),
-                kernel_regularizer=_l2(l2),
-                trainable=train_filters,
-                name="filters",
-            )
-        ],
+        [SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
         activation=activation,
         pool=GlobalPooling(pooling, scale=pool_scale, name="pool"),
         head=keras.layers.Dense(n_cell_types, kernel_initializer=_glorot(head_seed), name="head"),
@@ -152,24 +143,15 @@ def factorization_machine(
 
     Examples
     --------
-    >>> factorization_machine(100, 2, n_filters=8, k=3).get_layer("head").vectors.shape
+    >>> tuple(factorization_machine(100, 2, n_filters=8, k=3).get_layer("head").vectors.shape)
     (8, 2, 3)
     """
     filters_seed, head_seed, vectors_seed = _seeds(seed, 3)
+    filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
     return _pooled_network(
         window_length,
         filter_width,
-        [
-            SequenceConv1D(
-                n_filters,
-                filter_width,
-                strands=strands,
-                kernel_initializer=_glorot(filters_seed, filter_scale),
-                kernel_regularizer=_l2(l2),
-                trainable=train_filters,
-                name="filters",
-            )
-        ],
+        [SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
         activation=activation,
         pool=GlobalPooling(pooling, scale=pool_scale, name="pool"),
         head=FactorizationMachine(
@@ -221,25 +203,17 @@ def motif_builder(
 
     Examples
     --------
-    >>> motif_builder(100, 2, n_filters=8).get_layer("filters").kernel.shape
+    >>> tuple(motif_builder(100, 2, n_filters=8).get_layer("filters").kernel.shape)
     (5, 256, 8)
     """
     filters_seed, head_seed = _seeds(seed, 2)
+    filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
     return _pooled_network(
         window_length,
         filter_blocks * block_length,
         [
             KmerBlocks(block_length, name="blocks"),
-            BlockConv1D(
-                n_filters,
-                filter_blocks,
-                block_length,
-                strands=strands,
-                kernel_initializer=_glorot(filters_seed, filter_scale),
-                kernel_regularizer=_l2(l2),
-                trainable=train_filters,
-                name="filters",
-            ),
+            BlockConv1D(n_filters, filter_blocks, block_length, strands=strands, **filter_options),
         ],
         activation=activation,
         pool=GlobalPooling(pooling, scale=pool_scale, name="pool"),
@@ -287,7 +261,11 @@ def basset(
         name = "filters" if stage == 1 else f"filters_{stage}"
         layers += [
             keras.layers.Conv1D(
-                _scaled(n_filters, size), width, use_bias=False, kernel_initializer=_glorot(next(seeds)), name=name
+                _scaled(n_filters, size),
+                width,
+                use_bias=False,
+                kernel_initializer=_glorot(next(seeds)),
+                name=name,
             ),
             keras.layers.BatchNormalization(),
             keras.layers.Activation("relu"),
@@ -301,12 +279,14 @@ def basset(
             keras.layers.Activation("relu"),
             keras.layers.Dropout(dropout, seed=next(seeds)),
         ]
-    layers.append(keras.layers.Dense(n_cell_types, kernel_initializer=_glorot(next(seeds)), name="head_strand"))
+    head = "head" if strands == "forward" else "strand_head"
+    layers.append(keras.layers.Dense(n_cell_types, kernel_initializer=_glorot(next(seeds)), name=head))
 
-    sequence = _sequence(window_length, 146)  # shorter windows leave the third pool nothing
-    head = keras.layers.Average(name="head")
+    sequence = _sequence(window_length, shortest=168)  # the third pool has nothing to pool in shorter ones
+    logits = _chain(sequence, layers)
     if strands == "both":
-        logits = head([_apply(layers, sequence), _apply(layers, ReverseComplement()(sequence))])
+        reverse = _chain(ReverseComplement(name="reverse_complement")(sequence), layers)
+        logits = keras.layers.Average(name="head")([logits, reverse])
     return _finish(sequence, logits, name="basset")
 
 
@@ -314,3 +294,131 @@ def basset(
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
     network.__name__: network for network in (baseline, factorization_machine, motif_builder, basset)
 }
+
+
+def network_options(network: str) -> dict[str, Any]:
+    """Options of a network and their default values, by name.
+
+    >>> network_options("factorization_machine")["k"]
+    5
+    """
+    parameters = inspect.signature(NETWORKS[network]).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def logits_model(model: keras.Model) -> keras.Model:
+    """The same network, weights shared, up to its logits: training is exact where a sigmoid saturates."""
+    return keras.Model(model.input, model.get_layer("head").output, name=f"{model.name}_logits")
+
+
+def ppm_filters(
+    ppms: Sequence[np.ndarray], filter_width: int, *, scale: float = 0.1, pseudocount: float = 0.01
+) -> np.ndarray:
+    """Filters that recognise given motifs: log-odds against equal base frequencies, motif in the middle.
+
+    Parameters
+    ----------
+    ppms
+        Position probability matrices, each (position, 4) in the order A C G T.
+    filter_width
+        Bases that a filter covers; of a wider motif, its most informative stretch is taken.
+    scale
+        Factor on the log2 odds; 0.1 gives weights of the size of Glorot's.
+    pseudocount
+        Added to each probability before it is normalised again.
+
+    Returns
+    -------
+    np.ndarray
+        Kernels (filter_width, 4, motif), float32, for `initial_filters` of :func:`baseline`.
+
+    Examples
+    --------
+    >>> kernel = ppm_filters([np.eye(4)], 6)
+    >>> kernel.shape, kernel[1:5, :, 0].argmax(axis=1).tolist()  # A C G T from the second base on
+    ((6, 4, 1), [0, 1, 2, 3])
+    """
+    kernels = np.zeros((filter_width, N_BASES, len(ppms)), dtype=np.float32)
+    for index, ppm in enumerate(ppms):
+        smooth = np.asarray(ppm, dtype=np.float64) + pseudocount
+        odds = np.log2(smooth / smooth.sum(axis=1, keepdims=True) * N_BASES)
+        if len(odds) > filter_width:
+            information = np.convolve(odds.max(axis=1), np.ones(filter_width), mode="valid")
+            odds = odds[information.argmax() :][:filter_width]
+        start = (filter_width - len(odds)) // 2
+        kernels[start : start + len(odds), :, index] = scale * odds
+    return kernels
+
+
+def _pooled_network(
+    window_length: int,
+    shortest: int,
+    scan: list[keras.layers.Layer],
+    *,
+    activation: str,
+    pool: keras.layers.Layer,
+    head: keras.layers.Layer,
+    initial_filters: np.ndarray | None,
+    name: str,
+) -> keras.Model:
+    """The form that the three interpretable networks share."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation is {activation!r}; it may be {' or '.join(map(repr, ACTIVATIONS))}")
+    sequence = _sequence(window_length, shortest)
+    activated = keras.layers.Activation(activation, name="activation")
+    logits = _chain(sequence, [*scan, activated, pool, head])
+    if initial_filters is not None:
+        _set_filters(scan[-1], np.asarray(initial_filters))
+    return _finish(sequence, logits, name=name)
+
+
+def _sequence(window_length: int, shortest: int) -> keras.KerasTensor:
+    if window_length < shortest:
+        raise ValueError(f"windows of {window_length} bp; this network needs at least {shortest}")
+    return keras.Input((window_length, N_BASES), dtype="float32", name="sequence")
+
+
+def _chain(tensor: keras.KerasTensor, layers: Sequence[keras.layers.Layer]) -> keras.KerasTensor:
+    for layer in layers:
+        tensor = layer(tensor)
+    return tensor
+
+
+def _finish(sequence: keras.KerasTensor, logits: keras.KerasTensor, *, name: str) -> keras.Model:
+    # Probabilities are float32 whatever precision the layers compute in.
+    probability = keras.layers.Activation("sigmoid", dtype="float32", name="accessibility")
+    return keras.Model(sequence, probability(logits), name=name)
+
+
+def _filter_options(seed: int, filter_scale: float, l2: float, train_filters: bool) -> dict[str, Any]:
+    return {
+        "kernel_initializer": _glorot(seed, filter_scale),
+        "kernel_regularizer": keras.regularizers.L2(l2) if l2 else None,
+        "trainable": train_filters,
+        "name": "filters",
+    }
+
+
+def _glorot(seed: int, scale: float = 1.0) -> keras.initializers.Initializer:
+    # VarianceScaling with these options is Glorot's uniform initialiser; `scale` is on the variance.
+    return keras.initializers.VarianceScaling(scale**2, mode="fan_avg", distribution="uniform", seed=seed)
+
+
+def _seeds(seed: int, n: int) -> list[int]:
+    """Independent seeds for the layers of a network."""
+    return [int(state) for state in np.random.SeedSequence(seed).generate_state(n)]
+
+
+def _scaled(n: int, size: float) -> int:
+    return max(1, round(n * size))
+
+
+def _set_filters(layer: keras.layers.Layer, initial: np.ndarray) -> None:
+    shape = layer.kernel.shape
+    if initial.ndim != 3 or initial.shape[:2] != shape[:2] or initial.shape[2] > shape[2]:
+        raise ValueError(
+            f"initial filters of shape {initial.shape}; expected ({shape[0]}, {shape[1]}, at most {shape[2]})"
+        )
+    kernel = keras.ops.convert_to_numpy(layer.kernel).copy()
+    kernel[..., : initial.shape[2]] = initial
+    layer.kernel.assign(kernel)

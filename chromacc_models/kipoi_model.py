@@ -1,4 +1,4 @@
-"""The model class that Kipoi loads: predictions, layer activations and input gradients of a ``.keras`` file."""
+"""The model class that Kipoi loads: predictions, activations and input gradients of a ``.keras`` file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,9 @@ from kipoi.model import BaseModel, GradientMixin, LayerActivationMixin
 
 import chromacc_models.layers  # noqa: F401  (registers the layers that a network may hold)
 from chromacc_data.errors import InputError
-from chromacc_models import kipoi_patches
+from chromacc_models.kipoi_patches import ExpectationInFolder
 
 __all__ = ["KipoiModel", "file_sha256", "load_network"]
-
-# Kipoi imports this module before it picks a writer; see kipoi_patches for what breaks otherwise.
-kipoi_patches.apply()
 
 #: Reductions of a layer's output to one number per sequence, by Kipoi's names.
 _REDUCTIONS: dict[str, Callable[..., tf.Tensor]] = {
@@ -31,7 +28,7 @@ _REDUCTIONS: dict[str, Callable[..., tf.Tensor]] = {
 }
 
 
-class KipoiModel(kipoi_patches.ExpectationInFolder, BaseModel, GradientMixin, LayerActivationMixin):
+class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationMixin):
     """A network for ``kipoi``, named in ``model.yaml`` as ``chromacc_models.KipoiModel``.
 
     ``kipoi.model.KerasModel`` cannot serve layers and gradients under Keras 3, finds custom layers only

@@ -1,8 +1,9 @@
 """What Kipoi 0.8.6 breaks on a current stack, mended in one place.
 
 Kipoi 0.8.6 is its last release, so no upstream fix will come. Kipoi imports the package of a model's
-classes before it reads a batch or picks a writer: :func:`apply` runs then, changes the loaded ``kipoi``
-modules and nothing on disk, and does nothing on another version of Kipoi.
+classes before it reads a batch or picks a writer. This module is imported then, and mends the loaded ``kipoi``
+modules: nothing on disk, nothing outside ``kipoi`` but the hook for errors of its command, and nothing at
+all on another version of Kipoi.
 
 ======================================================== ====================================================
 symptom                                                  mended by
@@ -11,7 +12,7 @@ symptom                                                  mended by
 ``-o x.h5`` onto a file that exists: "name already       :func:`get_writer`: an error that says so, before
 exists", after the predictions were made                 the first prediction
 ``-o x.bed``: unexpected argument dataloader_schema;     :func:`get_writer`, and :class:`BedBatchWriter` with
-then KeyError without ``-m``; a header that is no BED    :class:`_Batch`, which keeps the ranges without ``-m``
+then KeyError without ``-m``; a header that is no BED    :class:`_Batch`, which keeps the ranges
 ``-o x.zarr``: "Unknown file format" and exit code 0;    :class:`ZarrBatchWriter`
 its writer needs Zarr 2
 ``-o x.tsv``, ``.parquet``: columns preds/0, preds/1,    :func:`_table`: in the order of the numbers
@@ -22,6 +23,7 @@ a table of 32 rows at a time is most of a prediction     :class:`_BufferedWriter
 ``test: {expect: file}``: read relative to the working   :class:`ExpectationInFolder`, a base class of our
 directory                                                model
 ``get-example``: copies only files with a url            :func:`folder_loader`, the loader class of a folder
+bad input ends in a page of traceback and exit code 1    :func:`_print_input_errors`
 ======================================================== ====================================================
 """
 
@@ -29,8 +31,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import kipoi
@@ -50,7 +54,6 @@ __all__ = [
     "ParquetBatchWriter",
     "TsvBatchWriter",
     "ZarrBatchWriter",
-    "apply",
     "folder_loader",
     "get_writer",
     "prepare_batch",
@@ -61,16 +64,6 @@ KIPOI_VERSION = "0.8.6"
 
 _ROWS_PER_WRITE = 10_000
 _SEPARATOR = "/"
-
-
-def apply() -> None:
-    """Mend the loaded ``kipoi`` modules; harmless when repeated, and a no-op on another version."""
-    if kipoi.__version__ != KIPOI_VERSION:
-        return
-    writers.np = _OldNumpyNames()
-    writers.get_writer = get_writer
-    writers.FILE_SUFFIX_MAP.update({suffix: writer for suffix, writer in _WRITERS.items()})
-    kipoi_commands.prepare_batch = prepare_batch
 
 
 def get_writer(output_file: str, metadata_schema: Any = None, **options: Any) -> writers.BatchWriter | None:
@@ -204,6 +197,7 @@ class BedBatchWriter(_BufferedWriter):
             name: flat[f"{self._ranges}/{field}"]
             for name, field in (("#chr", "chr"), ("start", "start"), ("end", "end"), ("name", "id"))
         }
+        columns["start"] = np.maximum(columns["start"], 0)  # negative where the loader padded with N
         columns["score"] = np.full(len(columns["start"]), ".")
         strand = flat[f"{self._ranges}/strand"]
         columns["strand"] = np.where(strand == "*", ".", strand)  # Kipoi's "no strand" is not BED's
@@ -362,3 +356,33 @@ def _table(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 def _append_tsv(table: pd.DataFrame, path: str, *, header: bool) -> None:
     table.to_csv(path, sep="\t", index=False, header=header, mode="w" if header else "a")
+
+
+def _print_input_errors() -> None:
+    """Let the ``kipoi`` command print an InputError as ours do: the message alone, exit code 2 or 1."""
+    command = Path(sys.argv[0])
+    if command.name != "kipoi" and command.parent.name != "kipoi":
+        return
+    standard = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if not isinstance(error, InputError):
+            standard(kind, error, traceback)
+            return
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code)
+
+    sys.excepthook = hook
+
+
+def _mend() -> None:
+    if kipoi.__version__ != KIPOI_VERSION:
+        return
+    writers.np = _OldNumpyNames()
+    writers.get_writer = get_writer
+    writers.FILE_SUFFIX_MAP.update(_WRITERS)
+    kipoi_commands.prepare_batch = prepare_batch
+    _print_input_errors()
+
+
+_mend()

@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 __all__ = [
+    "N_BASES",
     "POOLING_MODES",
     "STRANDS",
     "BlockConv1D",

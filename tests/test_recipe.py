@@ -65,7 +65,6 @@ samples:
     fragments: {{count: ends, extend: 50, max_length: 120}}
 windows:
   length: 500
-  merge_distance: 0
   overlap: basset
   merge_overlap: 100
   label: overlap
@@ -108,7 +107,7 @@ def test_parse_recipe__every_key():
     assert [s.threshold for s in recipe.samples] == [None, 2.0, 3.5]
     assert recipe.samples[0].center == "summit"
     assert recipe.samples[2].fragments == FragmentRecipe("ends", 50, 120)
-    assert recipe.windows == WindowRecipe(500, None, 0, "basset", 100, "overlap", 10, "drop")
+    assert recipe.windows == WindowRecipe(500, None, 200, "basset", 100, "overlap", 10, "drop")
     assert recipe.negatives == NegativesRecipe(0.5, 0.05, 0.1)
     assert recipe.split == SplitRecipe("block", 0.05, 0.2, 500_000, 5, True)
     assert recipe.description == "Two\nlines.\n"
@@ -117,7 +116,8 @@ def test_parse_recipe__every_key():
 def test_parse_recipe__every_key_is_in_the_full_recipe():
     # Keeps FULL, and so the tests of the digest, complete.
     keys = {line.split("`")[1] for line in describe().splitlines() if line.startswith("| `")}
-    assert [key for key in sorted(keys) if f"{key.rpartition('.')[2]}:" not in FULL] == []
+    missing = {key for key in keys if f"{key.rpartition('.')[2]}:" not in FULL}
+    assert missing == {"windows.merge_distance"}  # does not go with `overlap: basset`
 
 
 def test_parse_recipe__negatives_by_default_values():
@@ -187,6 +187,11 @@ BAD = {
         "windows: {merge_overlap: 9}",
         "windows.merge_overlap: `merge_overlap`",
         "basset",
+    ),
+    "merge_distance with basset": (
+        "windows: {overlap: basset, merge_distance: 9}",
+        "windows.merge_distance: `merge_distance`",
+        "joint",
     ),
     "long overlap": (
         "windows: {length: 50, label: overlap, label_min_overlap: 51}",
@@ -387,8 +392,8 @@ CHANGES = [
     ("extend: 50", "extend: 51"),
     ("max_length: 120", "max_length: 121"),
     ("length: 500", "length: 501"),
-    ("merge_distance: 0", "merge_distance: 1"),
-    ("overlap: basset\n  merge_overlap: 100", "overlap: joint"),
+    ("overlap: basset\n  merge_overlap: 100", "merge_distance: 200"),
+    ("overlap: basset\n  merge_overlap: 100", "merge_distance: 0"),
     ("merge_overlap: 100", "merge_overlap: 101"),
     ("label: overlap\n  label_min_overlap: 10", "label: midpoint"),
     ("label_min_overlap: 10", "label_min_overlap: 11"),

@@ -1,0 +1,144 @@
+"""``chromacc-data``: build, describe, verify and convert stores. Each command makes one library call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from chromacc_data.console import Console, common_options, run
+from chromacc_data.engine import Engine
+
+FILE = click.Path(path_type=Path)
+
+
+def engine_options(command: Callable) -> Callable:
+    """Options that say where dask tasks run."""
+    for option in (
+        click.option("--workers", type=int, help="Local workers; the number of cores when not given."),
+        click.option("--processes", is_flag=True, help="Local processes instead of threads."),
+        click.option("--scheduler", metavar="tcp://HOST:PORT", help="A running dask scheduler."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+@click.version_option(package_name="chromacc")
+def main_group() -> None:
+    """Chunked stores of DNA windows and their accessibility, from a genome and peaks."""
+
+
+@main_group.command()
+@click.argument("recipe", type=FILE)
+@click.option("-o", "--out", type=FILE, required=True, help="NAME.zarr or NAME.h5.")
+@click.option("--sources", type=FILE, help="Folder to find the recipe's files in, before its own.")
+@click.option("--cache", type=FILE, help="Folder for downloads; a folder of the user's when not given.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace a store of another recipe, once the new one is whole."
+)
+@click.option("--restart", is_flag=True, help="Throw an unfinished build away instead of going on with it.")
+@engine_options
+@common_options
+def build(
+    console: Console,
+    recipe: Path,
+    out: Path,
+    sources: Path | None,
+    cache: Path | None,
+    overwrite: bool,
+    restart: bool,
+    workers: int | None,
+    processes: bool,
+    scheduler: str | None,
+) -> None:
+    """Build the store that RECIPE describes.
+
+    Killed at any moment, the same command goes on where it was. A store that is there already is left alone.
+    """
+    from chromacc_data import build as building
+
+    built = building.build(
+        recipe,
+        out,
+        sources_dir=sources,
+        cache_dir=cache,
+        overwrite=overwrite,
+        restart=restart,
+        engine=Engine(workers=workers, processes=processes, scheduler=scheduler),
+        show_progress=console.progress,
+    )
+    console.result(*built.report())
+
+
+@main_group.command()
+@click.argument("store", type=FILE)
+@common_options
+def info(console: Console, store: Path) -> None:
+    """Print what STORE holds and what it was made from."""
+    from chromacc_data import store as stores
+
+    console.result(*stores.describe(store))
+
+
+@main_group.command()
+@click.argument("store", type=FILE)
+@click.option("--all", "all_windows", is_flag=True, help="Compare every window, not a sample.")
+@click.option("--sample", type=int, default=1000, show_default=True, help="Windows to compare.")
+@click.option("--recipe", type=FILE, help="The recipe, where it is no longer where the store was built from.")
+@click.option("--sources", type=FILE, help="Folder to find the recipe's files in, before its own.")
+@click.option("--cache", type=FILE, help="Folder of downloads.")
+@engine_options
+@common_options
+def verify(
+    console: Console,
+    store: Path,
+    all_windows: bool,
+    sample: int,
+    recipe: Path | None,
+    sources: Path | None,
+    cache: Path | None,
+    workers: int | None,
+    processes: bool,
+    scheduler: str | None,
+) -> None:
+    """Check STORE: checksums, content hash, and its windows against the genome and peaks they came from."""
+    from chromacc_data import verify as verifying
+
+    checked = verifying.verify(
+        store,
+        n_sample=None if all_windows else sample,
+        recipe_path=recipe,
+        sources_dir=sources,
+        cache_dir=cache,
+        engine=Engine(workers=workers, processes=processes, scheduler=scheduler),
+        show_progress=console.progress,
+    )
+    console.result(*checked.report())
+
+
+@main_group.command()
+@click.argument("store", type=FILE)
+@click.argument("out", type=FILE)
+@engine_options
+@common_options
+def convert(
+    console: Console,
+    store: Path,
+    out: Path,
+    workers: int | None,
+    processes: bool,
+    scheduler: str | None,
+) -> None:
+    """Write STORE again as OUT, in the format that its suffix names (.zarr or .h5)."""
+    from chromacc_data import store as stores
+
+    engine = Engine(workers=workers, processes=processes, scheduler=scheduler)
+    root = stores.convert(store, out, engine=engine, show_progress=console.progress)
+    console.result({"store": out, "content_hash": root}, f"{out}\n  content hash {root}")
+
+
+def main() -> None:
+    """Entry point of the command."""
+    run(main_group, name="chromacc-data")

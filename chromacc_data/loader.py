@@ -1,0 +1,270 @@
+"""The Kipoi dataloader: a BED file and a FASTA file to batches of one-hot windows.
+
+Does the work of ``kipoiseq.SeqIntervalDl`` on whole batches, with the same values but for what that one gets
+wrong:
+
+- N is zeros, as all other IUPAC codes are (there N is 0.25 and the others zeros);
+- windows past an end of a chromosome are padded with N (there silently empty or short);
+- names, comments, track and browser lines in the BED file are read (there a crash), and an interval keeps its
+  name as its id (there its number);
+- a chromosome that the FASTA does not have is an error before the first batch (there at its turn).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from kipoi.data import Dataset, kipoi_dataloader
+from kipoi.metadata import GenomicRanges
+
+from chromacc_data.encoding import reverse_complement_one_hot
+from chromacc_data.errors import InputError
+from chromacc_data.genome import Genome
+from chromacc_data.peaks import read_intervals
+
+__all__ = ["BedLoader"]
+
+logger = logging.getLogger(__name__)
+
+PAST_END = ("pad", "drop", "error")
+
+
+# Kipoi parses this docstring as the YAML description of the loader where a model.yaml names the class. It
+# wants each argument of __init__ there, and none of them keyword-only.
+@kipoi_dataloader()
+class BedLoader(Dataset):
+    """
+    info:
+        doc: >
+            One-hot DNA windows of one length for the intervals of a BED file. Bases are in the order A C G T;
+            N, other IUPAC codes and positions past the end of a chromosome are all zeros.
+    args:
+        intervals_file:
+            doc: >
+                BED or narrowPeak file, plain or gzip, with at least three tab-separated columns. Comments,
+                track and browser lines and a line of column names are skipped.
+        fasta_file:
+            doc: FASTA of the genome, plain or bgzip, with the sequence names of the BED file.
+        window_length:
+            doc: >
+                Bases of every window. An interval of another length is replaced by the window around its
+                midpoint, (start + end) // 2.
+        use_strand:
+            doc: Whether to reverse-complement the windows of intervals on the minus strand (column 6).
+        past_end:
+            doc: >
+                What to do with a window that reaches past an end of its chromosome: pad (with N), drop or
+                error.
+    output_schema:
+        inputs:
+            name: sequence
+            shape: (None, 4)
+            special_type: DNASeq
+            doc: One-hot DNA, A C G T; N is all zeros
+            associated_metadata: ranges
+        metadata:
+            ranges:
+                type: GenomicRanges
+                doc: >
+                    Position of each window, and the name of its interval, or its number from 0 if it has
+                    none. Where a window was padded, start is negative or end above the chromosome's length.
+    """
+
+    def __init__(
+        self,
+        intervals_file: Path | str,
+        fasta_file: Path | str,
+        window_length: int = 600,
+        use_strand: bool = False,
+        past_end: str = "pad",
+    ) -> None:
+        if not isinstance(window_length, int) or window_length < 1:
+            raise InputError(
+                "no length", where="window_length", found=window_length, expected="bases, above 0"
+            )
+        if past_end not in PAST_END:
+            raise InputError("no such choice", where="past_end", found=past_end, expected=", ".join(PAST_END))
+        self._genome = Genome.open(fasta_file)
+        self._length = window_length
+        self._windows = _read_windows(
+            Path(intervals_file), self._genome, window_length, use_strand=use_strand, past_end=past_end
+        )
+        self._chr_names = np.array(self._genome.names)
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self._windows.start)
+
+    def __getitem__(self, index: int) -> dict:
+        """One window: its `inputs`, float32, shape (position, base), and its `metadata`, GenomicRanges."""
+        batch = self.batch(np.array([index]))
+        ranges = {key: values[0].item() for key, values in batch["metadata"]["ranges"].items()}
+        return {"inputs": batch["inputs"][0], "metadata": {"ranges": GenomicRanges(**ranges)}}
+
+    def batch(self, rows: slice | np.ndarray) -> dict:
+        """Windows by their numbers, in the form that Kipoi collates a batch to.
+
+        Parameters
+        ----------
+        rows
+            A slice, or integers of shape (window,).
+
+        Returns
+        -------
+        dict
+            `inputs`: float32, shape (window, position, base). `metadata`: `ranges`: arrays `chr`, `start`,
+            `end`, `id` and `strand` of shape (window,), as in Kipoi's GenomicRanges; the strand is ``*``
+            where strands are not used or not known.
+        """
+        chrom, start, identifier, strand = (field[rows] for field in self._windows)
+        inputs = self._genome.one_hot_windows(chrom, start, self._length, np.float32)
+        minus = strand == "-"
+        if minus.any():
+            inputs[minus] = reverse_complement_one_hot(inputs[minus])
+        ranges = {
+            "chr": self._chr_names[chrom],
+            "start": start,
+            "end": start + self._length,
+            "id": identifier.astype(str),
+            "strand": strand,
+        }
+        return {"inputs": inputs, "metadata": {"ranges": ranges}}
+
+    def _batch_iterable(
+        self,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        num_workers: int = 0,
+        drop_last: bool = False,
+        seed: int = 0,
+    ) -> _Batches:
+        """Batches in the order of the file, or in a new random order in each pass.
+
+        All of Kipoi's ways to iterate come through here. `num_workers` is accepted and not used: a batch is
+        made faster than another process could send it.
+        """
+        generator = np.random.default_rng(seed) if shuffle else None
+        return _Batches(self, batch_size, generator, drop_last)
+
+
+class _Windows(NamedTuple):
+    """Where windows are: `chrom` codes int32, `start` int64, `identifier` str, `strand` one of ``+ - *``.
+
+    All of shape (window,).
+    """
+
+    chrom: np.ndarray
+    start: np.ndarray
+    identifier: np.ndarray
+    strand: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """The batches of a loader; may be iterated over many times."""
+
+    loader: BedLoader
+    batch_size: int
+    generator: np.random.Generator | None
+    drop_last: bool
+
+    def __len__(self) -> int:
+        n_windows = len(self.loader)
+        return n_windows // self.batch_size if self.drop_last else -(-n_windows // self.batch_size)
+
+    def __iter__(self) -> _BatchIterator:
+        rows: list[slice | np.ndarray] = [
+            slice(i * self.batch_size, (i + 1) * self.batch_size) for i in range(len(self))
+        ]
+        if self.generator is not None:
+            order = self.generator.permutation(len(self.loader))
+            rows = [order[part] for part in rows]
+        return _BatchIterator(self.loader, rows)
+
+
+class _BatchIterator:
+    """One pass over batches. Kipoi draws its progress bar from the length of the iterator itself."""
+
+    def __init__(self, loader: BedLoader, rows: Sequence[slice | np.ndarray]) -> None:
+        self._loader, self._n_batches, self._rows = loader, len(rows), iter(rows)
+
+    def __len__(self) -> int:
+        return self._n_batches
+
+    def __iter__(self) -> Iterator[dict]:
+        return self
+
+    def __next__(self) -> dict:
+        return self._loader.batch(next(self._rows))
+
+
+def _read_windows(
+    path: Path, genome: Genome, window_length: int, *, use_strand: bool, past_end: str
+) -> _Windows:
+    """The windows around the midpoints of the intervals of a file, those past an end dealt with."""
+    intervals = read_intervals(path)
+    chrom = genome.index(intervals["chrom"], where=path)
+    chrom_length = genome.lengths[chrom]
+    _check_on_chromosome(intervals, chrom_length, path)
+    # As kipoiseq's resize_interval does; an interval that has the length already stays where it is.
+    start = (intervals["start"].to_numpy() + intervals["end"].to_numpy()) // 2 - window_length // 2
+    windows = _Windows(chrom, start, _identifiers(intervals), _strands(intervals, use_strand, path))
+    past = (start < 0) | (start + window_length > chrom_length)
+    if past_end == "pad" or not past.any():
+        return windows
+    found = f"{past.sum()} of {past.size}; the first: {_position(intervals, int(np.argmax(past)))}"
+    if past_end == "error" or past.all():
+        raise InputError(
+            f"windows of {window_length} bp reach past an end of their chromosomes",
+            where=path,
+            found=found,
+            remedy="leave these intervals out, or set past_end to pad",
+        )
+    logger.warning("%s: dropped windows past an end of their chromosomes: %s", path, found)
+    return _Windows(*(field[~past] for field in windows))
+
+
+def _check_on_chromosome(intervals: pd.DataFrame, chrom_length: np.ndarray, path: Path) -> None:
+    """Raise for an interval without a base on its chromosome: it is of another assembly."""
+    outside = intervals["start"].to_numpy() >= chrom_length
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise InputError(
+            "an interval lies past the end of its chromosome",
+            where=f"{path}, {_position(intervals, row)}",
+            found=f"{outside.sum()} of {outside.size} intervals do",
+            expected=f"coordinates below {chrom_length[row]}",
+            remedy="take the FASTA of the assembly that the intervals are of",
+        )
+
+
+def _strands(intervals: pd.DataFrame, use_strand: bool, path: Path) -> np.ndarray:
+    """Strand of each interval if strands are to be used, else ``*``, which is Kipoi's for none."""
+    stranded = intervals["strand"].isin(["+", "-"]).to_numpy() & use_strand
+    if use_strand and not stranded.any():
+        raise InputError(
+            "use_strand, but no interval has a strand",
+            where=path,
+            expected="+ or - in column 6",
+            remedy="leave use_strand out, or give the strands",
+        )
+    return np.where(stranded, intervals["strand"], "*").astype("U1")
+
+
+def _identifiers(intervals: pd.DataFrame) -> np.ndarray:
+    """Name of each interval, or its number from 0 where it has none, as kipoiseq numbers them."""
+    names = intervals["name"].to_numpy(dtype=object, copy=True)
+    unnamed = np.flatnonzero(names == ".")
+    names[unnamed] = unnamed.astype(str)
+    return names
+
+
+def _position(intervals: pd.DataFrame, row: int) -> str:
+    chrom, start, end = intervals.iloc[row][["chrom", "start", "end"]]
+    return f"interval {row + 1} ({chrom}:{start}-{end})"

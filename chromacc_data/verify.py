@@ -1,0 +1,210 @@
+"""Is a store what it says, and what its sources say? Checksums, content hash, and windows made again."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyfaidx
+import xarray as xr
+
+from chromacc_data import build as building
+from chromacc_data import schema
+from chromacc_data.console import progress_bar
+from chromacc_data.encoding import encode, one_hot
+from chromacc_data.engine import Engine
+from chromacc_data.errors import CheckError, InputError
+from chromacc_data.recipe import Recipe, load_recipe, parse_recipe
+from chromacc_data.store import content_hash, open_store, read_window_block
+
+__all__ = ["Verified", "verify"]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What :func:`verify` checked; everything held."""
+
+    path: Path
+    content_hash: str
+    n_windows: int
+    n_compared: int
+    recipe: Path
+
+    def report(self) -> tuple[dict, str]:
+        """The result for programs and for people."""
+        return asdict(self), (
+            f"{self.path}: good\n"
+            f"  every chunk passes its checksum; content hash {self.content_hash}\n"
+            f"  labels, coordinates and splits of all {self.n_windows:,} windows are what the sources give\n"
+            f"  bases of {self.n_compared:,} windows are those of the genome"
+        )
+
+
+def verify(
+    path: Path,
+    *,
+    n_sample: int | None = 1000,
+    recipe_path: Path | None = None,
+    sources_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    engine: Engine | None = None,
+    seed: int = 0,
+    show_progress: bool = False,
+) -> Verified:
+    """Check a store against itself and against the sources it was built from.
+
+    1. Every chunk is read and passes its checksum; the content hash is computed again.
+    2. The sources have the checksums on record.
+    3. Windows, labels, splits and folds are derived again from the sources: all must be equal.
+    4. Bases of a sample of windows, or of all, are read again with pyfaidx, not with the reader that built
+       the store: all must be equal.
+
+    Parameters
+    ----------
+    path
+        The store.
+    n_sample
+        Windows whose bases are compared; None compares all.
+    recipe_path, sources_dir, cache_dir
+        Where the recipe and its sources are now; by default where the store was built from.
+    engine
+        Where dask tasks run.
+    seed
+        Seed of the sample.
+
+    Raises
+    ------
+    CheckError
+        At the first thing that differs.
+    InputError
+        If the store or its sources cannot be read.
+    """
+    engine, path = engine or Engine(), Path(path)
+    ds = open_store(path)
+    found = content_hash(path, engine=engine, show_progress=show_progress)
+    expected = ds.attrs[schema.ATTR_CONTENT_HASH]
+    if found != expected:
+        raise CheckError("content differs from its hash", where=path, found=found, expected=expected)
+    recipe = _recipe(ds, path, recipe_path)
+    inputs = building.resolve_inputs(recipe, sources_dir=sources_dir, cache_dir=cache_dir, engine=engine)
+    _compare_inputs(ds, inputs, path)
+    genome = building.open_genome(recipe, inputs)
+    with tempfile.TemporaryDirectory() as folder:
+        plan = building.make_plan(
+            recipe, inputs, genome, Path(folder), engine=engine, show_progress=show_progress
+        )
+        _compare_plan(ds, building.lazy_dataset(recipe, genome, plan, attrs={}), path)
+    n = ds.sizes[schema.WINDOW]
+    rows = np.arange(n)
+    if n_sample is not None and n_sample < n:
+        rows = np.sort(np.random.default_rng(seed).choice(n, n_sample, replace=False))
+    _compare_bases(ds, rows, inputs.fasta, path, show_progress=show_progress)
+    return Verified(path, found, n, len(rows), recipe.path)
+
+
+def _recipe(ds: xr.Dataset, path: Path, recipe_path: Path | None) -> Recipe:
+    if schema.ATTR_RECIPE_PATH not in ds.attrs:
+        raise InputError("no recipe on record", where=path, remedy="only a built store can be verified")
+    where = recipe_path or Path(ds.attrs[schema.ATTR_RECIPE_PATH])
+    if not where.exists():
+        raise InputError(
+            "the recipe is not where the store was built from", where=where, remedy="name it with --recipe"
+        )
+    recipe = load_recipe(where)
+    recorded = parse_recipe(ds.attrs[schema.ATTR_RECIPE], path=where)
+    if recipe.digest != recorded.digest:
+        raise CheckError(
+            "the recipe has changed since the store was built",
+            where=where,
+            found=f"digest {recipe.digest[:12]}",
+            expected=f"digest {recorded.digest[:12]} (the recipe in the store)",
+            remedy="restore the recipe, or build the store again",
+        )
+    return recipe
+
+
+def _compare_inputs(ds: xr.Dataset, inputs: building.Inputs, path: Path) -> None:
+    for now, then in zip(inputs.records, json.loads(ds.attrs[schema.ATTR_INPUTS]), strict=True):
+        if now["sha256"] != then["sha256"]:
+            raise CheckError(
+                f"the source of {now['name']!r} has changed since {path.name} was built",
+                where=now["source"],
+                found=f"SHA-256 {now['sha256']}",
+                expected=f"SHA-256 {then['sha256']}",
+            )
+
+
+def _compare_plan(ds: xr.Dataset, again: xr.Dataset, path: Path) -> None:
+    if ds.sizes != again.sizes:
+        raise CheckError("other sizes", where=path, found=dict(ds.sizes), expected=dict(again.sizes))
+    for name in (name for name in schema.VARIABLES if name != schema.SEQUENCE.name):
+        differs = np.argwhere(ds[name].values != again[name].values)
+        if len(differs):
+            row = int(differs[0][0])
+            raise CheckError(
+                f"{name!r} is not what the sources give",
+                where=f"{path} window {row}",
+                found=ds[name].values[row].tolist(),
+                expected=again[name].values[row].tolist(),
+                remedy="build the store again",
+            )
+
+
+def _compare_bases(
+    ds: xr.Dataset,
+    rows: np.ndarray,
+    fasta: Sequence[Path],
+    path: Path,
+    *,
+    show_progress: bool,
+) -> None:
+    chunk, length = int(ds.attrs[schema.ATTR_WINDOW_CHUNK]), ds.sizes[schema.POSITION]
+    names = [str(name) for name in np.atleast_1d(ds[schema.CHROM.name].attrs[schema.ATTR_NAMES])]
+    chrom, start = ds[schema.CHROM.name].values, ds[schema.START.name].values
+    with (
+        _Reference(fasta) as reference,
+        progress_bar(len(rows), unit="windows", description="comparing", show=show_progress) as bar,
+    ):
+        for index in np.unique(rows // chunk):
+            here = rows[rows // chunk == index]
+            first = index * chunk
+            block = read_window_block(ds, schema.SEQUENCE.name, first, min(first + chunk, len(chrom)))
+            for row in here:
+                expected = reference.window(names[chrom[row]], int(start[row]), length)
+                if not np.array_equal(block[row - first], one_hot(encode(expected))):
+                    raise CheckError(
+                        "bases are not those of the genome",
+                        where=f"{path} window {row} ({names[chrom[row]]}:{start[row]}-{start[row] + length})",
+                        remedy="build the store again",
+                    )
+            bar.update(len(here))
+
+
+class _Reference:
+    """Windows as text through pyfaidx, with N past both ends: slow, and independent of our own reader."""
+
+    def __init__(self, fasta: Sequence[Path]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        # Indexed anew: a wrong index must not hide behind itself.
+        self._files = [
+            pyfaidx.Fasta(str(path), indexname=f"{stem}.fai", gzi_indexname=f"{stem}.gzi")
+            for path, stem in ((path, f"{self._folder.name}/{i}") for i, path in enumerate(fasta))
+        ]
+
+    def __enter__(self) -> _Reference:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files:
+            file.close()
+        self._folder.cleanup()
+
+    def window(self, name: str, start: int, length: int) -> str:
+        record = next(file[name] for file in self._files if name in file)
+        inside = record[max(0, start) : max(0, start + length)].seq
+        left = "N" * min(length, max(0, -start))
+        return (left + inside).ljust(length, "N")

@@ -1,0 +1,219 @@
+"""``chromacc-models``: train, evaluate, read and share networks. Each command makes one library call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from chromacc_data.cli import FILE, engine_options
+from chromacc_data.console import Console, common_options, run
+from chromacc_data.engine import Engine
+from chromacc_data.errors import InputError
+
+SPLIT = click.Choice(["train", "validation", "test"])
+
+
+def train_options(command: Callable) -> Callable:
+    """Options that make a configuration."""
+    for option in (
+        click.option("--network", help="baseline, factorization_machine, motif_builder or basset."),
+        click.option(
+            "--config", type=FILE, help="YAML file of options; `chromacc-models options` lists them."
+        ),
+        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option; repeatable."),
+        click.option("-o", "--out", type=FILE, required=True, help="Run folder."),
+        click.option("--threads", type=int, help="Threads of TensorFlow; all cores when not given."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+@click.version_option(package_name="chromacc")
+def main_group() -> None:
+    """Interpretable networks of chromatin accessibility: trained, scored, read, and shared through Kipoi."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of TensorFlow's own start-up lines, errors only
+
+
+@main_group.command()
+@click.argument("store", type=FILE)
+@train_options
+@common_options
+def train(
+    console: Console,
+    store: Path,
+    network: str | None,
+    config: Path | None,
+    settings: tuple[str, ...],
+    out: Path,
+    threads: int | None,
+) -> None:
+    """Train a network on STORE. Killed at any moment, the same command goes on after its last epoch."""
+    from chromacc_models import train as training
+
+    _limit_threads(threads)
+    made = training.train(store, _config(network, config, settings), out, progress=console.progress)
+    console.result(made.info, f"{made.folder}\n{made}")
+
+
+@main_group.command("cross-validate")
+@click.argument("store", type=FILE)
+@train_options
+@common_options
+def cross_validate(
+    console: Console,
+    store: Path,
+    network: str | None,
+    config: Path | None,
+    settings: tuple[str, ...],
+    out: Path,
+    threads: int | None,
+) -> None:
+    """Train a network for each fold of STORE, into OUT/fold-0, OUT/fold-1, ..."""
+    from chromacc_models import train as training
+
+    _limit_threads(threads)
+    chosen = _config(network, config, settings)
+    runs = training.cross_validate(store, chosen, out, progress=console.progress)
+    console.result({"runs": [made.info for made in runs]}, "\n".join(f"{r.folder}\n{r}" for r in runs))
+
+
+@main_group.command()
+@common_options
+def options(console: Console) -> None:
+    """List the options of a training, as a table."""
+    from chromacc_models import config as configuration
+
+    table = configuration.describe()
+    console.result({"options": table}, table)
+
+
+@main_group.command()
+@click.argument("run_folder", type=FILE, metavar="RUN")
+@click.argument("store", type=FILE, required=False)
+@click.option("--split", type=SPLIT, default="test", show_default=True)
+@common_options
+def evaluate(console: Console, run_folder: Path, store: Path | None, split: str) -> None:
+    """Score RUN on its held-out windows, or on those of another STORE."""
+    from chromacc_models import evaluate as evaluating
+
+    found = evaluating.evaluate(run_folder, store, split=split, progress=console.progress)
+    console.result(found.to_dict(), f"{found}\nscores, curves and predictions are in {run_folder}")
+
+
+@main_group.command()
+@click.argument("run_a", type=FILE)
+@click.argument("run_b", type=FILE)
+@click.option(
+    "--pair", "pairs", nargs=2, type=FILE, multiple=True, help="Two more runs (seeds, folds); repeatable."
+)
+@click.option("--split", type=SPLIT, default="test", show_default=True)
+@common_options
+def compare(
+    console: Console, run_a: Path, run_b: Path, pairs: tuple[tuple[Path, Path], ...], split: str
+) -> None:
+    """Compare RUN_A with RUN_B over cell types, and over further pairs of runs."""
+    from chromacc_models import compare as comparing
+
+    both = [(run_a, run_b), *pairs]
+    found = comparing.compare([a for a, _ in both], [b for _, b in both], split=split)
+    console.result(found.to_dict(), str(found))
+
+
+@main_group.command()
+@click.argument("run_folder", type=FILE, metavar="RUN")
+@click.option("--genome", type=FILE, multiple=True, help="FASTA that the example is cut from; repeatable.")
+@click.option("--to", type=FILE, required=True, help="Model folder: models/GROUP/NAME.")
+@click.option("--doc", help="What the model is, in a sentence or two.")
+@common_options
+def package(console: Console, run_folder: Path, genome: tuple[Path, ...], to: Path, doc: str | None) -> None:
+    """Write RUN as a Kipoi model folder with loader, example and model card, and check it."""
+    from chromacc_models import kipoi_package
+
+    made = kipoi_package.package(run_folder, to, genome=list(genome) or None, doc=doc)
+    console.result({"model": made}, f"{made}: packaged and checked")
+
+
+@main_group.command()
+@click.argument("folder", type=FILE)
+@common_options
+def check(console: Console, folder: Path) -> None:
+    """Check a Kipoi model FOLDER: its files, checksums, and predictions of its example."""
+    from chromacc_models import kipoi_check
+
+    checked = kipoi_check.check(folder)
+    console.result(
+        checked._asdict(),
+        f"{folder}: good; {checked.n_regions} regions x {checked.n_cell_types} cell types predicted, "
+        f"largest difference {checked.largest_difference:.1e}",
+    )
+
+
+@main_group.command()
+@click.argument("model", type=FILE)
+@click.argument("regions", type=FILE)
+@click.argument("genome", type=FILE)
+@click.option("-o", "--out", type=FILE, required=True, help="NAME.tsv, .bed, .bw, .parquet, .h5 or .zarr.")
+@click.option(
+    "--cell-type", "cell_types", multiple=True, help="A cell type to write; repeatable. All otherwise."
+)
+@click.option("--strands", type=click.Choice(["forward", "both"]), default="forward", show_default=True)
+@click.option("--batch-size", type=int, default=256, show_default=True)
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@engine_options
+@common_options
+def predict(
+    console: Console,
+    model: Path,
+    regions: Path,
+    genome: Path,
+    out: Path,
+    cell_types: tuple[str, ...],
+    strands: str,
+    batch_size: int,
+    overwrite: bool,
+    workers: int | None,
+    processes: bool,
+    scheduler: str | None,
+) -> None:
+    """Predict the accessibility of the REGIONS (BED) of a GENOME (FASTA) with MODEL (model or run folder)."""
+    from chromacc_models import predict as predicting
+
+    written = predicting.predict(
+        model,
+        regions,
+        genome,
+        out,
+        cell_types=list(cell_types) or None,
+        strands=strands,
+        batch_size=batch_size,
+        engine=Engine(workers=workers, processes=processes, scheduler=scheduler),
+        overwrite=overwrite,
+        show_progress=console.progress,
+    )
+    console.result({"files": written}, "\n".join(map(str, written)))
+
+
+def main() -> None:
+    """Entry point of the command."""
+    run(main_group, name="chromacc-models")
+
+
+def _config(network: str | None, config: Path | None, settings: tuple[str, ...]) -> object:
+    from chromacc_models.config import load_config
+
+    if network is not None:
+        settings = (f"network={network}", *settings)
+    elif config is None and not any(setting.startswith("network=") for setting in settings):
+        raise InputError("no network", where="--network", expected="one, or a --config that names it")
+    return load_config(config, settings=settings)
+
+
+def _limit_threads(threads: int | None) -> None:
+    from chromacc_models import train as training
+
+    if threads is not None:
+        training.limit_threads(threads)

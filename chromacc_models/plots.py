@@ -1,0 +1,180 @@
+"""Figures of trainings and evaluations, as matplotlib objects: nothing here touches pyplot's global state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = ["calibration", "learning_curves", "paired_scores", "roc", "save"]
+
+# Okabe and Ito: told apart with any colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+_GREY = "#888888"
+_STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.5,
+}
+#: More cell types than this are drawn in grey, without names.
+_MOST_NAMED = len(COLOURS)
+
+
+@mpl.rc_context(_STYLE)
+def learning_curves(history: pd.DataFrame) -> Figure:
+    """Training and validation loss by epoch, the best epoch marked.
+
+    Parameters
+    ----------
+    history
+        Columns epoch, loss, validation_loss.
+    """
+    figure, axes = _figure()
+    axes.plot(history["epoch"], history["loss"], color=COLOURS[0], label="training")
+    axes.plot(history["epoch"], history["validation_loss"], color=COLOURS[1], label="validation")
+    best = history.loc[history["validation_loss"].idxmin()]
+    axes.plot(best["epoch"], best["validation_loss"], "o", color=COLOURS[1], markersize=4)
+    axes.annotate(
+        f"epoch {best['epoch']:.0f}: {best['validation_loss']:.4f}",
+        (best["epoch"], best["validation_loss"]),
+        textcoords="offset points",
+        xytext=(0, -12),
+        ha="center",
+        fontsize=8,
+    )
+    axes.margins(y=0.1)
+    axes.set(xlabel="Epoch", ylabel="Binary cross-entropy")
+    axes.legend()
+    return figure
+
+
+@mpl.rc_context(_STYLE)
+def roc(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    mean: tuple[np.ndarray, np.ndarray] | None = None,
+    *,
+    scores: Mapping[str, float] | None = None,
+) -> Figure:
+    """ROC curves by cell type and their mean.
+
+    Parameters
+    ----------
+    curves
+        False and true positive rates of each cell type (or network).
+    mean
+        False and true positive rates of the mean curve.
+    scores
+        AUROC by name, for the legend; the mean curve's under "mean".
+    """
+    figure, axes = _figure(width=4.2, height=4.2)
+    scores = scores or {}
+    few = len(curves) <= _MOST_NAMED
+    for index, (name, (fpr, tpr)) in enumerate(curves.items()):
+        axes.plot(
+            fpr,
+            tpr,
+            color=COLOURS[index] if few else _GREY,
+            alpha=1 if few else 0.25,
+            linewidth=1,
+            label=_with_score(name, scores) if few else None,
+        )
+    if mean is not None:
+        axes.plot(*mean, color="black", linewidth=2, label=_with_score("mean", scores))
+    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle=":")
+    axes.set(xlabel="False positive rate", ylabel="True positive rate", xlim=(0, 1), ylim=(0, 1.005))
+    axes.set_aspect("equal")
+    axes.legend(loc="lower right")
+    return figure
+
+
+@mpl.rc_context(_STYLE)
+def calibration(predicted: np.ndarray, observed: np.ndarray, counts: np.ndarray) -> Figure:
+    """Reliability diagram: how often windows of a predicted probability are open.
+
+    Parameters
+    ----------
+    predicted, observed
+        Mean prediction and fraction of open windows of each bin, shape (bin,); NaN in an empty bin.
+    counts
+        Predictions in each bin, shape (bin,).
+    """
+    figure = Figure(figsize=(4.2, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    top.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle=":")
+    top.plot(predicted, observed, "o-", color=COLOURS[0], markersize=4)
+    top.set(ylabel="Fraction open", xlim=(0, 1), ylim=(0, 1))
+    edges = np.linspace(0, 1, len(counts) + 1)
+    bottom.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=COLOURS[0], alpha=0.6)
+    bottom.set(xlabel="Predicted probability", ylabel="Predictions")
+    return figure
+
+
+@mpl.rc_context(_STYLE)
+def paired_scores(
+    a: np.ndarray, b: np.ndarray, *, names: Sequence[str], labels: tuple[str, str], score: str = "AUROC"
+) -> Figure:
+    """Scores of two runs against each other, one point per cell type (and fold).
+
+    Parameters
+    ----------
+    a, b
+        Scores, shape (point,).
+    names
+        Cell type of each point.
+    labels
+        Names of the two runs.
+    score
+        What is shown.
+    """
+    figure, axes = _figure(width=4.2, height=4.2)
+    kinds = list(dict.fromkeys(names))
+    for index, kind in enumerate(kinds):
+        chosen = np.array([name == kind for name in names])
+        few = len(kinds) <= _MOST_NAMED
+        axes.plot(
+            a[chosen],
+            b[chosen],
+            "o",
+            markersize=4,
+            color=COLOURS[index] if few else COLOURS[0],
+            alpha=1 if few else 0.5,
+            label=kind if few else None,
+        )
+    low = np.nanmin([a, b]) - 0.01
+    high = np.nanmax([a, b]) + 0.01
+    axes.plot([low, high], [low, high], color=_GREY, linewidth=0.8, linestyle=":")
+    axes.set(xlabel=f"{score}, {labels[0]}", ylabel=f"{score}, {labels[1]}")
+    axes.set(xlim=(low, high), ylim=(low, high))
+    axes.set_aspect("equal")
+    if len(kinds) <= _MOST_NAMED:
+        axes.legend(loc="upper left")
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's suffix, whole or not at all."""
+    staged = path.with_name(f"{path.stem}.partial{path.suffix}")
+    with mpl.rc_context({"svg.hashsalt": path.name, "svg.fonttype": "none", "pdf.fonttype": 42}):
+        figure.savefig(staged, dpi=200)
+    staged.replace(path)
+
+
+def _figure(*, width: float = 5.0, height: float = 3.4) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _with_score(name: str, scores: Mapping[str, float]) -> str:
+    return f"{name} ({scores[name]:.3f})" if name in scores else name

@@ -1,0 +1,313 @@
+"""Regions of a BED file to predictions in a file, without the Kipoi client.
+
+The numbers are those of ``kipoi predict`` with the same model; the loader and the model class are the same.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import dask
+import numpy as np
+
+from chromacc_data.console import progress_bar
+from chromacc_data.engine import Engine
+from chromacc_data.errors import InputError
+from chromacc_data.genome import Genome
+from chromacc_data.peaks import read_intervals
+from chromacc_data.store import publish
+from chromacc_models import kipoi_files as kf
+from chromacc_models.prediction_files import Predictions, output_paths, write_predictions
+
+if TYPE_CHECKING:
+    from chromacc_data.loader import BedLoader
+    from chromacc_models.kipoi_model import KipoiModel
+
+__all__ = ["Network", "find_network", "predict"]
+
+Strands = Literal["forward", "both"]
+
+_REGIONS_PER_TASK = 4096
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network on disk.
+
+    Parameters
+    ----------
+    weights
+        The ``.keras`` file.
+    cell_types
+        Name of each output; None for a bare file, whose outputs have numbers only.
+    sha256
+        Checksum of the weights, where one is recorded.
+    """
+
+    weights: Path
+    cell_types: tuple[str, ...] | None = None
+    sha256: str | None = None
+
+
+def find_network(model: Path | str) -> Network:
+    """The network of a model folder, a run folder or a ``.keras`` file.
+
+    Raises
+    ------
+    InputError
+        If it is none of the three.
+    """
+    path = Path(model).resolve()
+    if (path / kf.MODEL_FILE).is_file():
+        description = kf.read_model_file(path)
+        names = (path / kf.TARGETS).read_text(encoding="utf-8").splitlines()
+        return Network(path / description.args.weights, tuple(names), description.args.sha256)
+    if (path / "run.json").is_file():
+        from chromacc_models.run import Run
+
+        run = Run.open(path)
+        return Network(run.folder / "model.keras", run.cell_types)
+    if path.is_file():
+        return Network(path)
+    raise InputError(
+        "no network here",
+        where=path,
+        found="nothing of this name" if not path.exists() else "a folder without model.yaml and run.json",
+        expected="a model folder, a run folder of `chromacc-models train`, or a .keras file",
+    )
+
+
+def predict(
+    model: Path | str,
+    regions: Path | str,
+    fasta: Path | str,
+    out: Path | str,
+    *,
+    cell_types: Sequence[str] | None = None,
+    strands: Strands = "forward",
+    batch_size: int = 256,
+    engine: Engine | None = None,
+    overwrite: bool = False,
+    show_progress: bool = False,
+) -> list[Path]:
+    """Predict the accessibility of the regions of a BED file.
+
+    Each region gets the prediction of the window of the network's length around its midpoint, N past the
+    ends of its chromosome. Tasks of 4,096 regions write into an array beside `out`, in any order and from any
+    process; then the file is written from it in blocks and renamed, so that a visible file is whole and
+    memory does not grow with the number of predictions.
+
+    Parameters
+    ----------
+    model
+        Model folder, run folder, or ``.keras`` file.
+    regions
+        BED or narrowPeak file.
+    fasta
+        Genome, plain or bgzip.
+    out
+        File; its suffix names the format: .tsv, .bed, .bw, .parquet, .h5 or .zarr. Of several cell types, BED
+        and bigWig make a file each, ``NAME.CELL_TYPE.bed``.
+    cell_types
+        The cell types to write, in this order; all when not given.
+    strands
+        ``"both"`` gives the mean of the predictions for the window and its reverse complement.
+    batch_size
+        Windows in one call of the network.
+    engine
+        Where the tasks run; local threads when not given. On a cluster, the workers need the files by the
+        same paths; each loads the network and the regions once.
+    overwrite
+        Replace files that exist.
+    show_progress
+        Show a bar with rate and time left.
+
+    Returns
+    -------
+    list of Path
+        The files that were written.
+
+    Raises
+    ------
+    InputError
+        For a network, regions, genome or output that cannot be used; nothing is left behind.
+    """
+    out = Path(out)
+    if batch_size < 1:
+        raise InputError("batch size below 1", where="--batch-size", found=batch_size)
+    if strands not in ("forward", "both"):
+        raise InputError("unknown strands", where="--strands", found=strands, expected="forward or both")
+    network = find_network(model)
+    names, columns = _chosen(network, cell_types)
+    paths = output_paths(out, names)
+    _require_writable(out, paths, overwrite=overwrite)
+    job = _Job(network, Path(regions).resolve(), Path(fasta).resolve(), strands, batch_size, columns)
+    loader = job.loader()  # bad regions or a wrong genome show up here, before the first task
+    with _partial(out) as folder:
+        shape = (len(loader), len(names))
+        array = (folder / "values").resolve()
+        values = np.memmap(array, np.float32, "w+", shape=shape)
+        spans = [
+            (first, min(first + _REGIONS_PER_TASK, len(loader)))
+            for first in range(0, len(loader), _REGIONS_PER_TASK)
+        ]
+        tasks = [dask.delayed(_predict_span)(job, array, shape, span) for span in spans]
+        with progress_bar(len(loader), unit="regions", description="predicting", show=show_progress) as bar:
+            (engine or Engine()).run(tasks, weights=[stop - start for start, stop in spans], bar=bar)
+        genome = Genome.open(job.fasta)
+        chrom_sizes = dict(zip(genome.names, genome.lengths.tolist(), strict=True))
+        predictions = Predictions(read_intervals(job.regions), values, names, chrom_sizes, _attributes(job))
+        with _disk_errors(out):
+            for column, path in enumerate(paths):
+                write_predictions(predictions, folder / path.name, column=column)
+            for path in paths:
+                publish(folder / path.name, path)
+    return paths
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every task of a prediction needs, in few bytes."""
+
+    network: Network
+    regions: Path
+    fasta: Path
+    strands: Strands
+    batch_size: int
+    columns: tuple[int, ...]
+
+    def model(self) -> KipoiModel:
+        return _load_model(self.network.weights, self.network.sha256, _stamp(self.network.weights))
+
+    def loader(self) -> BedLoader:
+        window_length = self.model().model.input_shape[1]
+        stamps = (_stamp(self.regions), _stamp(self.fasta))
+        return _load_regions(self.regions, self.fasta, window_length, stamps)
+
+
+def _predict_span(job: _Job, path: Path, shape: tuple[int, int], span: tuple[int, int]) -> None:
+    """Predict regions `span` and write them to their rows of the array."""
+    values = np.memmap(path, np.float32, "r+", shape=shape)
+    model, loader = job.model(), job.loader()
+    for start in range(*span, job.batch_size):
+        stop = min(start + job.batch_size, span[1])
+        inputs = loader.batch(slice(start, stop))["inputs"]
+        found = model.predict_on_batch(inputs)
+        if job.strands == "both":
+            found = (found + model.predict_on_batch(inputs[:, ::-1, ::-1])) / 2
+        values[start:stop] = found[:, job.columns]
+    values.flush()
+
+
+# Tasks of one process share the network and the regions. The lock keeps threads from loading them twice.
+_LOCK = threading.RLock()
+
+
+def _load_model(weights: Path, sha256: str | None, stamp: tuple) -> KipoiModel:
+    with _LOCK:
+        return _model_once(weights, sha256, stamp)
+
+
+@functools.lru_cache(maxsize=1)
+def _model_once(weights: Path, sha256: str | None, stamp: tuple) -> KipoiModel:
+    from chromacc_models.kipoi_model import KipoiModel
+
+    return KipoiModel(str(weights), sha256=sha256)
+
+
+def _load_regions(regions: Path, fasta: Path, window_length: int, stamps: tuple) -> BedLoader:
+    with _LOCK:
+        return _regions_once(regions, fasta, window_length, stamps)
+
+
+@functools.lru_cache(maxsize=1)
+def _regions_once(regions: Path, fasta: Path, window_length: int, stamps: tuple) -> BedLoader:
+    from chromacc_data.loader import BedLoader
+
+    return BedLoader(regions, fasta, window_length)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does; None for one that is not there."""
+    if not path.exists():
+        return None
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _chosen(network: Network, cell_types: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names and columns of the cell types that are wanted."""
+    known = network.cell_types
+    if known is None:
+        n_outputs = _load_model(network.weights, network.sha256, _stamp(network.weights)).model.output_shape[
+            1
+        ]
+        known = tuple(f"output_{i}" for i in range(n_outputs))
+    names = known if cell_types is None else tuple(cell_types)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or len(set(names)) < len(names):
+        raise InputError(
+            "unknown cell type" if unknown else "cell types are none, or given twice",
+            where="--cell-type",
+            found=", ".join(unknown or names) or "none",
+            expected=", ".join(known),
+        )
+    return names, tuple(known.index(name) for name in names)
+
+
+def _require_writable(out: Path, paths: Sequence[Path], *, overwrite: bool) -> None:
+    if not out.parent.is_dir():
+        raise InputError("no such folder", where=out.parent, remedy="make it first")
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise InputError("exists already", where=path, remedy="name another file, or give --overwrite")
+        if path.is_dir() and not (path / "zarr.json").is_file():
+            raise InputError("a folder that is no Zarr store", where=path, remedy="name another file")
+
+
+@contextmanager
+def _partial(out: Path) -> Iterator[Path]:
+    folder = out.with_name(out.name + ".partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    with _disk_errors(out):
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _disk_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise InputError(
+                "the disk is full", where=out, remedy="free space, or write elsewhere"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise InputError("cannot write here", where=out, found=error.strerror) from error
+        raise
+
+
+def _attributes(job: _Job) -> dict[str, str]:
+    return {
+        "title": "Predicted chromatin accessibility",
+        "network": job.network.weights.name,
+        "network_sha256": job.network.sha256 or "",
+        "regions": job.regions.name,
+        "genome": job.fasta.name,
+        "strands": job.strands,
+        "chromacc": version("chromacc"),
+    }

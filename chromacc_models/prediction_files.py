@@ -1,0 +1,276 @@
+"""Predictions to a file, by suffix: TSV, BED with scores, bigWig, Parquet, HDF5, Zarr.
+
+Predictions are read in blocks from an array on disk, so memory is bounded by a block, not by the number of
+regions; only the regions themselves, and of a bigWig one column at a time, are held.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pyBigWig
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from chromacc_data import schema
+from chromacc_data.errors import InputError
+
+__all__ = ["SUFFIXES", "Predictions", "mean_over_bases", "output_paths", "write_predictions"]
+
+#: Name of the dimension and of the array in HDF5 and Zarr.
+REGION = "region"
+PREDICTION = "prediction"
+
+_BLOCK = 1 << 15
+_MAX_SCORE = 1000  # BED's score column is an integer from 0 to 1000
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for regions.
+
+    Parameters
+    ----------
+    regions
+        Columns chrom, start, end, name, strand, as :func:`chromacc_data.peaks.read_intervals` gives them.
+    values
+        Probabilities, shape (region, cell_type), float32; may lie on disk.
+    cell_types
+        Name of each column of `values`.
+    chrom_sizes
+        Length of each chromosome of the genome, in its order.
+    attributes
+        What is written into HDF5 and Zarr about how they were made.
+    """
+
+    regions: pd.DataFrame
+    values: np.ndarray
+    cell_types: tuple[str, ...]
+    chrom_sizes: dict[str, int]
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    def blocks(self) -> Iterator[pd.DataFrame]:
+        """Tables of at most 32,768 regions: chrom, start, end, name, strand, and a column per cell type."""
+        columns = ["chrom", "start", "end", "name", "strand"]
+        for first in range(0, len(self.regions), _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            table = self.regions.loc[:, columns].iloc[rows].reset_index(drop=True)
+            values = pd.DataFrame(np.asarray(self.values[rows]), columns=list(self.cell_types))
+            yield pd.concat([table, values], axis=1)
+
+
+def output_paths(out: Path, cell_types: tuple[str, ...]) -> list[Path]:
+    """The files that are written for an output name.
+
+    BED and bigWig hold one value a region: of several cell types each gets a file, ``NAME.CELL_TYPE.bed``.
+
+    >>> [path.name for path in output_paths(Path("new.bw"), ("K562", "HeLa S3"))]
+    ['new.K562.bw', 'new.HeLa_S3.bw']
+    >>> [path.name for path in output_paths(Path("new.tsv"), ("K562", "HeLa S3"))]
+    ['new.tsv']
+
+    Raises
+    ------
+    InputError
+        For a suffix that names no format, and cell types whose files would have one name.
+    """
+    if out.suffix not in _WRITERS:
+        raise InputError(
+            "the suffix does not name a format",
+            where=out,
+            found=repr(out.suffix),
+            expected=", ".join(_WRITERS),
+        )
+    if out.suffix not in _ONE_CELL_TYPE or len(cell_types) == 1:
+        return [out]
+    names = ["".join(c if c.isalnum() or c in "-_." else "_" for c in name) for name in cell_types]
+    if len(set(names)) < len(names):
+        raise InputError(
+            "two cell types would share a file", where=out, found=", ".join(cell_types), remedy="write a .tsv"
+        )
+    return [out.with_name(f"{out.stem}.{name}{out.suffix}") for name in names]
+
+
+def write_predictions(predictions: Predictions, path: Path, *, column: int | None = None) -> None:
+    """Write one of :func:`output_paths`.
+
+    Parameters
+    ----------
+    predictions
+        What to write.
+    path
+        File; the suffix names the format.
+    column
+        Which cell type a BED or bigWig file holds.
+
+    Raises
+    ------
+    InputError
+        For Parquet without pyarrow.
+
+    Notes
+    -----
+    - `.tsv`: chrom, start, end, name, strand, and a column per cell type, under a line of names.
+    - `.parquet`: the same columns.
+    - `.bed`: BED6, the probability times 1000, rounded, as score.
+    - `.bw`: each base has the mean of the regions that cover it; bases past a chromosome's end are left out.
+    - `.h5`, `.zarr`: an xarray Dataset with `prediction` (region, cell_type) and coordinates.
+    """
+    _WRITERS[path.suffix](predictions, path, column or 0)
+
+
+def mean_over_bases(
+    start: np.ndarray, end: np.ndarray, value: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Disjoint, sorted intervals with the mean of the regions over them.
+
+    Parameters
+    ----------
+    start, end
+        Regions of one chromosome, any order, overlaps allowed, shape (region,), int64.
+    value
+        Value of each, shape (region,).
+
+    Returns
+    -------
+    tuple
+        start, end (int64) and mean (float64), shape (interval,).
+
+    Examples
+    --------
+    >>> starts, ends, means = mean_over_bases(np.array([0, 5]), np.array([10, 15]), np.array([1.0, 0.0]))
+    >>> list(zip(starts.tolist(), ends.tolist(), means.tolist()))
+    [(0, 5, 1.0), (5, 10, 0.5), (10, 15, 0.0)]
+    """
+    breaks = np.unique(np.concatenate([start, end]))
+    first, last = np.searchsorted(breaks, start), np.searchsorted(breaks, end)
+    n = len(breaks)
+    cover = np.cumsum(np.bincount(first, minlength=n) - np.bincount(last, minlength=n))[:-1]
+    total = np.cumsum(np.bincount(first, value, n) - np.bincount(last, value, n))[:-1]
+    here = cover > 0
+    # The running sum rounds: a mean must not leave the range of the values for that.
+    mean = np.clip(total[here] / cover[here], value.min(initial=np.inf), value.max(initial=-np.inf))
+    return breaks[:-1][here], breaks[1:][here], mean
+
+
+def _write_tsv(predictions: Predictions, path: Path, _column: int) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for i, table in enumerate(predictions.blocks()):
+            table.to_csv(file, sep="\t", index=False, header=i == 0, lineterminator="\n")
+
+
+def _write_parquet(predictions: Predictions, path: Path, _column: int) -> None:
+    pyarrow = _require_pyarrow(path)
+    from pyarrow.parquet import ParquetWriter
+
+    writer = None
+    try:
+        for table in predictions.blocks():
+            block = pyarrow.Table.from_pandas(table, preserve_index=False)
+            writer = writer or ParquetWriter(path, block.schema)
+            writer.write_table(block)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _write_bed(predictions: Predictions, path: Path, column: int) -> None:
+    cell_type = predictions.cell_types[column]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for table in predictions.blocks():
+            score = np.rint(table[cell_type].to_numpy() * _MAX_SCORE).astype(int)
+            lines = table[["chrom", "start", "end", "name"]].assign(score=score, strand=table["strand"])
+            lines.to_csv(file, sep="\t", index=False, header=False, lineterminator="\n")
+
+
+def _write_bigwig(predictions: Predictions, path: Path, column: int) -> None:
+    regions = predictions.regions
+    values = np.asarray(predictions.values[:, column], dtype=np.float64)
+    rows_of = regions.groupby("chrom", sort=False).indices
+    file = pyBigWig.open(str(path), "w")
+    try:
+        file.addHeader(list(predictions.chrom_sizes.items()))
+        for name, length in predictions.chrom_sizes.items():
+            if name not in rows_of:
+                continue
+            rows = rows_of[name]
+            start, end = (regions[edge].to_numpy()[rows].clip(0, length) for edge in ("start", "end"))
+            inside = end > start
+            starts, ends, means = mean_over_bases(start[inside], end[inside], values[rows][inside])
+            if len(starts):
+                file.addEntries(
+                    [name] * len(starts), starts.tolist(), ends=ends.tolist(), values=means.tolist()
+                )
+    finally:
+        file.close()
+
+
+def _dataset(predictions: Predictions) -> xr.Dataset:
+    regions = predictions.regions
+    text = {name: regions[name].to_numpy(dtype=object) for name in ("name", "strand")}
+    return xr.Dataset(
+        {
+            PREDICTION: (
+                (REGION, schema.CELL_TYPE),
+                da.from_array(predictions.values, chunks=(_BLOCK, -1)),
+                {"long_name": "probability that the region is accessible"},
+            )
+        },
+        coords={
+            schema.CHROM.name: (REGION, regions["chrom"].to_numpy(dtype=object)),
+            schema.START.name: (REGION, regions["start"].to_numpy()),
+            schema.END.name: (REGION, regions["end"].to_numpy()),
+            "name": (REGION, text["name"]),
+            schema.STRAND.name: (REGION, text["strand"]),
+            schema.CELL_TYPE: np.array(predictions.cell_types, dtype=object),
+        },
+        attrs=predictions.attributes,
+    )
+
+
+def _write_hdf5(predictions: Predictions, path: Path, _column: int) -> None:
+    ds = _dataset(predictions)
+    chunks = (min(_BLOCK, len(predictions.regions)), len(predictions.cell_types))
+    encoding = {PREDICTION: {"zlib": True, "shuffle": True, "fletcher32": True, "chunksizes": chunks}}
+    ds.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+
+
+def _write_zarr(predictions: Predictions, path: Path, _column: int) -> None:
+    compressors = [BloscCodec(cname="zstd", shuffle="shuffle"), Crc32cCodec()]
+    encoding = {PREDICTION: {"compressors": compressors}}
+    _dataset(predictions).to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
+    with warnings.catch_warnings():
+        # Not in the Zarr v3 specification yet, but `xr.open_zarr` asks for it; readers may ignore it.
+        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
+        zarr.consolidate_metadata(path)
+
+
+def _require_pyarrow(path: Path) -> object:
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise InputError(
+            "Parquet needs pyarrow", where=path, remedy="pip install 'chromacc[parquet]', or write a .tsv"
+        ) from error
+    return pyarrow
+
+
+_WRITERS: dict[str, Callable[[Predictions, Path, int], None]] = {
+    ".tsv": _write_tsv,
+    ".bed": _write_bed,
+    ".bw": _write_bigwig,
+    ".parquet": _write_parquet,
+    ".h5": _write_hdf5,
+    ".zarr": _write_zarr,
+}
+_ONE_CELL_TYPE = (".bed", ".bw")
+
+#: Suffixes of the formats.
+SUFFIXES = tuple(_WRITERS)

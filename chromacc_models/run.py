@@ -1,0 +1,272 @@
+"""The run folder: all that a training made and was made from, and the only place that knows its files.
+
+`model.keras` (best weights), `config.yaml` (every option), `history.csv`, `curves.png`, and `run.json` (store
+and its hash, cell types, genome, versions, result). While a network trains, `checkpoint.npz` holds its state
+after the last epoch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+import xarray as xr
+
+from chromacc_data import schema
+from chromacc_data.errors import InputError
+from chromacc_data.store import write_text_atomically
+from chromacc_models import plots
+from chromacc_models.config import TrainConfig
+
+__all__ = [
+    "CHECKPOINT",
+    "Epoch",
+    "Run",
+    "best_epoch",
+    "claim_folder",
+    "describe_run",
+    "finish_run",
+    "lock_folder",
+    "read_filters",
+    "write_checkpoint",
+    "write_history",
+]
+
+CHECKPOINT = "checkpoint.npz"
+
+
+class Epoch(NamedTuple):
+    """One row of a run's history."""
+
+    epoch: int
+    loss: float
+    validation_loss: float
+    learning_rate: float
+    seconds: float
+    windows_per_second: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Parameters
+    ----------
+    folder
+        Its path; :meth:`open` checks what is there.
+    info
+        Content of `run.json`.
+    """
+
+    folder: Path
+    info: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Run:
+        """A finished run.
+
+        Raises
+        ------
+        InputError
+            If the folder is none, or its training has not finished.
+        """
+        folder = Path(folder)
+        info = _read_info(folder)
+        if info is None:
+            raise InputError("not a run folder", where=folder, remedy="make one with `chromacc-models train`")
+        if "result" not in info:
+            raise InputError(
+                "its training has not finished", where=folder, remedy="give the same `train` command again"
+            )
+        return cls(folder, info)
+
+    @property
+    def config(self) -> TrainConfig:
+        """Its configuration."""
+        return TrainConfig(**self.info["config"])
+
+    @property
+    def cell_types(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return tuple(self.info["cell_types"])
+
+    @property
+    def window_length(self) -> int:
+        """Positions in a window."""
+        return self.info["window_length"]
+
+    @property
+    def store(self) -> Path:
+        """The store that it was trained on."""
+        return Path(self.info["store"]["path"])
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per epoch: epoch, loss, validation_loss, learning_rate, seconds, windows_per_second."""
+        return pd.read_csv(self.folder / "history.csv")
+
+    def model(self) -> keras.Model:
+        """The network with its best weights."""
+        return keras.saving.load_model(self.folder / "model.keras", compile=False)
+
+
+def best_epoch(history: list[Epoch], min_delta: float) -> Epoch:
+    """The epoch with the lowest validation loss; a later one must be lower by more than `min_delta`."""
+    best = history[0]
+    for epoch in history:
+        if epoch.validation_loss < best.validation_loss - min_delta:
+            best = epoch
+    return best
+
+
+def read_filters(path: Path) -> np.ndarray:
+    """Kernels of filters to begin with: an array file, or the layer `filters` of a run.
+
+    Raises
+    ------
+    InputError
+        If there is neither.
+    """
+    if path.is_dir():
+        return keras.ops.convert_to_numpy(Run.open(path).model().get_layer("filters").kernel)
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "initial filters cannot be read",
+            where=path,
+            found=error,
+            expected="an array (.npy) or a run folder",
+        ) from error
+
+
+@contextmanager
+def lock_folder(out: Path) -> Iterator[None]:
+    """Hold a run folder against other processes."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError("another process is training into this folder", where=out) from None
+        yield
+
+
+def describe_run(store: Path, ds: xr.Dataset, config: TrainConfig, model: keras.Model) -> dict[str, Any]:
+    """What `run.json` says from the start."""
+    filters = None
+    if config.initial_filters is not None:
+        kernel = np.ascontiguousarray(read_filters(Path(config.initial_filters)))
+        filters = hashlib.sha256(kernel.tobytes()).hexdigest()
+    genome = ds.attrs.get(schema.ATTR_GENOME)
+    return {
+        "store": {
+            "path": str(store.resolve()),
+            "content_hash": ds.attrs[schema.ATTR_CONTENT_HASH],
+            "title": ds.attrs.get(schema.ATTR_TITLE),
+        },
+        "config": dataclasses.asdict(config),
+        "initial_filters_sha256": filters,
+        "cell_types": [str(name) for name in ds[schema.CELL_TYPE].values],
+        "window_length": ds.sizes[schema.POSITION],
+        "genome": json.loads(genome) if genome else None,
+        "n_parameters": model.count_params(),
+        "versions": {
+            "python": platform.python_version(),
+            "chromacc": importlib.metadata.version("chromacc"),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def claim_folder(out: Path, info: dict[str, Any]) -> dict[str, Any]:
+    """Make `out` the folder of a run, or find that it is; returns the content of its `run.json`."""
+    path = out / "run.json"
+    if not path.exists():
+        foreign = sorted(entry.name for entry in out.iterdir() if entry.name != ".lock")
+        if foreign:
+            raise InputError(
+                "not a run folder, and not empty",
+                where=out,
+                found=", ".join(foreign[:5]),
+                remedy="name another",
+            )
+        (out / "config.yaml").write_text(TrainConfig(**info["config"]).to_yaml())
+        write_text_atomically(path, json.dumps(info, indent=2))
+        return info
+    found = json.loads(path.read_text())
+    mine, theirs = _identity(info), _identity(found)
+    different = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+    if different:
+        raise InputError(
+            "a run of another store or configuration stands here",
+            where=out,
+            found=", ".join(f"{key} {theirs.get(key)}" for key in different),
+            expected=", ".join(f"{key} {mine.get(key)}" for key in different),
+            remedy="name another folder, or delete this one",
+        )
+    return found
+
+
+def _identity(info: dict[str, Any]) -> dict[str, Any]:
+    """What makes two runs the same run."""
+    parts = {"store": info["store"]["content_hash"], "initial filters": info["initial_filters_sha256"]}
+    return parts | {name: value for name, value in info["config"].items() if name != "initial_filters"}
+
+
+def finish_run(out: Path, info: dict[str, Any], model: keras.Model, history: list[Epoch]) -> dict[str, Any]:
+    best = best_epoch(history, info["config"]["min_delta"])
+    staged = out / "model.partial.keras"
+    model.save(staged)
+    staged.replace(out / "model.keras")
+    write_history(out, history)
+    plots.save(plots.learning_curves(pd.DataFrame(history)), out / "curves.png")
+    info = info | {
+        "result": {
+            "epochs": len(history),
+            "best_epoch": best.epoch,
+            "loss": best.loss,
+            "validation_loss": best.validation_loss,
+            "seconds": round(sum(epoch.seconds for epoch in history), 1),
+        }
+    }
+    write_text_atomically(out / "run.json", json.dumps(info, indent=2))
+    (out / CHECKPOINT).unlink()
+    return info
+
+
+def write_history(out: Path, history: list[Epoch]) -> None:
+    write_text_atomically(out / "history.csv", pd.DataFrame(history).to_csv(index=False))
+
+
+def write_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write the checkpoint so that a kill at any moment leaves the older one or the whole new one."""
+    staged = folder / f"{CHECKPOINT}.tmp"
+    with staged.open("wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    staged.replace(folder / CHECKPOINT)
+
+
+def _read_info(folder: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,313 @@
+"""Training: a store and a configuration in, a run folder out, the same after a kill as without one.
+
+The order of windows, their strands and the learning rate follow from seed, epoch and history; weights and the
+optimiser's state are in the checkpoint. So a run that was killed goes on to the same weights, bit by bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+import xarray as xr
+from tqdm import tqdm
+
+from chromacc_data import schema
+from chromacc_data.batches import Batches
+from chromacc_data.console import progress_bar
+from chromacc_data.errors import InputError
+from chromacc_data.store import open_store
+from chromacc_models.architectures import NETWORKS, logits_model
+from chromacc_models.config import TrainConfig
+from chromacc_models.layers import OneHot
+from chromacc_models.run import (
+    CHECKPOINT,
+    Epoch,
+    Run,
+    best_epoch,
+    claim_folder,
+    describe_run,
+    finish_run,
+    lock_folder,
+    read_filters,
+    write_checkpoint,
+    write_history,
+)
+
+__all__ = ["build_network", "cross_validate", "limit_threads", "train"]
+
+_EVALUATION_BATCH = 256
+
+
+def train(
+    store: Path | str, config: TrainConfig, out: Path | str, *, progress: bool = False, jit: bool = True
+) -> Run:
+    """Train a network on a store; a run that was killed goes on after its last whole epoch.
+
+    Binary cross-entropy over all cell types, from logits, is minimised by RMSprop. After each epoch the
+    validation loss is taken without penalties; when `patience` epochs have brought no better one, training
+    stops, and the weights of the best epoch are saved.
+
+    Parameters
+    ----------
+    store
+        Path of a store with train and validation windows.
+    config
+        What to train and how.
+    out
+        Run folder: new, or one of the same store and configuration. A finished one is returned as it is.
+    progress
+        Show a bar: epoch, losses, windows per second, time left to the last epoch.
+    jit
+        Compile the step with XLA; off, it is two to three times slower.
+
+    Returns
+    -------
+    Run
+        The finished run.
+
+    Raises
+    ------
+    InputError
+        If the folder belongs to another store or configuration, a split is empty, the network does not fit
+        the windows, or the loss becomes infinite.
+    """
+    store, out = Path(store), Path(out)
+    ds = open_store(store)
+    model = build_network(config, ds.sizes[schema.POSITION], ds.sizes[schema.CELL_TYPE])
+    with lock_folder(out):
+        info = claim_folder(out, describe_run(store, ds, config, model))
+        if "result" not in info:
+            data = _Data.of(ds, config)
+            with progress_bar(
+                config.epochs * data.train.n_windows, unit="windows", description="training", show=progress
+            ) as bar:
+                history = _Training(config, model, data, out, jit=jit).run(bar)
+            info = finish_run(out, info, model, history)
+    return Run(out, info)
+
+
+def cross_validate(
+    store: Path | str, config: TrainConfig, out: Path | str, *, progress: bool = False, jit: bool = True
+) -> list[Run]:
+    """Train one network per fold of a store, into `out/fold-0`, `out/fold-1`, ...; goes on after a kill.
+
+    Raises
+    ------
+    InputError
+        If the store has no folds; else as :func:`train`.
+    """
+    ds = open_store(store)
+    n_folds = int(ds[schema.FOLD.name].max()) + 1 if schema.FOLD.name in ds else 0
+    if not n_folds:
+        remedy = "set `split.folds` in its recipe and build it again"
+        raise InputError("the store has no folds", where=store, remedy=remedy)
+    return [
+        train(store, dataclasses.replace(config, fold=f), Path(out) / f"fold-{f}", progress=progress, jit=jit)
+        for f in range(n_folds)
+    ]
+
+
+def build_network(config: TrainConfig, window_length: int, n_cell_types: int) -> keras.Model:
+    """Network of a configuration, with its initial weights.
+
+    Raises
+    ------
+    InputError
+        If it cannot be built for such windows, or the initial filters cannot be read or do not fit.
+    """
+    chosen = dict(config.network_options)
+    if config.initial_filters is not None:
+        chosen["initial_filters"] = read_filters(Path(config.initial_filters))
+    try:
+        return NETWORKS[config.network](window_length, n_cell_types, seed=config.seed, **chosen)
+    except ValueError as error:
+        raise InputError(
+            f"{config.network} cannot be built", found=error, remedy="change its options"
+        ) from error
+
+
+def limit_threads(n: int) -> None:
+    """Let TensorFlow use `n` threads; to be called before it computes anything.
+
+    Raises
+    ------
+    InputError
+        If TensorFlow has started already.
+    """
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(n)
+        tf.config.threading.set_inter_op_parallelism_threads(min(n, 2))
+    except RuntimeError as error:
+        raise InputError(
+            "TensorFlow has started already", remedy="set TF_NUM_INTRAOP_THREADS before the program starts"
+        ) from error
+
+
+class _Data(NamedTuple):
+    """What is trained on, and what decides when to stop."""
+
+    train: Batches
+    validation: Batches
+
+    @classmethod
+    def of(cls, ds: xr.Dataset, config: TrainConfig) -> _Data:
+        return cls(
+            Batches(
+                ds,
+                split="train",
+                fold=config.fold,
+                batch_size=config.batch_size,
+                seed=config.seed,
+                reverse_complement=config.reverse_complement,
+            ),
+            Batches(ds, split="validation", fold=config.fold, batch_size=_EVALUATION_BATCH, shuffle=False),
+        )
+
+
+class _Training:
+    """A network with its optimiser, its best weights and its history, kept in step with a checkpoint."""
+
+    def __init__(
+        self, config: TrainConfig, model: keras.Model, data: _Data, folder: Path, *, jit: bool
+    ) -> None:
+        self.config, self.model, self.data, self.folder = config, model, data, folder
+        self.optimizer = keras.optimizers.RMSprop(config.learning_rate, momentum=config.momentum)
+        self.optimizer.build(model.trainable_variables)
+        self.best = [np.asarray(v) for v in model.variables]
+        self.history: list[Epoch] = []
+        weights = _class_weights(data.train.labels()) if config.class_weights == "balanced" else 1.0
+        self._step, self._loss = _compile_steps(model, self.optimizer, weights, jit=jit)
+
+    def run(self, bar: tqdm) -> list[Epoch]:
+        """Train to the end; the model then has its best weights."""
+        self._restore()
+        bar.initial = bar.n = len(self.history) * self.data.train.n_windows
+        while len(self.history) < self.config.epochs and not self._out_of_patience():
+            epoch = self._run_epoch(len(self.history), bar)
+            self.history.append(epoch)
+            if best_epoch(self.history, self.config.min_delta) is epoch:
+                self.best = [np.asarray(v) for v in self.model.variables]
+            self._save()
+        for variable, value in zip(self.model.variables, self.best, strict=True):
+            variable.assign(value)
+        return self.history
+
+    def _run_epoch(self, number: int, bar: tqdm) -> Epoch:
+        rate = _learning_rate(self.history, self.config)
+        self.optimizer.learning_rate.assign(rate)
+        bar.set_description(f"epoch {number + 1}/{self.config.epochs}")
+        started, total, n_done = time.perf_counter(), 0.0, 0
+        for batch in self.data.train.epoch(number):
+            n = len(batch.codes)
+            total += n * float(self._step(batch.codes, batch.labels))
+            n_done += n
+            bar.update(n)
+            bar.set_postfix(self._losses(total / n_done), refresh=False)
+        seconds = time.perf_counter() - started
+        loss, validation_loss = total / n_done, self._validation_loss()
+        if not np.isfinite(loss + validation_loss):
+            raise InputError(
+                "the loss is no longer a number",
+                where=f"epoch {number + 1}",
+                found=f"loss {loss}, validation loss {validation_loss}",
+                remedy="lower learning_rate, or pool_scale",
+            )
+        return Epoch(number + 1, loss, validation_loss, rate, round(seconds, 3), round(n_done / seconds, 1))
+
+    def _validation_loss(self) -> float:
+        losses = [len(b.codes) * float(self._loss(b.codes, b.labels)) for b in self.data.validation]
+        return sum(losses) / self.data.validation.n_windows
+
+    def _losses(self, loss: float) -> dict[str, str]:
+        shown = {"loss": f"{loss:.4f}"}
+        if self.history:
+            best = best_epoch(self.history, self.config.min_delta)
+            shown |= {
+                "validation": f"{self.history[-1].validation_loss:.4f}",
+                "best": f"{best.validation_loss:.4f} in epoch {best.epoch}",
+            }
+        return shown
+
+    def _out_of_patience(self) -> bool:
+        if not self.history:
+            return False
+        best = best_epoch(self.history, self.config.min_delta)
+        return len(self.history) - best.epoch >= self.config.patience
+
+    def _save(self) -> None:
+        arrays = {
+            f"{part}_{i}": np.asarray(value)
+            for part, values in (
+                ("model", self.model.variables),
+                ("optimizer", self.optimizer.variables),
+                ("best", self.best),
+            )
+            for i, value in enumerate(values)
+        }
+        write_checkpoint(self.folder, {"history": np.array(json.dumps(self.history)), **arrays})
+        write_history(self.folder, self.history)
+
+    def _restore(self) -> None:
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return
+        with np.load(path) as saved:
+            self.history = [Epoch(*row) for row in json.loads(str(saved["history"]))]
+            for part, variables in (("model", self.model.variables), ("optimizer", self.optimizer.variables)):
+                for i, variable in enumerate(variables):
+                    variable.assign(saved[f"{part}_{i}"])
+            self.best = [saved[f"best_{i}"] for i in range(len(self.best))]
+
+
+def _compile_steps(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, open_weights: np.ndarray | float, *, jit: bool
+) -> tuple[Callable, Callable]:
+    """Functions of (codes, labels): a training step, and the loss alone; both give the mean loss."""
+    logits, one_hot = logits_model(model), OneHot()
+    weights = tf.constant(open_weights, tf.float32)
+
+    def loss_of(codes: tf.Tensor, labels: tf.Tensor, *, training: bool) -> tf.Tensor:
+        predicted = logits(one_hot(codes), training=training)
+        losses = tf.nn.weighted_cross_entropy_with_logits(tf.cast(labels, tf.float32), predicted, weights)
+        return tf.reduce_mean(losses)
+
+    @tf.function(jit_compile=jit)
+    def step(codes: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = loss_of(codes, labels, training=True)
+            objective = tf.add_n([loss, *logits.losses])
+        gradients = tape.gradient(objective, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    @tf.function(jit_compile=jit)
+    def validate(codes: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        return loss_of(codes, labels, training=False)
+
+    return step, validate
+
+
+def _class_weights(labels: np.ndarray) -> np.ndarray:
+    """Weight of the open windows of each cell type: closed windows per open one; 1 where there is none."""
+    n_open = labels.sum(axis=0, dtype=np.int64)
+    return np.where(n_open > 0, (len(labels) - n_open) / np.maximum(n_open, 1), 1.0)
+
+
+def _learning_rate(history: list[Epoch], config: TrainConfig) -> float:
+    """Learning rate of the next epoch, reduced after each `plateau_patience` epochs without a better loss."""
+    rate, best, waited = config.learning_rate, np.inf, 0
+    for epoch in history:
+        waited += 1
+        if epoch.validation_loss < best - config.min_delta:
+            best, waited = epoch.validation_loss, 0
+        if waited == config.plateau_patience:
+            rate, waited = rate * config.plateau_factor, 0
+    return rate
