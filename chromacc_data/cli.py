@@ -139,6 +139,20 @@ def convert(
     console.result({"store": out, "content_hash": root}, f"{out}\n  content hash {root}")
 
 
+@main_group.command()
+@common_options
+def options(console: Console) -> None:
+    """List the keys of a recipe, as a table."""
+    from chromacc_data import recipe
+
+    table = recipe.describe()
+    console.result({"options": table}, table)
+
+
 def main() -> None:
     """Entry point of the command."""
     run(main_group, name="chromacc-data")
+
+
+if __name__ == "__main__":
+    main()

@@ -36,8 +36,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _N_PROBES = 16
 #: No header line is longer: an index that leaves more than this between two sequences is wrong.
 _MAX_HEADER_BYTES = 1 << 20
-_HEADER = re.compile(rb"\s*>[ \t]*(\S+)[^\n]*\n")
-_FIRST_HEADER = re.compile(rb"(?:;[^\n]*\n|\s)*>[ \t]*(\S+)[^\n]*\n")
+#: A header line; before the first one, comments may stand.
+_HEADER = re.compile(rb"(?:;[^\n]*\n|\s)*>[ \t]*(\S+)[^\n]*\n")
 _START_OF_FASTA = re.compile(rb"(?:;[^\n]*\n|\s)*>")
 
 
@@ -343,18 +343,18 @@ def _disagreement(records: Sequence[Record], text: _PlainText | BgzipText) -> st
     From begin to end of the file there must be the header of a record, its lines, the header of the next, and
     nothing between them. Of the lines of a record, a few are looked at.
     """
-    end, header = 0, _FIRST_HEADER
+    end = 0
     for record in sorted(records, key=lambda record: record.offset):
         gap = record.offset - end
         if not 0 < gap <= _MAX_HEADER_BYTES or record.end > text.size:
             return f"sequence {record.name!r} is not at byte {record.offset}"
-        match = header.fullmatch(text.read(end, record.offset))
+        match = _HEADER.fullmatch(text.read(end, record.offset))
         if match is None or match[1].decode(errors="replace") != record.name:
             return f"no header of sequence {record.name!r} before byte {record.offset}"
         line = _line_at_odds(record, text)
         if line is not None:
             return f"line {line + 1} of sequence {record.name!r} has not {record.line_bases} bases"
-        end, header = record.end, _HEADER
+        end = record.end
     if text.read(end, min(text.size, end + _MAX_HEADER_BYTES)).strip() or text.size > end + _MAX_HEADER_BYTES:
         return f"there is more behind the last sequence, from byte {end}"
     return None

@@ -40,8 +40,7 @@ __all__ = [
 ]
 
 _GC_BATCH = 1 << 14  # windows of bases held at once: 10 MB at 600 bp
-_MAX_DRAWS = 1 << 17  # closed windows drawn at once
-_MAX_BARREN_ROUNDS = 20  # draws in a row that fill nothing: what is left to find is too rare
+_TILINGS = 8  # times that the closed genome is laid out with windows, each time shifted by an eighth of one
 
 
 @dataclass(frozen=True)
@@ -365,8 +364,8 @@ def closed_windows(
     is_open = windows.labels.any(axis=1)
     gc, _ = _gc_and_n(genome, windows.chrom[is_open], windows.start[is_open], length)
     wanted = _quota(np.bincount(_gc_bins(gc[~np.isnan(gc)], recipe.gc_bin), minlength=n_bins), recipe.ratio)
-    free = _closed_starts(windows, peaks, blacklist, lengths, length)
-    chrom, start = _draw_matched(genome, free, wanted, length, recipe, np.random.default_rng([seed, 1]))
+    runs = _closed_runs(windows, peaks, blacklist, lengths, length)
+    chrom, start = _draw_matched(genome, runs, wanted, length, recipe, np.random.default_rng([seed, 1]))
     order = np.lexsort((start, chrom))
     chrom, start = chrom[order], start[order]
     counts = {"closed_windows": start.size, "closed_windows_missing": int(wanted.sum()) - start.size}
@@ -475,18 +474,17 @@ def _require_lawful(path: Path | str, given: pd.DataFrame, lawful: np.ndarray, e
     )
 
 
-class _FreeStarts(NamedTuple):
-    """Runs of positions where a closed window may start: chromosome, first one, positions in runs before."""
+class _ClosedRuns(NamedTuple):
+    """Runs of positions where a closed window may start: chromosome, first one, number of them."""
 
     chrom: np.ndarray
     first: np.ndarray
-    before: np.ndarray
-    total: int
+    n_starts: np.ndarray
 
 
-def _closed_starts(
+def _closed_runs(
     windows: Windows, peaks: Sequence[Peaks], blacklist: Peaks | None, lengths: Sequence[int], length: int
-) -> _FreeStarts:
+) -> _ClosedRuns:
     """Where closed windows may start: they lie whole in what peaks, windows and blacklist leave."""
     taken = [(p.chrom, p.start - length, p.end + length) for p in peaks]
     taken.append((windows.chrom, windows.start, windows.end))
@@ -498,46 +496,46 @@ def _closed_starts(
     inside = start < end
     chrom, start, end = complement_intervals(chrom[inside], start[inside], end[inside], lengths=lengths)
     fits = end - start >= length
-    n_starts = (end - start - length + 1)[fits]
-    total = int(n_starts.sum())
-    return _FreeStarts(chrom[fits], start[fits], np.cumsum(n_starts) - n_starts, total)
+    return _ClosedRuns(chrom[fits], start[fits], (end - start - length + 1)[fits])
 
 
 def _draw_matched(
     genome: SequenceSource,
-    free: _FreeStarts,
+    runs: _ClosedRuns,
     wanted: np.ndarray,
     length: int,
     recipe: NegativesRecipe,
     generator: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and starts of windows that fill the bins, as far as they can be found; none overlap."""
+    """Codes and starts of windows that fill the bins, as far as they can be found; none overlap.
+
+    Each run is laid out with windows end to end from a random place; of those, random ones are taken. High GC
+    is rare where nothing is open: what is missing is looked for again with all windows shifted.
+    """
     chrom, start = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64)
-    missing, barren = wanted.copy(), 0
-    while missing.any() and free.total and barren < _MAX_BARREN_ROUNDS:
-        n_draws = min(_MAX_DRAWS, max(1024, 8 * int(missing.sum())))
-        new_chrom, new_start = _draw(free, n_draws, length, generator)
-        apart = _apart(new_chrom, new_start, chrom, start, length)
-        new_chrom, new_start = new_chrom[apart], new_start[apart]
-        gc, n = _gc_and_n(genome, new_chrom, new_start, length)
-        known = (n <= recipe.max_n) & ~np.isnan(gc)
-        new_chrom, new_start, gc_bin = new_chrom[known], new_start[known], _gc_bins(gc[known], recipe.gc_bin)
-        taken = _rank_in_bin(gc_bin) < missing[gc_bin]
-        missing -= np.bincount(gc_bin[taken], minlength=missing.size)
-        barren = 0 if taken.any() else barren + 1
-        chrom, start = np.concatenate([chrom, new_chrom[taken]]), np.concatenate([start, new_start[taken]])
+    missing = wanted.copy()
+    place = generator.integers(length, size=runs.first.size)
+    for tiling in range(_TILINGS):
+        if not missing.any():
+            break
+        tile_chrom, tile_start = _tiles(runs, (place + tiling * length // _TILINGS) % length, length)
+        apart = np.flatnonzero(_apart(tile_chrom, tile_start, chrom, start, length))
+        gc, n = _gc_and_n(genome, tile_chrom[apart], tile_start[apart], length)
+        known = generator.permutation(np.flatnonzero((n <= recipe.max_n) & ~np.isnan(gc)))
+        gc_bin = _gc_bins(gc[known], recipe.gc_bin)
+        is_taken = _rank_in_bin(gc_bin) < missing[gc_bin]
+        missing -= np.bincount(gc_bin[is_taken], minlength=missing.size)
+        taken = apart[known[is_taken]]
+        chrom, start = np.concatenate([chrom, tile_chrom[taken]]), np.concatenate([start, tile_start[taken]])
     return chrom, start
 
 
-def _draw(
-    free: _FreeStarts, n_draws: int, length: int, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and starts of windows drawn evenly from all positions, none overlapping, in random order."""
-    place = generator.integers(free.total, size=n_draws)
-    run = np.searchsorted(free.before, place, side="right") - 1
-    chrom, start = free.chrom[run], free.first[run] + place - free.before[run]
-    kept = _thinned(np.lexsort((start, chrom)), chrom, start, length)
-    return chrom[kept], start[kept]
+def _tiles(runs: _ClosedRuns, place: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and starts of windows laid end to end in each run, from `place` (run,) on."""
+    n_tiles = np.maximum(-((place - runs.n_starts) // length), 0)
+    run = np.repeat(np.arange(n_tiles.size), n_tiles)
+    in_run = np.arange(run.size) - np.repeat(np.cumsum(n_tiles) - n_tiles, n_tiles)
+    return runs.chrom[run], runs.first[run] + place[run] + in_run * length
 
 
 def _apart(
@@ -580,23 +578,20 @@ def _gc_and_n(
     gc, n = np.zeros(start.size), np.zeros(start.size)
     for begin in range(0, start.size, _GC_BATCH):
         here = slice(begin, begin + _GC_BATCH)
-        codes = genome.windows(chrom[here], start[here], length)
-        n[here] = (codes == N_CODE).sum(axis=1)
-        gc[here] = ((codes == 1) | (codes == 2)).sum(axis=1)
+        gc[here], n[here] = _count_gc_and_n(genome.windows(chrom[here], start[here], length))
     known = length - n
     return np.where(known > 0, gc / np.maximum(known, 1), np.nan), n / length
 
 
 @numba.njit(cache=True, nogil=True)
-def _thinned(order: np.ndarray, chrom: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
-    """Which windows stay, (window,) bool: in sorted order, those that do not overlap the last that stayed."""
-    kept = np.zeros(order.size, dtype=np.bool_)
-    last = -1
-    for i in order:
-        if last < 0 or chrom[i] != chrom[last] or start[i] - start[last] >= length:
-            kept[i] = True
-            last = i
-    return kept
+def _count_gc_and_n(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number of C and G, and of N, in each row of base codes, (window,) int64."""
+    gc, n = np.zeros(len(codes), dtype=np.int64), np.zeros(len(codes), dtype=np.int64)
+    for row in range(len(codes)):
+        for code in codes[row]:
+            gc[row] += code == 1 or code == 2
+            n[row] += code == N_CODE
+    return gc, n
 
 
 @numba.njit(cache=True, nogil=True)

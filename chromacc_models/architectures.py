@@ -419,6 +419,6 @@ def _set_filters(layer: keras.layers.Layer, initial: np.ndarray) -> None:
         raise ValueError(
             f"initial filters of shape {initial.shape}; expected ({shape[0]}, {shape[1]}, at most {shape[2]})"
         )
-    kernel = keras.ops.convert_to_numpy(layer.kernel).copy()
+    kernel = layer.kernel.numpy().copy()
     kernel[..., : initial.shape[2]] = initial
     layer.kernel.assign(kernel)

@@ -217,3 +217,7 @@ def _limit_threads(threads: int | None) -> None:
 
     if threads is not None:
         training.limit_threads(threads)
+
+
+if __name__ == "__main__":
+    main()

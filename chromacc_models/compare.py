@@ -79,8 +79,8 @@ class Comparison:
         lines = [f"a: {self.a}", f"b: {self.b}"]
         for name, test in (("AUROC", self.auroc), ("AUPRC", self.auprc)):
             lines.append(
-                f"{name}: b - a = {test.mean_difference:+.4f} on average over {test.n} pairs; "
-                f"Wilcoxon signed-rank p = {test.p_two_sided:.3g} (two-sided), {test.p_greater:.3g} (b better); "
+                f"{name}: b - a = {test.mean_difference:+.4f} on average of {test.n} pairs; "
+                f"Wilcoxon p = {test.p_two_sided:.3g} (two-sided), {test.p_greater:.3g} (b better), "
                 f"rank-biserial r = {test.rank_biserial:+.2f}"
             )
         lines.append("cell type by cell type, AUROC by DeLong's paired test:")

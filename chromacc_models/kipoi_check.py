@@ -6,13 +6,14 @@ import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import kipoi
 import numpy as np
 from kipoi.readers import HDF5Reader
 
 from chromacc_data.errors import CheckError, InputError
 from chromacc_models import kipoi_files as kf
-from chromacc_models.kipoi_model import file_sha256
+from chromacc_models.kipoi_model import file_sha256, load_network
 
 __all__ = ["Checked", "check", "load_with_kipoi"]
 
@@ -63,9 +64,9 @@ def check(folder: Path | str) -> Checked:
         )
     if not (folder / kf.CARD).is_file() or not (folder / kf.CARD).read_text(encoding="utf-8").strip():
         raise InputError("no model card", where=folder / kf.CARD)
-    model = load_with_kipoi(folder)
-    _require_fitting(folder, description, loader, model)
-    return _require_predictions(folder, model)
+    network = load_network(folder / description.args.weights)
+    _require_fitting(folder, description, loader, network)
+    return _require_predictions(folder, load_with_kipoi(folder))
 
 
 def load_with_kipoi(folder: Path) -> Any:
@@ -122,10 +123,12 @@ class _Warnings(logging.Handler):
 
 
 def _require_fitting(
-    folder: Path, description: kf.ModelDescription, loader: kf.DataloaderDescription, model: Any
+    folder: Path,
+    description: kf.ModelDescription,
+    loader: kf.DataloaderDescription,
+    network: keras.Model,
 ) -> None:
     """Raise unless shapes, labels and the default window length are those of the network."""
-    network = model.model
     for where, shape, expected in (
         (f"{kf.MODEL_FILE}, schema.inputs.shape", description.schema.inputs.shape, network.input_shape),
         (f"{kf.MODEL_FILE}, schema.targets.shape", description.schema.targets.shape, network.output_shape),

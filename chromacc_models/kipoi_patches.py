@@ -1,9 +1,9 @@
 """What Kipoi 0.8.6 breaks on a current stack, mended in one place.
 
 Kipoi 0.8.6 is its last release, so no upstream fix will come. Kipoi imports the package of a model's
-classes before it reads a batch or picks a writer. This module is imported then, and mends the loaded ``kipoi``
-modules: nothing on disk, nothing outside ``kipoi`` but the hook for errors of its command, and nothing at
-all on another version of Kipoi.
+classes before it reads a batch or picks a writer. This module is imported then, and mends the loaded
+``kipoi`` modules: nothing on disk, nothing outside ``kipoi`` but the hook for errors of its command, and
+nothing at all on another version of Kipoi.
 
 ======================================================== ====================================================
 symptom                                                  mended by

@@ -142,7 +142,7 @@ def read_filters(path: Path) -> np.ndarray:
         If there is neither.
     """
     if path.is_dir():
-        return keras.ops.convert_to_numpy(Run.open(path).model().get_layer("filters").kernel)
+        return Run.open(path).model().get_layer("filters").kernel.numpy()
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:

@@ -181,7 +181,7 @@ class _Training:
         self.config, self.model, self.data, self.folder = config, model, data, folder
         self.optimizer = keras.optimizers.RMSprop(config.learning_rate, momentum=config.momentum)
         self.optimizer.build(model.trainable_variables)
-        self.best = [np.asarray(v) for v in model.variables]
+        self.best = [v.numpy() for v in model.variables]
         self.history: list[Epoch] = []
         weights = _class_weights(data.train.labels()) if config.class_weights == "balanced" else 1.0
         self._step, self._loss = _compile_steps(model, self.optimizer, weights, jit=jit)
@@ -194,7 +194,7 @@ class _Training:
             epoch = self._run_epoch(len(self.history), bar)
             self.history.append(epoch)
             if best_epoch(self.history, self.config.min_delta) is epoch:
-                self.best = [np.asarray(v) for v in self.model.variables]
+                self.best = [v.numpy() for v in self.model.variables]
             self._save()
         for variable, value in zip(self.model.variables, self.best, strict=True):
             variable.assign(value)
@@ -243,15 +243,12 @@ class _Training:
         return len(self.history) - best.epoch >= self.config.patience
 
     def _save(self) -> None:
-        arrays = {
-            f"{part}_{i}": np.asarray(value)
-            for part, values in (
-                ("model", self.model.variables),
-                ("optimizer", self.optimizer.variables),
-                ("best", self.best),
-            )
-            for i, value in enumerate(values)
+        parts = {
+            "model": [v.numpy() for v in self.model.variables],
+            "optimizer": [v.numpy() for v in self.optimizer.variables],
+            "best": self.best,
         }
+        arrays = {f"{part}_{i}": array for part, arrays in parts.items() for i, array in enumerate(arrays)}
         write_checkpoint(self.folder, {"history": np.array(json.dumps(self.history)), **arrays})
         write_history(self.folder, self.history)
 

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
+import multiprocessing
 import time
 from collections.abc import Iterator
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +17,6 @@ from chromacc_data import schema, store
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from tests.small import LENGTHS, RECIPE, write_small_dataset
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -218,38 +213,35 @@ def test_build__leaks_between_chromosome_splits_cannot_be(recipe: Path, tmp_path
     assert leaks["splits"]["train-test"]["bp"] > 0
 
 
+def _build_when_told(recipe: Path, out: Path, ready: Event) -> None:
+    ready.set()
+    building.build(recipe, out, engine=Engine(workers=1))
+
+
 @pytest.mark.parametrize("suffix", [".zarr", ".h5"])
 def test_build__killed_at_any_moment(tmp_path: Path, suffix: str):
     """`kill -9` at growing delays until one run ends by itself: the hash is that of an undisturbed run."""
     recipe = write_small_dataset(tmp_path / "small", recipe=RECIPE.replace("chunk: 16", "chunk: 2"))
     expected = building.build(recipe, tmp_path / "undisturbed.zarr").content_hash
     out = tmp_path / f"killed{suffix}"
-    script = textwrap.dedent(
-        f"""
-        from chromacc_data.build import build
-        from chromacc_data.engine import Engine
-        print("ready", flush=True)
-        build({str(recipe)!r}, {str(out)!r}, engine=Engine(workers=1))
-        """
-    )
+    processes = multiprocessing.get_context("forkserver")  # imports once, not for each of the killed
+    processes.set_forkserver_preload(["tests.test_build"])
     kills = 0
-    for delay in (0.02, 0.1, 0.2, 0.3, 0.4, 0.6, 0.9, 1.3, None):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        process.stdout.readline()
-        try:
-            process.wait(None if delay is None else delay)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    for delay in (*np.geomspace(0.02, 3, 10), None):
+        ready = processes.Event()
+        process = processes.Process(target=_build_when_told, args=(recipe, out, ready))
+        process.start()
+        ready.wait()
+        process.join(delay)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
             kills += 1
-        process.stdout.close()
-        if process.returncode == 0:
+        elif process.exitcode == 0:
             break
         if out.exists():
             store.open_store(out)  # never a part of a store under the final name
+    assert process.exitcode == 0
     assert kills >= 2
     assert store.content_hash(out) == expected
     assert not out.with_name(out.name + ".partial").exists()

@@ -101,7 +101,7 @@ def test_absent_file__is_an_error(tmp_path):
 def test_truncated_bgzip__is_an_error(tmp_path):
     path = write_bgzip(tmp_path / "x.fa.gz")
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(InputError, match="truncated"):
+    with pytest.raises(InputError, match="file is truncated"):
         FastaFile(path)
 
 
@@ -112,7 +112,7 @@ def test_corrupt_bgzip__is_an_error_when_it_is_indexed(tmp_path):
     path.write_bytes(raw)
     for index in (".fai", ".gzi"):
         path.with_name(path.name + index).unlink()
-    with pytest.raises(InputError, match="corrupt"):
+    with pytest.raises(InputError, match="file is corrupt"):
         FastaFile(path)
     assert files_in(tmp_path) == ["x.fa.gz"]
 

@@ -1,0 +1,542 @@
+"""The front end of a network, computed on base codes: scan with filters, activation, pooling over the window.
+
+What Keras computes with one-hot DNA, a convolution and a tensor of (window, place, filter) is computed here by
+adding rows of tables, with nothing of that size in memory (:mod:`chromacc_models.kernels`). It gives the same
+numbers up to rounding, and the same gradients, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
+from typing import Any, NamedTuple
+
+import llvmlite.binding
+import numba
+import numpy as np
+
+from chromacc_models import kernels
+from chromacc_models.vectors import Scan
+
+__all__ = ["FilterGradients", "FrontEnd", "Pooled"]
+
+ACTIVATIONS = ("linear", "relu", "exponential")
+POOLINGS = ("average", "max", "logsumexp")
+STRANDS = ("forward", "both")
+
+_N_BASES = 4
+# Tables of a tile that fit here are read at full speed; it is the smallest first-level cache in common use.
+_CACHE_BYTES = 32 * 1024
+_CACHE_LINE_BYTES = 64
+_FLOAT_BYTES = 4
+_NARROWEST_VECTOR = 8
+_ROW_UNIT = 8  # per block, as kernels expect it of a stream: bytes, in tables of 4 lanes * 2
+_TASKS_PER_THREAD = 4
+# Runs of windows whose gradients are summed apart; it is not the number of threads, so that results do not
+# depend on that.
+_GRADIENT_TASKS = 32
+_SMALLEST_RUN = 16
+
+
+class Pooled(NamedTuple):
+    """Pooled activations, and what the gradient needs to know of them."""
+
+    #: (window, filter) float32
+    values: np.ndarray
+    #: Maximum pooling: where it is, (window, filter) int32, reverse strand after all places of the forward
+    #: strand. Otherwise (window, 0).
+    places: np.ndarray
+
+
+class FilterGradients(NamedTuple):
+    """Gradients of the filters' weights, float32."""
+
+    #: (width, 4**block_length, filter)
+    kernel: np.ndarray
+    #: (filter,)
+    bias: np.ndarray
+
+
+class _Tile(NamedTuple):
+    """Filters that are computed side by side: those of `scan.lanes` columns from `column` on."""
+
+    column: int
+    scan: Scan
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """A scan of windows of DNA with filters, an activation, and pooling over all places of a window.
+
+    Parameters
+    ----------
+    window_length
+        Bases in a window.
+    n_filters
+        Filters.
+    width
+        Taps of a filter.
+    block_length
+        Bases that a tap reads: 1 for a convolution of one-hot DNA, n for the motif building network. A tap
+        has a weight for each of the 4**block_length blocks, in lexicographic order; where an N is in the
+        block or it does not fit the window, it adds nothing.
+    spacing
+        Bases from one tap to the next: the dilation rate.
+    strands
+        "forward", or "both": the reverse complements of the filters scan the window too, and both strands
+        are pooled together.
+    activation
+        "linear", "relu" or "exponential".
+    pooling
+        "average", "max" or "logsumexp" (log of the mean of exp).
+    scale
+        Factor on the pooled value, not 0.
+
+    Raises
+    ------
+    ValueError
+        If a value is unlawful or a filter does not fit the window.
+
+    Examples
+    --------
+    The best match of CG, on either strand:
+
+    >>> front_end = FrontEnd(window_length=6, n_filters=1, width=2, pooling="max")
+    >>> kernel = np.zeros((2, 4, 1), np.float32)
+    >>> kernel[0, 1] = kernel[1, 2] = 1
+    >>> codes = np.array([[0, 0, 1, 2, 3, 0], [0, 1, 4, 2, 2, 0]], np.uint8)  # AACGTA and ACNGGA
+    >>> front_end.forward(codes, kernel).values.tolist()
+    [[2.0], [1.0]]
+    """
+
+    window_length: int
+    n_filters: int
+    width: int
+    block_length: int = 1
+    spacing: int = 1
+    strands: str = "forward"
+    activation: str = "relu"
+    pooling: str = "average"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("strands", STRANDS), ("activation", ACTIVATIONS), ("pooling", POOLINGS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it may be {', '.join(allowed)}")
+        for name in ("window_length", "n_filters", "width", "block_length", "spacing"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.n_places < 1:
+            raise ValueError(
+                f"windows of {self.window_length} bp; these filters cover {self.window_length - self.n_places + 1}"
+            )
+        if self.scale == 0:
+            raise ValueError("scale is 0; no gradient would pass")
+
+    @property
+    def n_places(self) -> int:
+        """Places of a filter in a window, on one strand."""
+        return self.window_length - (self.block_length - 1) - (self.width - 1) * self.spacing
+
+    @property
+    def n_letters(self) -> int:
+        """Blocks that a tap tells apart."""
+        return _N_BASES**self.block_length
+
+    @property
+    def n_strands(self) -> int:
+        return 1 + (self.strands == "both")
+
+    def forward(self, codes: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None) -> Pooled:
+        """Pooled activations.
+
+        Parameters
+        ----------
+        codes
+            Base codes (window, position), uint8; N is 4.
+        kernel
+            (width, 4**block_length, filter), float32.
+        bias
+            (filter,), float32; None for none.
+        """
+        scanned = self._scanned(codes, kernel, bias)
+        if self.pooling == "average":
+            totals = self._pooled(kernels.pool_sum, scanned)
+            return _without_places(self._strands(totals).sum(axis=1) * np.float32(self.scale / self._n_pooled))
+        highest, places = self._maxima(scanned)
+        if self.pooling == "max":
+            best, places = self._best_strand(highest, places)
+            # Comparisons lose a NaN: show the filters that have diverged.
+            best[:, ~np.isfinite(kernel.sum(axis=(0, 1)) + (0 if bias is None else bias))] = np.nan
+            return Pooled(_activated(self.activation, best) * np.float32(self.scale), places)
+        top = _activated(self.activation, highest)
+        totals = self._pooled(kernels.pool_exponentials, scanned, top)
+        logs = self._strands(top + np.log(totals))
+        return _without_places((np.logaddexp.reduce(logs, axis=1) - self._log_pooled) * np.float32(self.scale))
+
+    def backward(
+        self,
+        codes: np.ndarray,
+        kernel: np.ndarray,
+        bias: np.ndarray | None,
+        pooled: Pooled,
+        gradients: np.ndarray,
+    ) -> FilterGradients:
+        """Gradients of the weights from those of the pooled values.
+
+        Parameters
+        ----------
+        codes, kernel, bias
+            As in :meth:`forward`.
+        pooled
+            What :meth:`forward` gave.
+        gradients
+            (window, filter), float32.
+        """
+        gradients = np.asarray(gradients, np.float32) * np.float32(self.scale)
+        if self.pooling == "max":
+            return self._max_gradients(codes, pooled, gradients)
+        logs = None
+        if self.pooling == "logsumexp":
+            logs = pooled.values / np.float32(self.scale) + np.float32(self._log_pooled)
+        else:
+            gradients /= np.float32(self._n_pooled)
+        scanned = self._scanned(codes, kernel, bias)
+        if self.pooling == "average" and self.activation == "relu" and self.block_length == 1:
+            # A filter that is silent in a window pools to 0 there, and has no gradient.
+            gradients = np.where(pooled.values == 0, np.float32(0), gradients)
+            return self._relu_gradients(codes, scanned, self._columns(gradients))
+        return self._dense_gradients(scanned, self._columns(gradients), logs)
+
+    def compile(self) -> float:
+        """Make the compiled kernels ready, from disk where they are known; gives the seconds that it took."""
+        start = time.perf_counter()
+        codes = np.zeros((1, self.window_length), np.uint8)
+        kernel = np.zeros((self.width, self.n_letters, self.n_filters), np.float32)
+        pooled = self.forward(codes, kernel)
+        self.backward(codes, kernel, None, pooled, np.ones_like(pooled.values))
+        return time.perf_counter() - start
+
+    # How the work is cut: by the shapes alone.
+
+    @cached_property
+    def _group(self) -> int:
+        """Taps in a table: what leaves the fewest tables while those of a tile fit the cache."""
+
+        def n_tables(group: int) -> int:
+            return -(-self.width // group)
+
+        def n_bytes(group: int) -> int:
+            return n_tables(group) * self.n_letters**group * _widest_vector() * _FLOAT_BYTES
+
+        return min((g for g in range(1, self.width + 1) if g == 1 or n_bytes(g) <= _CACHE_BYTES), key=n_tables)
+
+    @property
+    def _n_blocks(self) -> int:
+        return -(-self.width // self._group)
+
+    @property
+    def _step(self) -> int:
+        return self._group * self.spacing
+
+    @cached_property
+    def _tiles(self) -> list[_Tile]:
+        tiles, column, n_columns = [], 0, self.n_strands * self.n_filters
+        while column < n_columns:
+            lanes = _widest_vector()
+            while lanes // 2 >= max(_NARROWEST_VECTOR, n_columns - column):
+                lanes //= 2
+            tiles.append(_Tile(column, Scan(lanes, self._n_blocks, self._step)))
+            column += lanes
+        return tiles
+
+    @property
+    def _n_columns(self) -> int:
+        """Columns of all tiles: those of the strands, and what fills the last tile."""
+        return self._tiles[-1].column + self._tiles[-1].scan.lanes
+
+    @property
+    def _n_pooled(self) -> int:
+        return self.n_places * self.n_strands
+
+    @property
+    def _log_pooled(self) -> np.float32:
+        return np.log(np.float32(self._n_pooled))
+
+    @cached_property
+    def _digits(self) -> np.ndarray:
+        """Letters of each table row, (row, tap of the group) int64; the unknown letter is the highest.
+
+        Rows with an unknown letter come last: they are rarely read, and so take no cache.
+        """
+        words = itertools.product(range(self.n_letters + 1), repeat=self._group)
+        return np.array(sorted(words, key=lambda word: (self.n_letters in word, word)), dtype=np.int64)
+
+    @cached_property
+    def _row_of_word(self) -> np.ndarray:
+        powers = (self.n_letters + 1) ** np.arange(self._group - 1, -1, -1)
+        rows = np.empty(len(self._digits), np.int64)
+        rows[self._digits @ powers] = np.arange(len(rows))
+        return rows
+
+    @cached_property
+    def _reverse_letters(self) -> np.ndarray:
+        """Number of each block's reverse complement."""
+        bases = np.indices((_N_BASES,) * self.block_length).reshape(self.block_length, -1)
+        return _N_BASES ** np.arange(self.block_length) @ (_N_BASES - 1 - bases)
+
+    # Input: the sequence as rows of tables, and the tables.
+
+    def _scanned(self, codes: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None) -> _Scanned:
+        unit = self._n_blocks * _ROW_UNIT
+        small = len(self._digits) * unit <= np.iinfo(np.uint16).max
+        n_positions = self.n_places + (self._n_blocks - 1) * self._step
+        stream = np.empty((len(codes), n_positions), np.uint16 if small else np.uint32)
+        tables = [_aligned(len(self._digits), self._n_blocks, tile.scan.lanes) for tile in self._tiles]
+        weights, biases = self._columns_of_weights(kernel, bias)
+
+        def encode(run: slice) -> None:
+            letters = self._letters(codes[run])
+            rows = self._digits, self._row_of_word
+            kernels.table_rows(letters, self.n_letters, *rows, self.spacing, unit, stream[run])
+
+        def expand(tile: _Tile, table: np.ndarray) -> None:
+            kernels.expand(tile.scan, weights, biases, self._digits, tile.column, table)
+
+        _in_parallel(
+            *(partial(encode, run) for run in _runs(len(codes), _threads())),
+            *(partial(expand, tile, table) for tile, table in zip(self._tiles, tables, strict=True)),
+        )
+        return _Scanned(stream, tables)
+
+    def _letters(self, codes: np.ndarray) -> np.ndarray:
+        codes = np.ascontiguousarray(codes, np.uint8)
+        if self.block_length == 1:
+            return codes  # N is the highest already
+        letters = np.empty(codes.shape, np.uint16 if self.n_letters < 2**16 else np.uint32)
+        kernels.block_letters(codes, self.block_length, letters)
+        return letters
+
+    def _columns_of_weights(self, kernel: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Weights and biases of all strands; zeros for taps, letters and columns that are not there."""
+        weights = _aligned(self._n_blocks * self._group, self.n_letters + 1, self._n_columns)
+        biases = _aligned(self._n_columns)
+        for strand in range(self.n_strands):
+            columns = slice(strand * self.n_filters, (strand + 1) * self.n_filters)
+            weights[: self.width, :-1, columns] = self._reverse_complement(kernel) if strand else kernel
+            biases[columns] = 0 if bias is None else bias
+        return weights, biases
+
+    def _reverse_complement(self, kernel: np.ndarray) -> np.ndarray:
+        return kernel[::-1, self._reverse_letters]
+
+    # Forward.
+
+    def _pooled(self, kernel: Callable, scanned: _Scanned, *inputs: np.ndarray) -> np.ndarray:
+        """One number per window and column."""
+        out = np.empty((len(scanned.stream), self._n_columns), np.float32)
+
+        def pool(tile: _Tile, table: np.ndarray, run: slice) -> None:
+            scan = replace(tile.scan, activation=self.activation)
+            windows = (array[run] for array in (*inputs, out))
+            kernel(scan, table, scanned.stream[run], self.n_places, *windows, tile.column)
+
+        _in_parallel(*self._tasks(pool, scanned))
+        return out
+
+    def _maxima(self, scanned: _Scanned) -> tuple[np.ndarray, np.ndarray]:
+        """Highest scan, and its place, per window and column."""
+        highest = np.empty((len(scanned.stream), self._n_columns), np.float32)
+        places = np.empty(highest.shape, np.int32)
+
+        def pool(tile: _Tile, table: np.ndarray, run: slice) -> None:
+            out = highest[run], places[run]
+            kernels.pool_max(tile.scan, table, scanned.stream[run], self.n_places, *out, tile.column)
+
+        _in_parallel(*self._tasks(pool, scanned))
+        return highest, places
+
+    def _tasks(self, function: Callable, scanned: _Scanned) -> list[Callable[[], None]]:
+        runs = _runs(len(scanned.stream), _TASKS_PER_THREAD * _threads())
+        tiles = zip(self._tiles, scanned.tables, strict=True)
+        return [partial(function, *tile, run) for tile in tiles for run in runs]
+
+    def _strands(self, columns: np.ndarray) -> np.ndarray:
+        """(window, column) as (window, strand, filter)."""
+        used = columns[:, : self.n_strands * self.n_filters]
+        return used.reshape(len(columns), self.n_strands, self.n_filters)
+
+    def _best_strand(self, highest: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        best, where = (self._strands(array)[:, 0].copy() for array in (highest, places))
+        if self.n_strands == 2:
+            reverse, where_reverse = (self._strands(array)[:, 1] for array in (highest, places))
+            better = reverse > best
+            np.copyto(best, reverse, where=better)
+            np.copyto(where, where_reverse + self.n_places, where=better)
+        return best, where
+
+    # Backward. Each task adds to arrays of its own, which are then summed in the order of the tasks.
+
+    def _max_gradients(self, codes: np.ndarray, pooled: Pooled, gradients: np.ndarray) -> FilterGradients:
+        gradients = gradients * _slope(self.activation, pooled.values / np.float32(self.scale))
+        strands, places = np.divmod(pooled.places, self.n_places)
+        letters = self._letters(codes)
+        # Filter first: each task writes in a range of its own.
+        weights = np.zeros((self.n_strands, self.n_filters, self.width, self.n_letters), np.float32)
+
+        def add(strand: int, filters: slice) -> None:
+            here = np.where(strands == strand, gradients, 0)
+            out = weights[strand]
+            kernels.max_gradient(
+                letters, self.n_letters, self.spacing, places, here, filters.start, filters.stop, out
+            )
+
+        runs = _runs(self.n_filters, _TASKS_PER_THREAD * _threads())
+        _in_parallel(*(partial(add, strand, run) for strand in range(self.n_strands) for run in runs))
+        kernel = self._sum_strands(np.moveaxis(weights, 1, -1))
+        return FilterGradients(kernel, gradients.sum(axis=0))
+
+    def _relu_gradients(
+        self, codes: np.ndarray, scanned: _Scanned, gradients: np.ndarray
+    ) -> FilterGradients:
+        codes = np.ascontiguousarray(codes, np.uint8)
+        n_words = -(-self.n_places // (self._step * kernels.WORD))
+        n_offsets = self._step + (self.width - 1) * self.spacing
+        words = np.empty((len(codes), n_offsets, n_words, _N_BASES), np.int32)
+
+        def find(run: slice) -> None:
+            kernels.match_words(codes[run], self._step, words[run])
+
+        _in_parallel(*(partial(find, run) for run in _runs(len(codes), _threads())))
+
+        def add(tile: _Tile, table: np.ndarray, run: slice) -> tuple[np.ndarray, np.ndarray]:
+            weights, biases = _aligned(self.width, _N_BASES, tile.scan.lanes), _aligned(tile.scan.lanes)
+            inputs = table, scanned.stream[run], self.n_places, words[run], self.spacing, gradients[run]
+            kernels.relu_gradient(tile.scan, *inputs, tile.column, weights, biases)
+            return weights, biases
+
+        parts = self._by_tile(add, scanned)
+        kernel = np.concatenate([np.sum([weights for weights, _ in part], axis=0) for part in parts], axis=-1)
+        bias = np.concatenate([np.sum([biases for _, biases in part], axis=0) for part in parts])
+        return self._filter_gradients(kernel, bias)
+
+    def _dense_gradients(
+        self, scanned: _Scanned, gradients: np.ndarray, logs: np.ndarray | None
+    ) -> FilterGradients:
+        weighted = logs is not None
+        logs = gradients if logs is None else self._columns(logs)
+
+        def add(tile: _Tile, table: np.ndarray, run: slice) -> np.ndarray:
+            out = _aligned(*table.shape)
+            scan = replace(tile.scan, activation=self.activation)
+            inputs = table, scanned.stream[run], self.n_places, weighted, logs[run], gradients[run]
+            kernels.dense_gradient(scan, *inputs, tile.column, out)
+            return out
+
+        weights, biases = self._columns_of_weights(np.zeros((1, 1, 1), np.float32), None)
+        for tile, parts in zip(self._tiles, self._by_tile(add, scanned), strict=True):
+            table = np.add.reduce(parts)
+            kernels.fold(tile.scan, table, self._digits, tile.column, weights)
+            biases[tile.column :][: tile.scan.lanes] = table[:, 0].sum(axis=0)
+        return self._filter_gradients(weights[: self.width, :-1], biases)
+
+    def _by_tile(self, function: Callable, scanned: _Scanned) -> list[list]:
+        """What a function gives for the runs of windows of each tile."""
+        n_runs = -(-_GRADIENT_TASKS // len(self._tiles))
+        runs = _runs(len(scanned.stream), n_runs)
+        tiles = zip(self._tiles, scanned.tables, strict=True)
+        results = _in_parallel(*(partial(function, *tile, run) for tile in tiles for run in runs))
+        return [results[i : i + len(runs)] for i in range(0, len(results), len(runs))]
+
+    def _columns(self, values: np.ndarray) -> np.ndarray:
+        """(window, filter) as (window, column): the same on each strand, 0 in columns that fill a tile."""
+        columns = np.zeros((len(values), self._n_columns), np.float32)
+        self._strands(columns)[:] = values[:, np.newaxis]
+        return columns
+
+    def _filter_gradients(self, weights: np.ndarray, biases: np.ndarray) -> FilterGradients:
+        """Gradients of columns, (tap, letter, column) and (column,), as those of filters."""
+        shape = (*weights.shape[:2], self.n_strands, self.n_filters)
+        used = weights[..., : self.n_strands * self.n_filters].reshape(shape)
+        kernel = self._sum_strands(np.moveaxis(used, 2, 0))
+        return FilterGradients(kernel, self._strands(biases[np.newaxis])[0].sum(axis=0))
+
+    def _sum_strands(self, kernels_of_strands: np.ndarray) -> np.ndarray:
+        forward, *reverse = kernels_of_strands
+        return np.ascontiguousarray(sum((self._reverse_complement(kernel) for kernel in reverse), forward))
+
+
+class _Scanned(NamedTuple):
+    """Inputs of the kernels: (window, position) rows of tables, and a table per tile."""
+
+    stream: np.ndarray
+    tables: list[np.ndarray]
+
+
+def _without_places(values: np.ndarray) -> Pooled:
+    return Pooled(values, np.empty((len(values), 0), np.int32))
+
+
+def _activated(activation: str, scans: np.ndarray) -> np.ndarray:
+    if activation == "relu":
+        return np.maximum(scans, 0)
+    return np.exp(scans) if activation == "exponential" else scans
+
+
+def _slope(activation: str, activations: np.ndarray) -> np.ndarray:
+    """Derivative of an activation, by its value."""
+    if activation == "relu":
+        return (activations > 0).astype(np.float32)
+    return activations if activation == "exponential" else np.ones_like(activations)
+
+
+def _aligned(*shape: int) -> np.ndarray:
+    """float32 zeros that begin at a cache line: a vector across two lines is read at half speed."""
+    n_bytes = int(np.prod(shape)) * _FLOAT_BYTES
+    raw = np.zeros(n_bytes + _CACHE_LINE_BYTES, np.uint8)
+    start = -raw.ctypes.data % _CACHE_LINE_BYTES
+    return raw[start : start + n_bytes].view(np.float32).reshape(shape)
+
+
+def _runs(n: int, n_runs: int) -> list[slice]:
+    """Cut n windows or filters into at most `n_runs` runs of equal size, none very short."""
+    size = max(_SMALLEST_RUN, -(-n // n_runs))
+    return [slice(start, min(n, start + size)) for start in range(0, n, size)]
+
+
+@lru_cache
+def _widest_vector() -> int:
+    """Lanes of this processor's widest vectors, at least 8: what shorter ones cost more is little."""
+    return 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
+
+
+def _threads() -> int:
+    return numba.config.NUMBA_NUM_THREADS
+
+
+@lru_cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    # By process: threads do not survive a fork.
+    return ThreadPoolExecutor(max(1, _threads() - 1), thread_name_prefix="chromacc-kernels")
+
+
+def _in_parallel(*tasks: Callable[[], Any]) -> list:
+    """Results of tasks, in order. Kernels release the GIL, so that threads are enough."""
+    results: list[Any] = [None] * len(tasks)
+    # Threads take what is next: `next` of one iterator is atomic under the GIL.
+    numbered = iter(list(enumerate(tasks)))
+
+    def work() -> None:
+        for i, task in numbered:
+            results[i] = task()
+
+    helpers = [_pool(os.getpid()).submit(work) for _ in range(min(_threads(), len(tasks)) - 1)]
+    work()
+    for helper in helpers:
+        helper.result()
+    return results

@@ -1,0 +1,33 @@
+"""Pages that commands write say what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from chromacc_data import recipe, schema
+from chromacc_models import config
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(("page", "table"), [("recipe.md", recipe.describe), ("options.md", config.describe)])
+def test_docs__tables_are_those_of_the_code(page: str, table: object):
+    text = (ROOT / "docs" / page).read_text()
+    assert table().strip() in text, f"write docs/{page} again: its first line says how"
+
+
+def test_docs__the_store_page_names_every_variable_and_attribute():
+    text = (ROOT / "docs" / "store.md").read_text()
+    names = set(re.findall(r"`([a-z_]+)`", text))
+    attributes = {value for name, value in vars(schema).items() if name.startswith("ATTR_")}
+    of_variables = {schema.ATTR_DOC, schema.ATTR_NAMES}
+    assert set(schema.VARIABLES) | attributes - of_variables <= names
+
+
+@pytest.mark.parametrize("page", ["README.md", *(p.relative_to(ROOT) for p in (ROOT / "docs").glob("*.md"))])
+def test_docs__links_lead_somewhere(page: str):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text()):
+        assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
