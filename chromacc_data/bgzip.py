@@ -61,7 +61,7 @@ class BgzipText:
     """
 
     def __init__(self, path: Path, raw: np.ndarray, gzi: Path) -> None:
-        self._path, self._raw = path, raw
+        self._path, self._raw, self._gzi = path, raw, gzi
         self._begins, self.starts = _read_gzi(gzi, path, raw)
         self.size = int(self.starts[-1])
         self._recent: tuple[int, bytes] = (-1, b"")
@@ -80,13 +80,15 @@ class BgzipText:
             sound = zlib.crc32(text) == checksum and len(text) == size
         except (struct.error, zlib.error):
             sound = False
-        if not sound or size != self.starts[block + 1] - self.starts[block]:
+        if not sound:
             raise InputError(
                 "a block of this bgzip file is corrupt",
                 where=self._path,
                 found=f"text that fails its checksum, in the block at byte {self._begins[block]}",
                 remedy="copy or download the file again",
             )
+        if size != self.starts[block + 1] - self.starts[block]:
+            raise _stale(self._gzi, self._path, f"no block of that size at byte {self._begins[block]}")
         return text
 
     def read(self, start: int, stop: int) -> bytes:

@@ -308,7 +308,7 @@ def _index_with_pyfaidx(path: Path, fai: Path, gzi: Path) -> None:
     except OSError as error:
         raise InputError(
             "the index of the FASTA file cannot be written",
-            where=fai.parent,
+            where=path,
             found=str(error),
             remedy=f"make room there, or run `samtools faidx {path}`",
         ) from None
@@ -317,7 +317,7 @@ def _index_with_pyfaidx(path: Path, fai: Path, gzi: Path) -> None:
 def _read_fai(fai: Path) -> tuple[Record, ...]:
     """Records of a .fai: five columns, name, length, offset, line bases, line width."""
     records: dict[str, Record] = {}
-    for number, line in enumerate(fai.read_text().splitlines(), start=1):
+    for number, line in enumerate(fai.read_text(errors="replace").splitlines(), start=1):
         name, *columns = line.split("\t")
         try:
             length, offset, line_bases, line_width = map(int, columns[:4])

@@ -125,6 +125,24 @@ def compare(
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
+@click.option(
+    "--method",
+    type=click.Choice(["weights", "smoothed", "activations"]),
+    default="weights",
+    show_default=True,
+    help="From the weights, smoothed where they are small, or from the sequences that activate a filter.",
+)
+@click.option("--logos", "n_logos", type=int, default=24, show_default=True, help="Logos in the picture.")
+@common_options
+def motifs(console: Console, run_folder: Path, method: str, n_logos: int) -> None:
+    """Write the filters of RUN as motifs: a MEME file, a table, and logos of the most important."""
+    from chromacc_models import reading
+
+    console.result(*reading.run_motifs(run_folder, method=method, n_logos=n_logos).report())
+
+
+@main_group.command()
+@click.argument("run_folder", type=FILE, metavar="RUN")
 @click.option("--genome", type=FILE, multiple=True, help="FASTA that the example is cut from; repeatable.")
 @click.option("--to", type=FILE, required=True, help="Model folder: models/GROUP/NAME.")
 @click.option("--doc", help="What the model is, in a sentence or two.")

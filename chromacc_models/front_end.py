@@ -1,8 +1,8 @@
-"""The front end of a network, computed on base codes: scan with filters, activation, pooling over the window.
+"""The front end of a network on base codes: scan with filters, activation, pooling over the window.
 
-What Keras computes with one-hot DNA, a convolution and a tensor of (window, place, filter) is computed here by
-adding rows of tables, with nothing of that size in memory (:mod:`chromacc_models.kernels`). It gives the same
-numbers up to rounding, and the same gradients, whatever the number of threads.
+What Keras computes with one-hot DNA, a convolution and a tensor of (window, place, filter) is computed here
+by adding rows of tables, with nothing of that size in memory (:mod:`chromacc_models.kernels`): the same
+numbers up to rounding, forward and backward, and the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -132,9 +132,8 @@ class FrontEnd:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.n_places < 1:
-            raise ValueError(
-                f"windows of {self.window_length} bp; these filters cover {self.window_length - self.n_places + 1}"
-            )
+            covered = self.window_length - self.n_places + 1
+            raise ValueError(f"windows of {self.window_length} bp; these filters cover {covered}")
         if self.scale == 0:
             raise ValueError("scale is 0; no gradient would pass")
 
@@ -167,7 +166,8 @@ class FrontEnd:
         scanned = self._scanned(codes, kernel, bias)
         if self.pooling == "average":
             totals = self._pooled(kernels.pool_sum, scanned)
-            return _without_places(self._strands(totals).sum(axis=1) * np.float32(self.scale / self._n_pooled))
+            values = self._strands(totals).sum(axis=1)
+            return _without_places(values * np.float32(self.scale / self._n_pooled))
         highest, places = self._maxima(scanned)
         if self.pooling == "max":
             best, places = self._best_strand(highest, places)
@@ -176,8 +176,11 @@ class FrontEnd:
             return Pooled(_activated(self.activation, best) * np.float32(self.scale), places)
         top = _activated(self.activation, highest)
         totals = self._pooled(kernels.pool_exponentials, scanned, top)
-        logs = self._strands(top + np.log(totals))
-        return _without_places((np.logaddexp.reduce(logs, axis=1) - self._log_pooled) * np.float32(self.scale))
+        # The difference of two logarithms is often small: in double precision.
+        logs = self._strands(top + np.log(totals, dtype=np.float64))
+        with np.errstate(invalid="ignore"):  # NaN in a filter that has diverged
+            logs = np.logaddexp.reduce(logs, axis=1)
+        return _without_places(((logs - self._log_pooled) * self.scale).astype(np.float32))
 
     def backward(
         self,
@@ -234,7 +237,9 @@ class FrontEnd:
         def n_bytes(group: int) -> int:
             return n_tables(group) * self.n_letters**group * _widest_vector() * _FLOAT_BYTES
 
-        return min((g for g in range(1, self.width + 1) if g == 1 or n_bytes(g) <= _CACHE_BYTES), key=n_tables)
+        return min(
+            (g for g in range(1, self.width + 1) if g == 1 or n_bytes(g) <= _CACHE_BYTES), key=n_tables
+        )
 
     @property
     def _n_blocks(self) -> int:
@@ -265,8 +270,8 @@ class FrontEnd:
         return self.n_places * self.n_strands
 
     @property
-    def _log_pooled(self) -> np.float32:
-        return np.log(np.float32(self._n_pooled))
+    def _log_pooled(self) -> float:
+        return float(np.log(self._n_pooled))
 
     @cached_property
     def _digits(self) -> np.ndarray:
@@ -322,15 +327,17 @@ class FrontEnd:
         kernels.block_letters(codes, self.block_length, letters)
         return letters
 
-    def _columns_of_weights(self, kernel: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Weights and biases of all strands; zeros for taps, letters and columns that are not there."""
-        weights = _aligned(self._n_blocks * self._group, self.n_letters + 1, self._n_columns)
-        biases = _aligned(self._n_columns)
+    def _columns_of_weights(self, kernel: np.ndarray, bias: np.ndarray | None) -> _Weights:
+        columns = self._no_weights()
         for strand in range(self.n_strands):
-            columns = slice(strand * self.n_filters, (strand + 1) * self.n_filters)
-            weights[: self.width, :-1, columns] = self._reverse_complement(kernel) if strand else kernel
-            biases[columns] = 0 if bias is None else bias
-        return weights, biases
+            here = slice(strand * self.n_filters, (strand + 1) * self.n_filters)
+            columns.kernel[: self.width, :-1, here] = self._reverse_complement(kernel) if strand else kernel
+            columns.bias[here] = 0 if bias is None else bias
+        return columns
+
+    def _no_weights(self) -> _Weights:
+        shape = self._n_blocks * self._group, self.n_letters + 1, self._n_columns
+        return _Weights(_aligned(*shape), _aligned(self._n_columns))
 
     def _reverse_complement(self, kernel: np.ndarray) -> np.ndarray:
         return kernel[::-1, self._reverse_letters]
@@ -401,9 +408,7 @@ class FrontEnd:
         kernel = self._sum_strands(np.moveaxis(weights, 1, -1))
         return FilterGradients(kernel, gradients.sum(axis=0))
 
-    def _relu_gradients(
-        self, codes: np.ndarray, scanned: _Scanned, gradients: np.ndarray
-    ) -> FilterGradients:
+    def _relu_gradients(self, codes: np.ndarray, scanned: _Scanned, gradients: np.ndarray) -> FilterGradients:
         codes = np.ascontiguousarray(codes, np.uint8)
         n_words = -(-self.n_places // (self._step * kernels.WORD))
         n_offsets = self._step + (self.width - 1) * self.spacing
@@ -438,7 +443,7 @@ class FrontEnd:
             kernels.dense_gradient(scan, *inputs, tile.column, out)
             return out
 
-        weights, biases = self._columns_of_weights(np.zeros((1, 1, 1), np.float32), None)
+        weights, biases = self._no_weights()
         for tile, parts in zip(self._tiles, self._by_tile(add, scanned), strict=True):
             table = np.add.reduce(parts)
             kernels.fold(tile.scan, table, self._digits, tile.column, weights)
@@ -469,6 +474,15 @@ class FrontEnd:
     def _sum_strands(self, kernels_of_strands: np.ndarray) -> np.ndarray:
         forward, *reverse = kernels_of_strands
         return np.ascontiguousarray(sum((self._reverse_complement(kernel) for kernel in reverse), forward))
+
+
+class _Weights(NamedTuple):
+    """Weights of the filters on all strands, and zeros for taps, letters and columns that are not there."""
+
+    #: (tap, letter, column)
+    kernel: np.ndarray
+    #: (column,)
+    bias: np.ndarray
 
 
 class _Scanned(NamedTuple):

@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from chromacc_models.vectors import (
+    Scan,
     activate,
     add_rows,
     advance,
@@ -67,7 +68,7 @@ _kernel = njit(cache=True, nogil=True)
 
 
 @_kernel
-def block_letters(codes, block_length, letters):
+def block_letters(codes: np.ndarray, block_length: int, letters: np.ndarray) -> None:
     """Letter that begins at each position: a block of bases as a number, 4**block_length if none is known.
 
     codes (window, position) uint8 to letters (window, position).
@@ -87,7 +88,15 @@ def block_letters(codes, block_length, letters):
 
 
 @_kernel
-def table_rows(letters, n_letters, digits, row_of_word, spacing, unit, stream):
+def table_rows(
+    letters: np.ndarray,
+    n_letters: int,
+    digits: np.ndarray,
+    row_of_word: np.ndarray,
+    spacing: int,
+    unit: int,
+    stream: np.ndarray,
+) -> None:
     """Where the table row lies of the letters, `spacing` apart, that begin at each position.
 
     letters (window, position) to stream (window, position), in units of `unit` per row. `digits`
@@ -119,7 +128,7 @@ def table_rows(letters, n_letters, digits, row_of_word, spacing, unit, stream):
 
 
 @_kernel
-def match_words(codes, step, words):
+def match_words(codes: np.ndarray, step: int, words: np.ndarray) -> None:
     """Where each base stands, as bits.
 
     codes (window, position) uint8 to words (window, offset, word, base) int32: bit i of word w tells whether
@@ -144,7 +153,14 @@ def match_words(codes, step, words):
 
 
 @_kernel
-def expand(scan, weights, bias, digits, column, table):
+def expand(
+    scan: Scan,
+    weights: np.ndarray,
+    bias: np.ndarray,
+    digits: np.ndarray,
+    column: int,
+    table: np.ndarray,
+) -> None:
     """Table of the filters that begin at a column; the bias is in the first block.
 
     weights (tap, letter, column), with zeros for the unknown letter, and bias (column,) to table
@@ -164,7 +180,7 @@ def expand(scan, weights, bias, digits, column, table):
 
 
 @_kernel
-def fold(scan, table, digits, column, weights):
+def fold(scan: Scan, table: np.ndarray, digits: np.ndarray, column: int, weights: np.ndarray) -> None:
     """Transpose of :func:`expand`: add the gradient of a table to that of the weights."""
     lanes, n_blocks, _ = constants(scan)
     _, n_letters, n_columns = weights.shape
@@ -181,7 +197,14 @@ def fold(scan, table, digits, column, weights):
 
 
 @_kernel
-def pool_sum(scan, table, stream, n_places, pooled, column):
+def pool_sum(
+    scan: Scan,
+    table: np.ndarray,
+    stream: np.ndarray,
+    n_places: int,
+    pooled: np.ndarray,
+    column: int,
+) -> None:
     """Sum of the activations of each window: pooled (window, column) float32."""
     _, n_blocks, step = constants(scan)
     for window in range(stream.shape[0]):
@@ -201,7 +224,15 @@ def pool_sum(scan, table, stream, n_places, pooled, column):
 
 
 @_kernel
-def pool_max(scan, table, stream, n_places, highest, places, column):
+def pool_max(
+    scan: Scan,
+    table: np.ndarray,
+    stream: np.ndarray,
+    n_places: int,
+    highest: np.ndarray,
+    places: np.ndarray,
+    column: int,
+) -> None:
     """Highest scan of each window and its place: highest (window, column) float32, places int32."""
     _, n_blocks, step = constants(scan)
     for window in range(stream.shape[0]):
@@ -222,7 +253,15 @@ def pool_max(scan, table, stream, n_places, highest, places, column):
 
 
 @_kernel
-def pool_exponentials(scan, table, stream, n_places, top, pooled, column):
+def pool_exponentials(
+    scan: Scan,
+    table: np.ndarray,
+    stream: np.ndarray,
+    n_places: int,
+    top: np.ndarray,
+    pooled: np.ndarray,
+    column: int,
+) -> None:
     """Sum of exp(activation - top), top and pooled (window, column) float32."""
     _, n_blocks, step = constants(scan)
     for window in range(stream.shape[0]):
@@ -245,7 +284,18 @@ def pool_exponentials(scan, table, stream, n_places, top, pooled, column):
 
 
 @_kernel
-def relu_gradient(scan, table, stream, n_places, words, spacing, gradients, column, weights, bias):
+def relu_gradient(
+    scan: Scan,
+    table: np.ndarray,
+    stream: np.ndarray,
+    n_places: int,
+    words: np.ndarray,
+    spacing: int,
+    gradients: np.ndarray,
+    column: int,
+    weights: np.ndarray,
+    bias: np.ndarray,
+) -> None:
     """Gradient of a sum of ReLUs: at each tap, how often an active place has each base.
 
     Every active place of a window has the same gradient, so that its weights' gradients are counts: of bits
@@ -301,7 +351,17 @@ def relu_gradient(scan, table, stream, n_places, words, spacing, gradients, colu
 
 
 @_kernel
-def dense_gradient(scan, table, stream, n_places, weighted, logs, gradients, column, out):
+def dense_gradient(
+    scan: Scan,
+    table: np.ndarray,
+    stream: np.ndarray,
+    n_places: int,
+    weighted: bool,
+    logs: np.ndarray,
+    gradients: np.ndarray,
+    column: int,
+    out: np.ndarray,
+) -> None:
     """Gradient of a table from that of pooled activations; adds to out, of the table's shape.
 
     Each place has gradient times the activation's derivative, and if `weighted` also times
@@ -340,7 +400,16 @@ def dense_gradient(scan, table, stream, n_places, weighted, logs, gradients, col
 
 
 @_kernel
-def max_gradient(letters, n_letters, spacing, places, gradients, first, stop, weights):
+def max_gradient(
+    letters: np.ndarray,
+    n_letters: int,
+    spacing: int,
+    places: np.ndarray,
+    gradients: np.ndarray,
+    first: int,
+    stop: int,
+    weights: np.ndarray,
+) -> None:
     """Gradient of maxima, for columns from `first` to before `stop`: one place per window and column.
 
     letters (window, position), places and gradients (window, column); adds to weights (column, tap, letter).

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 from kipoi.writers import HDF5BatchWriter
 
 from chromacc_data import BedLoader
@@ -214,7 +213,6 @@ def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    metrics = _metrics(run)
     text = environment.from_string(template).render(
         name=name,
         doc=doc,
@@ -228,9 +226,7 @@ def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
         store_hash=run.info["store"]["content_hash"],
         sha256=file_sha256(folder / kf.WEIGHTS),
         versions=run.info["versions"],
-        metrics=metrics,
-        mean_auroc=np.nanmean([row["auroc"] for row in metrics]) if metrics else None,
-        mean_auprc=np.nanmean([row["auprc"] for row in metrics]) if metrics else None,
+        evaluation=_evaluation(run),
     )
     (folder / kf.CARD).write_text(text, encoding="utf-8")
 
@@ -252,10 +248,10 @@ def _training_procedure(run: Run) -> str:
     )
 
 
-def _metrics(run: Run) -> list[dict[str, Any]]:
-    """Per cell type: cell_type, auroc, auprc, prevalence; none before the run was evaluated."""
+def _evaluation(run: Run) -> dict[str, Any] | None:
+    """The run's scores on its test windows, as `chromacc-models evaluate` left them; None before it ran."""
     path = run.folder / "evaluation.json"
-    return json.loads(path.read_text())["cell_types"] if path.is_file() else []
+    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def _few(names: Iterable[str], limit: int = 5) -> list[str]:

@@ -88,6 +88,17 @@ def test_gzi_of_another_file__is_an_error(path, change):
     assert "delete x.fa.gz.gzi" in error.value.remedy
 
 
+def test_gzi_of_another_file__is_found_at_the_latest_when_it_is_read(path):
+    gzi = path.with_name(path.name + ".gzi")
+    entries = np.fromfile(gzi, dtype="<u8")
+    entries[2 * 9] += 1  # where block 9 begins in the text: not among the blocks that are looked at first
+    gzi.write_bytes(entries.tobytes())
+    text = open_text(path)
+    with pytest.raises(InputError, match="as it stands") as error:
+        text.read(0, text.size)
+    assert error.value.where == gzi
+
+
 @pytest.mark.parametrize("place", [18, -8], ids=["compressed text", "checksum"])
 def test_corrupt_block__is_an_error_when_it_is_read(path, place):
     begins = np.fromfile(path.with_name(path.name + ".gzi"), dtype="<u8")[1::2].tolist()

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyfaidx
 import pytest
 
 from chromacc_data.errors import InputError
@@ -76,6 +77,7 @@ BAD_FILES = [
     pytest.param("x.fa", b">a\nACGT\nACGTAC\n", "cannot be indexed", id="long last line"),
     pytest.param("x.fa", b">a\nACGT\n\nACGT\n", "cannot be indexed", id="blank line inside"),
     pytest.param("x.fa", b">a\nACGT\nAC\n\n\n", "cannot be indexed", id="blank lines at the end"),
+    pytest.param("x.fa", b">a\nACGT\nACGT\n\n\n", "blank lines", id="blank lines behind a full line"),
     pytest.param("x.fa", b">a\nACGT\n>a\nACGT\n", "two sequences of one name", id="duplicate"),
     pytest.param("x.fa", b">\nACGT\n", "cannot be indexed", id="no name"),
     pytest.param("x.fa.gz", b">a\nACGT\n", "not compressed", id="plain named gz"),
@@ -208,7 +210,27 @@ def test_stale_index__is_an_error_and_is_left_alone(tmp_path, text):
     FastaFile(path)
 
 
-@pytest.mark.parametrize("line", ["chr1", "chr1\t12\t12\t5", "chr1\t12\tx\t5\t6", "chr1\t12\t12\t6\t5"])
+def test_index__with_a_name_twice(tmp_path):
+    path = fasta(tmp_path)
+    (tmp_path / "x.fa.fai").write_text("chr1\t12\t12\t5\t6\n" * 2)
+    with pytest.raises(InputError, match="two sequences of one name"):
+        FastaFile(path)
+
+
+def test_index__that_cannot_be_written(tmp_path, monkeypatch):
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pyfaidx, "Faidx", full_disk)
+    with pytest.raises(InputError, match="cannot be written") as error:
+        FastaFile(fasta(tmp_path))
+    assert "No space left" in error.value.found
+    assert files_in(tmp_path) == ["x.fa"]
+
+
+@pytest.mark.parametrize(
+    "line", ["\xff\0", "chr1", "chr1\t12\t12\t5", "chr1\t12\tx\t5\t6", "chr1\t12\t12\t6\t5"]
+)
 def test_index__that_is_none(tmp_path, line):
     path = fasta(tmp_path)
     (tmp_path / "x.fa.fai").write_text(f"chr0\t1\t1\t1\t2\n{line}\n")

@@ -23,6 +23,7 @@ from chromacc_data.errors import CheckError, InputError
 from chromacc_data.genome import Genome
 from chromacc_data.store import open_store
 from chromacc_models import kipoi_files as kf
+from chromacc_models.evaluate import CellTypeScore, Evaluation
 from chromacc_models.kipoi_check import Checked, check
 from chromacc_models.kipoi_example import cut_example
 from chromacc_models.kipoi_package import package
@@ -163,13 +164,14 @@ def test_package__another_genome(made: Path, tmp_path: Path):
 
 def test_package__card(made: Path, tmp_path: Path):
     run = Path(shutil.copytree(made / "run", tmp_path / "run"))
-    rows = [
-        {"cell_type": name, "auroc": 0.5 + i / 100, "auprc": 0.25, "prevalence": 0.125}
+    scores = [
+        CellTypeScore(name, 80, 10, 0.125, 0.5 + i / 100, 0.4, 0.9, 0.25, 0.2, 0.3, 0.1, 0.01)
         for i, name in enumerate(CELL_TYPES)
     ]
-    (run / "evaluation.json").write_text(json.dumps({"cell_types": rows}))
+    evaluation = Evaluation(tuple(scores), 0.555, 0.25, 0, 0.95)
+    (run / "evaluation.json").write_text(json.dumps(evaluation.to_dict()))
     card = (package(run, tmp_path / "model") / kf.CARD).read_text()
-    assert "| 3 | cell 3 | 0.530 | 0.250 | 12.5 % |" in card
+    assert "| 3 | cell 3 | 0.530 (0.400 to 0.900) | 0.250 (0.200 to 0.300) | 12.5 % |" in card
     assert "| **mean** | **0.555** | **0.250** |" in card
     assert "network: factorization_machine" in card
     assert "Not evaluated" not in card

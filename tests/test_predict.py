@@ -225,7 +225,7 @@ BAD_REGIONS = {
     "reversed": b"chr1\t20\t10\n",
     "half-written": b"chr1\t10\t20\nchr1\t3",
     "unknown chromosome": b"chr7\t10\t20\n",
-    "past the end": b"chr2\t2990\t99999\n",
+    "past the end": b"chr2\t3000\t3600\n",
 }
 
 

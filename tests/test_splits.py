@@ -147,6 +147,9 @@ def test_assign__block_never_leaks(starts, length, block_size, folds, seed):
         if chrom[i] == chrom[j] and abs(start[i] - start[j]) < length and DROPPED not in (split[i], split[j]):
             assert (split[i], fold[i]) == (split[j], fold[j])
     assert counts["windows_over_a_block_edge_dropped"] == int((split == DROPPED).sum())
+    for i in np.flatnonzero(split == DROPPED):  # none without need
+        gap = start[i] - start[chrom == chrom[i]]
+        assert ((gap > 0) & (gap < length)).any()
     require_no_leaks(leak_audit(chrom, start, start + length, split, fold), by_block, where="a.zarr")
 
 
@@ -209,6 +212,12 @@ def test_leak_audit__equals_sets_of_positions(rows):
     visible = np.where(split == DROPPED, -1, fold)
     for pair, shared in audit["folds"].items():
         assert shared == naive_audit(chrom, start, end, visible, *map(int, pair.split("-")))
+
+
+def test_leak_audit__a_gap_of_one_position_is_not_covered():
+    start, end, split = np.array([0, 6, 5]), np.array([5, 9, 6]), np.array([TRAIN, TRAIN, TEST])
+    audit = leak_audit(np.zeros(3, dtype=int), start, end, split, np.full(3, -1))
+    assert audit["splits"]["train-test"] == {"windows": 0, "bp": 0}
 
 
 def test_leak_audit__random_leaks_and_rules_that_promise_do_not(windows):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +21,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.store import open_store
 from chromacc_models import train as train_module
 from chromacc_models.config import TrainConfig, load_config
+from chromacc_models.evaluate import predict_codes
 from chromacc_models.run import Epoch, Run, best_epoch
 from chromacc_models.train import build_network, cross_validate, train
 
@@ -117,7 +119,7 @@ def test_train__compiled_step_equals_the_plain_one(store: Path, tmp_path: Path):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
 
 
-@pytest.mark.parametrize("network", ["factorization_machine", "basset"])
+@pytest.mark.parametrize("network", ["factorization_machine", pytest.param("basset", marks=pytest.mark.slow)])
 def test_train__killed_goes_on_to_the_same_bits(
     make_store: Callable[..., Path], tmp_path: Path, network: str
 ):
@@ -231,21 +233,19 @@ def test_train__balanced_class_weights():
     assert train_module._class_weights(labels).tolist() == [3, 1]
 
 
-def test_train__class_weights_raise_the_predictions_of_a_rare_class(
-    make_store: Callable[..., Path], tmp_path: Path
-):
-    windows = motif_windows()
-    windows["labels"][:, :] = np.random.default_rng(0).random((240, 2)) < 0.1
-    path = make_store("rare.zarr", **windows)
-    options = {"epochs": 8, "learning_rate": 0.02}
-    biases = [
-        train(path, config(class_weights=w, **options), tmp_path / w, jit=False)
-        .model()
-        .get_layer("head")
-        .bias
-        for w in ("none", "balanced")
-    ]
-    assert (biases[1].numpy() > biases[0].numpy() + 0.3).all()
+def test_compile_steps__loss_weighs_open_windows_and_leaves_penalties_out():
+    windows, rng = motif_windows(n_windows=20), np.random.default_rng(0)
+    model = build_network(config(l2=10.0), 30, 2)
+    model.get_layer("head").bias.assign(rng.normal(size=2))
+    optimizer = keras.optimizers.RMSprop()
+    optimizer.build(model.trainable_variables)
+    step, loss = train_module._compile_steps(model, optimizer, np.array([3.0, 1.0]), jit=False)
+    p = predict_codes(model, windows["codes"], jit=False).astype(np.float64)
+    y = windows["labels"]
+    expected = -np.mean([3.0, 1.0] * y * np.log(p) + (1 - y) * np.log(1 - p))
+    assert float(loss(windows["codes"], y)) == pytest.approx(expected, rel=1e-5)
+    assert float(step(windows["codes"], y)) == pytest.approx(expected, rel=1e-5)
+    assert float(loss(windows["codes"], y)) != pytest.approx(expected, rel=1e-5)
 
 
 def test_train__filters_of_another_run(store: Path, tmp_path: Path):

@@ -107,19 +107,16 @@ def test_chromosome_windows__centre_on_the_mean_summit():
     assert table(on_one([a, midpoint])) == {101 - 5: {0, 1}, 297: {0}}
 
 
-def joint_by_walking(peaks, length):
+def joint_by_walking(peaks) -> list[range]:
     """Joint peaks by nucleotides: neighbours hang together where one peak holds both."""
-    size = 130
-    covered = [any(s <= x < e for p in peaks for s, e in p) for x in range(size)]
-    linked = [any(s <= x and x + 1 < e for p in peaks for s, e in p) for x in range(size)]
-    found, begin = {}, None
-    for x in range(size):
-        if covered[x] and begin is None:
+    found, begin = [], None
+    for x in range(130):
+        is_covered = any(s <= x < e for p in peaks for s, e in p)
+        is_linked = any(s <= x and x + 1 < e for p in peaks for s, e in p)
+        if is_covered and begin is None:
             begin = x
-        if covered[x] and not linked[x]:
-            joint = range(begin, x + 1)
-            start = (begin + x + 1) // 2 - length // 2
-            found[start] = {i for i, p in enumerate(peaks) if any(s in joint for s, _ in p)}
+        if is_covered and not is_linked:
+            found.append(range(begin, x + 1))
             begin = None
     return found
 
@@ -134,8 +131,19 @@ intervals = st.lists(
 @settings(deadline=None, max_examples=60)
 def test_chromosome_windows__joint_equals_a_walk_over_nucleotides(cell_types, length):
     found = on_one([peaks_of(p) for p in cell_types], length=length)
-    assert table(found) == joint_by_walking(cell_types, length)
-    assert (np.diff(found.start) > 0).all()
+    joint = joint_by_walking(cell_types)
+    windows = [(j.start + j.stop) // 2 - length // 2 for j in joint]
+    members = [[(s, e, i) for i, p in enumerate(cell_types) for s, e in p if s in j] for j in joint]
+    assert table(found) == {w: {i for *_, i in peaks} for w, peaks in zip(windows, members, strict=True)}
+    outside = in_another = 0
+    for own, peaks in zip(windows, members, strict=True):
+        for s, e, _ in peaks:
+            touched = {w for w in windows if w < e and w + length > s}
+            outside += own not in touched
+            in_another += bool(touched - {own})
+    assert found.counts["joint_peaks_longer_than_window"] == sum(len(j) > length for j in joint)
+    assert found.counts["peaks_outside_their_window"] == outside
+    assert found.counts["peaks_also_in_another_window"] == in_another
 
 
 # Basset's rule
@@ -250,7 +258,7 @@ def test_windows__more_than_eight_cell_types():
 
 def test_chromosome_windows__past_an_end_and_in_the_blacklist():
     peaks = [peaks_of([(0, 2), (50, 52), (70, 72), (98, 100)])]
-    blacklist = peaks_of([(56, 57), (66, 68), (110, 120)])  # 46-56 only touches the first one
+    blacklist = peaks_of([(40, 46), (56, 57), (66, 68), (110, 120)])  # 46-56 only touches two of them
     padded = on_one(peaks, chromosome_length=100, blacklist=blacklist)
     assert padded.start.tolist() == [-4, 46, 94]
     dropped = on_one(peaks, chromosome_length=100, blacklist=blacklist, past_end="drop")

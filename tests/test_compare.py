@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm, wilcoxon
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from chromacc_data.errors import InputError
+from chromacc_models.compare import compare, compare_predictions, holm, paired_test
+from chromacc_models.config import TrainConfig
+from chromacc_models.train import train
+from tests.test_evaluate import naive_delong, simulated
+
+
+def noisy(predictions: np.ndarray, seed: int = 1) -> np.ndarray:
+    return predictions + 0.2 * np.random.default_rng(seed).normal(size=predictions.shape)
+
+
+def test_compare_predictions__equals_scipy_scikit_learn_and_the_naive_delong():
+    labels, better = simulated(300, 6, shift=1.5)
+    worse = noisy(better)
+    names = tuple("abcdef")
+    found = compare_predictions([(labels, worse, better)], names)
+    differences = []
+    for i, row in enumerate(found.cell_types):
+        y, first, second = labels[:, i], worse[:, i], better[:, i]
+        auroc, covariance = naive_delong(y, np.stack([first, second]))
+        z = (auroc[1] - auroc[0]) / np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+        assert row.p == pytest.approx(2 * norm.sf(abs(z)))
+        assert row.auroc_a == pytest.approx(roc_auc_score(y, first))
+        assert row.auprc_b == pytest.approx(average_precision_score(y, second))
+        assert row.p <= row.p_bh <= row.p_holm
+        differences.append(roc_auc_score(y, second) - roc_auc_score(y, first))
+    assert found.auroc.p_greater == pytest.approx(wilcoxon(differences, alternative="greater").pvalue)
+    assert found.auroc.p_two_sided == pytest.approx(wilcoxon(differences).pvalue)
+    assert found.auroc.mean_difference == pytest.approx(np.mean(differences))
+    assert found.auroc.rank_biserial == 1  # better in each of the six
+    assert "b - a = +" in str(found)
+
+
+def test_compare_predictions__pools_folds_and_counts_cell_types_of_one_class():
+    labels, predictions = simulated(100, 3)
+    one_class = labels.copy()
+    one_class[:, 1] = 0
+    pairs = [(labels, predictions, noisy(predictions)), (one_class, predictions, noisy(predictions))]
+    found = compare_predictions(pairs, ("a", "b", "c"), folds=[0, 1])
+    assert [(row.cell_type, row.fold) for row in found.cell_types] == [
+        ("a", 0),
+        ("b", 0),
+        ("c", 0),
+        ("a", 1),
+        ("c", 1),
+    ]
+    assert found.n_undefined == 1
+    assert found.auroc.n == 5
+    with pytest.raises(InputError, match="nothing to compare"):
+        compare_predictions([(one_class[:, 1:2], predictions[:, 1:2], predictions[:, 1:2])], ("b",))
+
+
+def test_compare_predictions__same_predictions():
+    labels, predictions = simulated(100, 3)
+    found = compare_predictions([(labels, predictions, predictions)], ("a", "b", "c"))
+    assert found.auroc.p_two_sided == 1
+    assert [row.p for row in found.cell_types] == [1, 1, 1]
+
+
+def test_paired_test__by_hand():
+    # Ranks of the absolute values 1 2 3 4: 3 is negative; the zero is left out of the ranks.
+    found = paired_test(np.array([0.4, -0.3, 0.2, 0.1, 0.0]))
+    assert found.n == 5
+    assert found.statistic == 7
+    assert found.rank_biserial == pytest.approx((7 - 3) / 10)
+    assert found.p_two_sided == pytest.approx(10 / 16)  # of 16 sign patterns, those with a smaller sum <= 3
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm__equals_the_step_down_procedure(p: list[float]):
+    corrected = holm(np.array(p))
+    for alpha in (0.01, 0.05, 0.3):
+        rejected = set()
+        for step, i in enumerate(np.argsort(p, kind="stable")):
+            if p[i] * (len(p) - step) > alpha:
+                break
+            rejected.add(int(i))
+        assert rejected == set(np.flatnonzero(corrected <= alpha).tolist())
+
+
+def test_compare__runs(make_store: Callable[..., Path], tmp_path: Path):
+    path = make_store("a.zarr", n_windows=90, window_length=20)
+    options = {"network": "baseline", "n_filters": 2, "filter_width": 4, "epochs": 1}
+    runs = [
+        train(path, TrainConfig(**options, seed=seed), tmp_path / f"run-{seed}", jit=False)
+        for seed in range(3)
+    ]
+    found = compare(runs[0].folder, runs[1])
+    assert (found.a, found.b) == (str(runs[0].folder), str(runs[1].folder))
+    assert len(found.cell_types) == 2
+    assert (runs[0].folder / "evaluation.json").exists()
+    assert compare(runs[1], runs[0]).auroc.mean_difference == -found.auroc.mean_difference
+    assert compare([runs[0], runs[1]], [runs[1], runs[2]]).auroc.n == 4
+    with pytest.raises(InputError, match="unequal numbers of runs"):
+        compare([runs[0], runs[1]], runs[2])
+
+    other = make_store("b.zarr", n_windows=60, window_length=20)
+    elsewhere = train(other, TrainConfig(**options), tmp_path / "elsewhere", jit=False)
+    with pytest.raises(InputError, match="tested on different windows"):
+        compare(runs[0], elsewhere)

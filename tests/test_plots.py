@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from chromacc_models import plots
+
+CURVE = (np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.8, 1.0]))
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for axes in figure.axes for text in axes.get_legend().get_texts()]
+
+
+def test_learning_curves__both_losses_and_the_best_epoch():
+    history = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2, 1], "validation_loss": [3.0, 2, 2.5]})
+    axes = plots.learning_curves(history).axes[0]
+    assert [line.get_ydata().tolist() for line in axes.lines[:2]] == [[3, 2, 1], [3, 2, 2.5]]
+    assert axes.texts[0].get_text() == "epoch 2: 2.0000"
+
+
+def test_roc__names_few_cell_types_with_their_scores():
+    figure = plots.roc({"liver": CURVE}, CURVE, scores={"liver": 0.75, "mean": 0.7})
+    assert texts(figure) == ["liver (0.750)", "mean (0.700)"]
+
+
+def test_roc__many_cell_types_without_names():
+    figure = plots.roc({str(i): CURVE for i in range(164)}, CURVE)
+    assert texts(figure) == ["mean"]
+    assert len(figure.axes[0].lines) == 166
+
+
+def test_calibration__bins():
+    x = np.array([0.1, np.nan, 0.9])
+    top, bottom = plots.calibration(x, x, np.array([5, 0, 2])).axes
+    np.testing.assert_array_equal(top.lines[1].get_xdata(), x)
+    assert [bar.get_height() for bar in bottom.patches] == [5, 0, 2]
+
+
+@pytest.mark.parametrize(("n", "n_named"), [(3, 3), (20, 0)])
+def test_paired_scores__one_colour_per_cell_type_when_few(n: int, n_named: int):
+    names = [str(i) for i in range(n)] * 2
+    scores = np.linspace(0.5, 0.9, 2 * n)
+    figure = plots.paired_scores(scores, scores[::-1], names=names, labels=("baseline", "fm"))
+    assert len(texts(figure) if n_named else []) == n_named
+    assert figure.axes[0].get_xlabel() == "AUROC, baseline"
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_save__format_by_suffix(suffix: str, tmp_path: Path):
+    plots.save(plots.roc({"a": CURVE}), tmp_path / f"roc.{suffix}")
+    assert [p.name for p in tmp_path.iterdir()] == [f"roc.{suffix}"]
+
+
+def test_plots__leave_pyplot_alone():
+    code = "import sys, chromacc_models.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
