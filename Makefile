@@ -43,5 +43,38 @@ test: $(READY)
 	coverage erase
 	python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
+# The main job on real data. Each step leaves alone what is there already.
+demo: $(READY)
+	@mkdir -p $(DEMO)
+	@echo "== 1. Build: DNase peaks of six cell types on chromosome 20 to a store"
+	chromacc-data build $(DATA)/recipe.yaml -o $(DEMO)/hg19-dnase-6.zarr
+	@echo "== 2. Train the factorization machines network"
+	chromacc-models train $(DEMO)/hg19-dnase-6.zarr --config $(DATA)/demo.yaml -o $(DEMO)/run
+	@echo "== 3. Score it on held-out blocks of the chromosome"
+	chromacc-models evaluate $(DEMO)/run
+	@echo "== 4. Read its filters as motifs"
+	chromacc-models motifs $(DEMO)/run
+	@echo "== 5. Package it as a Kipoi model"
+	chromacc-models package $(DEMO)/run --genome $(DATA)/genome/hg19.chr20.fa.gz --to $(DEMO)/models/hg19-dnase-6/Demo
+	@echo "== 6. Kipoi predicts new regions: promoters that no training window touches"
+	kipoi predict $(DEMO)/models/hg19-dnase-6/Demo --source=dir \
+		--dataloader_args='{"intervals_file": "$(DATA)/new_regions.bed", "fasta_file": "$(DATA)/genome/hg19.chr20.fa.gz"}' \
+		-o $(DEMO)/kipoi.tsv
+	chromacc-models predict $(DEMO)/models/hg19-dnase-6/Demo $(DATA)/new_regions.bed $(DATA)/genome/hg19.chr20.fa.gz \
+		-o $(DEMO)/predictions.tsv --overwrite
+	@echo
+	@echo "Written:"
+	@echo "  $(DEMO)/hg19-dnase-6.zarr                  the store       (chromacc-data info $(DEMO)/hg19-dnase-6.zarr)"
+	@echo "  $(DEMO)/run/                               the run         (model.keras, history.csv, evaluation.json)"
+	@echo "  $(DEMO)/run/roc.png, motifs.png, curves.png  pictures      (motifs.meme holds the motifs)"
+	@echo "  $(DEMO)/models/hg19-dnase-6/Demo/          the Kipoi model (README.md is its card)"
+	@echo "  $(DEMO)/kipoi.tsv                          what Kipoi predicted"
+	@echo "  $(DEMO)/predictions.tsv                    the same, with named columns"
+	@echo "Next, with . $(VENV)/bin/activate:"
+	@echo "  chromacc-data verify $(DEMO)/hg19-dnase-6.zarr"
+	@echo "  chromacc-models train $(DEMO)/hg19-dnase-6.zarr --network baseline -o $(DEMO)/baseline"
+	@echo "  chromacc-models compare $(DEMO)/baseline $(DEMO)/run"
+	@echo "  your own data: README.md, and the recipes in datasets/"
+
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info .coverage*

@@ -49,7 +49,7 @@ def baseline(
     activation: str = "relu",
     strands: str = "both",
     pooling: str = "average",
-    pool_scale: float = 20.0,
+    pool_scale: float = 100.0,
     filter_scale: float = 1.0,
     l2: float = 0.0,
     initial_filters: np.ndarray | None = None,
@@ -76,7 +76,7 @@ def baseline(
         "average", "max" or "logsumexp", over all places of the window.
     pool_scale
         Factor on the pooled value. Average pooling over L places divides the signal of a motif by L, and
-        training from random weights then crawls; this undoes it.
+        training from random weights then crawls; this undoes it. With other pooling, 1 is the natural one.
     filter_scale
         Factor on the Glorot-uniform initial filters.
     l2
@@ -123,7 +123,7 @@ def factorization_machine(
     activation: str = "relu",
     strands: str = "both",
     pooling: str = "average",
-    pool_scale: float = 20.0,
+    pool_scale: float = 100.0,
     filter_scale: float = 1.0,
     l2: float = 0.0,
     initial_filters: np.ndarray | None = None,

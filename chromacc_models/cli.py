@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +36,6 @@ def train_options(command: Callable) -> Callable:
 @click.version_option(package_name="chromacc")
 def main_group() -> None:
     """Interpretable networks of chromatin accessibility: trained, scored, read, and shared through Kipoi."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of TensorFlow's own start-up lines, errors only
 
 
 @main_group.command()
@@ -52,9 +52,9 @@ def train(
     threads: int | None,
 ) -> None:
     """Train a network on STORE. Killed at any moment, the same command goes on after its last epoch."""
+    _start_tensorflow(threads)
     from chromacc_models import train as training
 
-    _limit_threads(threads)
     made = training.train(store, _config(network, config, settings), out, progress=console.progress)
     console.result(made.info, f"{made.folder}\n{made}")
 
@@ -73,9 +73,9 @@ def cross_validate(
     threads: int | None,
 ) -> None:
     """Train a network for each fold of STORE, into OUT/fold-0, OUT/fold-1, ..."""
+    _start_tensorflow(threads)
     from chromacc_models import train as training
 
-    _limit_threads(threads)
     chosen = _config(network, config, settings)
     runs = training.cross_validate(store, chosen, out, progress=console.progress)
     console.result({"runs": [made.info for made in runs]}, "\n".join(f"{r.folder}\n{r}" for r in runs))
@@ -85,6 +85,7 @@ def cross_validate(
 @common_options
 def options(console: Console) -> None:
     """List the options of a training, as a table."""
+    _start_tensorflow()
     from chromacc_models import config as configuration
 
     table = configuration.describe()
@@ -98,6 +99,7 @@ def options(console: Console) -> None:
 @common_options
 def evaluate(console: Console, run_folder: Path, store: Path | None, split: str) -> None:
     """Score RUN on its held-out windows, or on those of another STORE."""
+    _start_tensorflow()
     from chromacc_models import evaluate as evaluating
 
     found = evaluating.evaluate(run_folder, store, split=split, progress=console.progress)
@@ -116,6 +118,7 @@ def compare(
     console: Console, run_a: Path, run_b: Path, pairs: tuple[tuple[Path, Path], ...], split: str
 ) -> None:
     """Compare RUN_A with RUN_B over cell types, and over further pairs of runs."""
+    _start_tensorflow()
     from chromacc_models import compare as comparing
 
     both = [(run_a, run_b), *pairs]
@@ -136,6 +139,7 @@ def compare(
 @common_options
 def motifs(console: Console, run_folder: Path, method: str, n_logos: int) -> None:
     """Write the filters of RUN as motifs: a MEME file, a table, and logos of the most important."""
+    _start_tensorflow()
     from chromacc_models import reading
 
     console.result(*reading.run_motifs(run_folder, method=method, n_logos=n_logos).report())
@@ -149,6 +153,7 @@ def motifs(console: Console, run_folder: Path, method: str, n_logos: int) -> Non
 @common_options
 def package(console: Console, run_folder: Path, genome: tuple[Path, ...], to: Path, doc: str | None) -> None:
     """Write RUN as a Kipoi model folder with loader, example and model card, and check it."""
+    _start_tensorflow()
     from chromacc_models import kipoi_package
 
     made = kipoi_package.package(run_folder, to, genome=list(genome) or None, doc=doc)
@@ -160,6 +165,7 @@ def package(console: Console, run_folder: Path, genome: tuple[Path, ...], to: Pa
 @common_options
 def check(console: Console, folder: Path) -> None:
     """Check a Kipoi model FOLDER: its files, checksums, and predictions of its example."""
+    _start_tensorflow()
     from chromacc_models import kipoi_check
 
     checked = kipoi_check.check(folder)
@@ -198,6 +204,7 @@ def predict(
     scheduler: str | None,
 ) -> None:
     """Predict the accessibility of the REGIONS (BED) of a GENOME (FASTA) with MODEL (model or run folder)."""
+    _start_tensorflow()
     from chromacc_models import predict as predicting
 
     written = predicting.predict(
@@ -230,11 +237,22 @@ def _config(network: str | None, config: Path | None, settings: tuple[str, ...])
     return load_config(config, settings=settings)
 
 
-def _limit_threads(threads: int | None) -> None:
-    from chromacc_models import train as training
+def _start_tensorflow(threads: int | None = None) -> None:
+    """Import TensorFlow without the lines that its libraries write past Python while they load."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            import tensorflow as tf
 
-    if threads is not None:
-        training.limit_threads(threads)
+            if threads is not None:
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.constant(0)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def ppms_from_activations(
     blocks = [codes[start : start + _WINDOWS] for start in range(0, len(codes), _WINDOWS)]
     # Once for the largest activations, once for the places: all activations would not fit in memory.
     largest = np.max([_by_strand(activate(block)).max(axis=(0, 1, 2)) for block in blocks], axis=0)
-    limit = np.where(largest > 0, threshold * largest, np.inf)
+    limit = threshold * largest  # which nothing exceeds when the largest is 0 or less
     counts = sum(_count_bases(_by_strand(activate(block)) > limit, block, width) for block in blocks)
     counts = counts[..., :N_CODE] + counts[..., N_CODE:] / _N_BASES
     n_sites = counts[:, 0].sum(axis=-1)

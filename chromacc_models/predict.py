@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -152,21 +153,13 @@ def predict(
     paths = output_paths(out, names)
     _require_writable(out, paths, overwrite=overwrite)
     job = _Job(network, Path(regions).resolve(), Path(fasta).resolve(), strands, batch_size, columns)
-    loader = job.loader()  # bad regions or a wrong genome show up here, before the first task
+    n_regions = len(job.loader())  # bad regions or a wrong genome show up here, before the first task
+    table = read_intervals(job.regions)
     with _partial(out) as folder:
-        shape = (len(loader), len(names))
-        array = (folder / "values").resolve()
-        values = np.memmap(array, np.float32, "w+", shape=shape)
-        spans = [
-            (first, min(first + _REGIONS_PER_TASK, len(loader)))
-            for first in range(0, len(loader), _REGIONS_PER_TASK)
-        ]
-        tasks = [dask.delayed(_predict_span)(job, array, shape, span) for span in spans]
-        with progress_bar(len(loader), unit="regions", description="predicting", show=show_progress) as bar:
-            (engine or Engine()).run(tasks, weights=[stop - start for start, stop in spans], bar=bar)
-        genome = Genome.open(job.fasta)
-        chrom_sizes = dict(zip(genome.names, genome.lengths.tolist(), strict=True))
-        predictions = Predictions(read_intervals(job.regions), values, names, chrom_sizes, _attributes(job))
+        with _disk_errors(out):
+            values = _allocate(folder / "values", (n_regions, len(names)))
+        _predict_all(job, values, engine or Engine(), show_progress=show_progress)
+        predictions = Predictions(table, values, names, _chrom_sizes(job.fasta), _attributes(job))
         with _disk_errors(out):
             for column, path in enumerate(paths):
                 write_predictions(predictions, folder / path.name, column=column)
@@ -193,6 +186,23 @@ class _Job:
         window_length = self.model().model.input_shape[1]
         stamps = (_stamp(self.regions), _stamp(self.fasta))
         return _load_regions(self.regions, self.fasta, window_length, stamps)
+
+
+def _allocate(path: Path, shape: tuple[int, int]) -> np.memmap:
+    """An array on disk, its space taken now: a full disk met later, through the map, would kill the process."""
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, np.dtype(np.float32).itemsize * shape[0] * shape[1])
+    return np.memmap(path.resolve(), np.float32, "r+", shape=shape)
+
+
+def _predict_all(job: _Job, values: np.memmap, engine: Engine, *, show_progress: bool) -> None:
+    """Predict all regions into their rows of the array."""
+    n = len(values)
+    spans = [(first, min(first + _REGIONS_PER_TASK, n)) for first in range(0, n, _REGIONS_PER_TASK)]
+    # A task opens the array by its path: another process cannot be sent the map.
+    tasks = [dask.delayed(_predict_span)(job, values.filename, values.shape, span) for span in spans]
+    with progress_bar(n, unit="regions", description="predicting", show=show_progress) as bar:
+        engine.run(tasks, weights=[stop - start for start, stop in spans], bar=bar)
 
 
 def _predict_span(job: _Job, path: Path, shape: tuple[int, int], span: tuple[int, int]) -> None:
@@ -299,6 +309,11 @@ def _disk_errors(out: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise InputError("cannot write here", where=out, found=error.strerror) from error
         raise
+
+
+def _chrom_sizes(fasta: Path) -> dict[str, int]:
+    genome = Genome.open(fasta)
+    return dict(zip(genome.names, genome.lengths.tolist(), strict=True))
 
 
 def _attributes(job: _Job) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -214,7 +215,9 @@ def test_predict__sees_a_changed_bed(place: Path, tmp_path: Path):
     for n in (3, 5):
         many_regions(place, bed, n)
         predict(place / "model", bed, place / "genome.fa", tmp_path / "new.tsv", overwrite=True)
-        assert len(pd.read_csv(tmp_path / "new.tsv", sep="\t")) == n
+        values = pd.read_csv(tmp_path / "new.tsv", sep="\t")[list(CELL_TYPES)]
+        assert values.shape == (n, len(CELL_TYPES))
+        assert values.notna().all(axis=None)
 
 
 BAD_REGIONS = {
@@ -255,6 +258,16 @@ def test_predict__bad_regions_leave_nothing(place: Path, tmp_path: Path, kind: s
 def test_predict__bad_options(place: Path, tmp_path: Path, options: dict, out: str, message: str):
     with pytest.raises(InputError, match=message):
         run(place, tmp_path / out, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predict__full_disk_leaves_nothing(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        run(place, tmp_path / "new.tsv")
     assert list(tmp_path.iterdir()) == []
 
 

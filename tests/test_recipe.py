@@ -24,6 +24,7 @@ from chromacc_data.recipe import (
     load_recipe,
     parse_recipe,
 )
+from chromacc_data.sources import resolve
 
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 
@@ -445,8 +446,47 @@ def test_describe__names_every_option():
             assert (f".{field.name}`" in table or f"| `{field.name}`" in table) == bool(field.metadata)
 
 
+def local_sources(recipe: Recipe) -> list[Source]:
+    """All sources of a recipe that are files."""
+    others = [recipe.blacklist, recipe.windows.file, *(sample.source for sample in recipe.samples)]
+    return [s for s in (*recipe.genome.fasta, *others) if s is not None and s.file is not None]
+
+
 @pytest.mark.parametrize("folder", sorted(p.parent.name for p in DATASETS.glob("*/recipe.yaml")))
 def test_datasets__recipe_loads(folder):
     recipe = load_recipe(DATASETS / folder / "recipe.yaml")
     assert recipe.name == folder
     assert (DATASETS / folder / "README.md").read_text().startswith(f"# {folder}")
+    # What a name stands for must not change: each file comes with its checksum.
+    assert all(source.sha256 for source in local_sources(recipe))
+
+
+def test_datasets__demo_needs_nothing_else():
+    recipe = load_recipe(DATASETS / "hg19-dnase-6" / "recipe.yaml")
+    paths = [resolve(source, base=recipe.folder) for source in local_sources(recipe)]
+    assert len(paths) == 1 + 1 + 6
+    assert all(paths[0].with_name(paths[0].name + suffix).is_file() for suffix in (".fai", ".gzi"))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    "folder", ["hg19-dnase-6-chr20-chrX", "hg19-atac-6", "yeast-atac", "basset164-promoters-chr20"]
+)
+def test_datasets__files_are_those_of_the_recipe(folder, shared_data):
+    recipe = load_recipe(DATASETS / folder / "recipe.yaml")
+    for source in local_sources(recipe):
+        assert resolve(source, base=recipe.folder, sources_dir=shared_data).is_file()
+
+
+@pytest.mark.shared
+def test_datasets__all_cell_types_of_basset(shared_data):
+    recipe = load_recipe(DATASETS / "encode-roadmap-164" / "recipe.yaml")
+    targets = [
+        line.split("\t")
+        for line in (shared_data / "basset164" / "basset_targets.txt").read_text().splitlines()
+    ]
+    assert len(targets) == 164
+    for sample, (name, path) in zip(recipe.samples, targets, strict=True):
+        assert sample.cell_type == name.strip()
+        assert sample.source.url.endswith("/" + path.strip().partition("/")[2])
+        assert ("roadmap" in sample.source.url) == path.startswith("roadmap/")

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from Bio import bgzf
 
 from chromacc_data import download, sources
 from chromacc_data.errors import InputError
@@ -371,6 +372,7 @@ def test_resolve__gzip_is_stored_as_it_is(fetch, server):
     server.files["/a.bed.gz"] = body
     server.mishaps = [lambda handler, body: handler.answer(200, body, Content_Encoding="gzip")]
     assert fetch("/a.bed.gz").read_bytes() == body
+    assert len(server.ranges) == 1
 
 
 def test_resolve__disk_too_small(fetch, monkeypatch, tmp_path):
@@ -418,7 +420,14 @@ def test_resolve__threads_download_once(fetch, server):
     assert len(server.ranges) == 1
 
 
-def test_resolve__threads_record_all_files(fetch, server, tmp_path):
+def test_resolve__threads_record_all_files(fetch, server, tmp_path, monkeypatch):
+    write = sources.write_text_atomically
+
+    def slowly(path, text):
+        threading.Event().wait(0.02)
+        write(path, text)
+
+    monkeypatch.setattr(sources, "write_text_atomically", slowly)
     names = [f"/{i}.bed" for i in range(8)]
     server.files |= dict.fromkeys(names, b"x")
     with ThreadPoolExecutor(8) as pool:
@@ -461,6 +470,13 @@ def test_resolve_fasta__plain_stays(tmp_path):
     path = tmp_path / "a.fa"
     path.write_text(">a\nACGT\n")
     assert resolve_fasta(Source(file="a.fa"), base=tmp_path, cache_dir=tmp_path / "cache") == path
+
+
+def test_resolve_fasta__bgzip_stays(tmp_path):
+    path = tmp_path / "a.fa.gz"
+    with bgzf.BgzfWriter(path) as file:
+        file.write(b">a\nACGT\n")
+    assert resolve_fasta(Source(file="a.fa.gz"), base=tmp_path, cache_dir=tmp_path / "cache") == path
 
 
 def test_resolve_fasta__gzip_is_unpacked_once(tmp_path):

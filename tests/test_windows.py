@@ -97,6 +97,11 @@ def test_chromosome_windows__a_chain_of_peaks_is_one_joint_peak_with_its_central
     assert table(found) == {145: {0, 1, 2}}
     assert found.counts["joint_peaks_longer_than_window"] == 1
     assert found.counts["peaks_outside_their_window"] == 2
+    assert found.counts["peaks_also_in_another_window"] == 0
+    # A neighbour's window reaches a peak that its own window does not: the peak labels its own all the same.
+    found = on_one([*chain, peaks_of([(202, 204)])])
+    assert table(found) == {145: {0, 1, 2}, 198: {3}}
+    assert found.counts["peaks_also_in_another_window"] == 1
 
 
 def test_chromosome_windows__centre_on_the_mean_summit():
