@@ -1,7 +1,7 @@
 """Datasets of chromatin accessibility: from genome and peaks to chunked stores and their batches.
 
-The modules follow the way of the data: recipe, sources, genome, peaks, windows, splits, store, build, batches,
-loader. The command is ``chromacc-data``.
+The modules follow the way of the data: recipe, sources, genome, peaks, windows, splits, store, build,
+batches, loader. The command is ``chromacc-data``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BedLoader"]
 
-# Kipoi imports the first part of a dotted name and then asks it for the last: what its YAML files name is found
-# here, and imported only when asked for.
+# Kipoi imports the first part of a dotted name and then asks it for the last: what its YAML files name is
+# found here, and imported only when asked for.
 _LAZY = {"BedLoader": "chromacc_data.loader"}
 
 

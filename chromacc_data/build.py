@@ -33,11 +33,12 @@ from chromacc_data import schema, splits, windows
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors
 from chromacc_data.genome import Genome
 from chromacc_data.peaks import Peaks, cell_type_peaks
 from chromacc_data.recipe import Recipe, Sample, Source, WindowRecipe, load_recipe
 from chromacc_data.sources import file_digest, resolve, resolve_fasta
-from chromacc_data.store import Partial, count_lines, disk_errors, open_store, store_format, write_store
+from chromacc_data.store import Partial, count_lines, open_store, store_format, write_store
 from chromacc_data.windows import Windows
 
 __all__ = ["Built", "Inputs", "Plan", "build", "lazy_dataset", "make_plan", "open_genome", "resolve_inputs"]

@@ -18,7 +18,7 @@ import urllib3
 
 from chromacc_data.console import progress_bar
 from chromacc_data.errors import InputError
-from chromacc_data.store import disk_errors
+from chromacc_data.files import disk_errors
 
 __all__ = ["ResumingDownloader"]
 

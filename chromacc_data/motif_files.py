@@ -16,9 +16,9 @@ from typing import TextIO
 import numpy as np
 
 from chromacc_data.errors import InputError
+from chromacc_data.files import write_text_atomically
 from chromacc_data.motifs import UNIFORM, Motif
 from chromacc_data.schema import BASES
-from chromacc_data.store import write_text_atomically
 
 __all__ = ["iter_motifs", "read_motifs", "write_motifs"]
 

@@ -204,7 +204,7 @@ def cell_type_peaks(
     )
     if sample.kind == "fragments":
         regions = _covered_regions(path, genome, sample.fragments, sample.threshold)
-    elif sample.kind == "signal" and _magic(path) in _BIGWIG_MAGIC:
+    elif sample.kind == "signal" and _is_bigwig(path):
         regions = _bigwig_regions(path, genome, sample.threshold)
     else:
         regions = _text_regions(path, genome, sample.threshold if sample.kind == "signal" else None)
@@ -333,30 +333,43 @@ def _text_regions(path: Path, genome: _Genome, threshold: float | None) -> Peaks
 
 def _bigwig_regions(path: Path, genome: _Genome, threshold: float) -> Peaks:
     """Runs of nucleotides with signal >= threshold of a bigWig; runs may break between spans."""
-    regions: list[tuple[np.ndarray, ...]] = [
-        (np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64))
-    ]
-    with pyBigWig.open(str(path)) as signal:
-        lengths = signal.chroms()
-        codes = match_chromosomes(list(lengths), genome.names, excluded=genome.excluded, where=path)
-        for (name, length), code in zip(lengths.items(), codes.tolist(), strict=True):
-            if code < 0:
-                continue
-            if length != genome.lengths[code]:
-                raise _wrong_assembly(path, name, f"{length:,} bp", int(genome.lengths[code]))
-            for begin in range(0, length, SPAN):
-                values = signal.values(name, begin, min(begin + SPAN, length), numpy=True)
-                is_open = np.zeros(values.size + 2, dtype=np.int8)
-                is_open[1:-1] = values >= threshold
-                edges = np.flatnonzero(np.diff(is_open)) + begin
-                regions.append((np.full(edges.size // 2, code, np.int32), edges[::2], edges[1::2]))
-    chrom, start, end = (np.concatenate(parts) for parts in zip(*regions, strict=True))
-    return Peaks(
-        chrom,
-        start,
-        end,
-        counts={"chromosomes": len(lengths), "chromosomes_excluded": int((codes < 0).sum())},
-    )
+    try:
+        with pyBigWig.open(str(path)) as signal:
+            lengths = signal.chroms()
+            codes = match_chromosomes(list(lengths), genome.names, excluded=genome.excluded, where=path)
+            for (name, length), code in zip(lengths.items(), codes.tolist(), strict=True):
+                if code >= 0 and length != genome.lengths[code]:
+                    raise _wrong_assembly(path, name, f"{length:,} bp", int(genome.lengths[code]))
+            regions = [
+                (np.full(start.size, code, np.int32), start, end)
+                for name, code in zip(lengths, codes.tolist(), strict=True)
+                if code >= 0
+                for start, end in _open_runs(signal, name, lengths[name], threshold)
+            ]
+    except RuntimeError as error:
+        raise InputError(
+            "cannot be read as a bigWig",
+            where=path,
+            found=str(error).strip(),
+            expected="a whole bigWig file",
+            remedy="get the file again (bigWigInfo FILE tells whether it is whole)",
+        ) from error
+    nothing = (np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    columns = (np.concatenate(parts) for parts in zip(nothing, *regions, strict=True))
+    counts = {"chromosomes": len(lengths), "chromosomes_excluded": int((codes < 0).sum())}
+    return Peaks(*columns, counts=counts)
+
+
+def _open_runs(
+    signal: pyBigWig.pyBigWig, name: str, length: int, threshold: float
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Starts and ends of the runs of one chromosome, span by span."""
+    for begin in range(0, length, SPAN):
+        values = signal.values(name, begin, min(begin + SPAN, length), numpy=True)
+        is_open = np.zeros(values.size + 2, dtype=np.int8)
+        is_open[1:-1] = values >= threshold
+        edges = np.flatnonzero(np.diff(is_open)) + begin
+        yield edges[::2], edges[1::2]
 
 
 def _covered_regions(path: Path, genome: _Genome, fragments: FragmentRecipe, threshold: float) -> Peaks:
@@ -563,9 +576,12 @@ def _bedtools(
     return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
 
 
-def _magic(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4)
+def _is_bigwig(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in _BIGWIG_MAGIC
+    except OSError:
+        return False  # what is wrong with the file is told where it is read
 
 
 def _coordinates(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:

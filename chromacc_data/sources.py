@@ -26,8 +26,8 @@ import pooch
 
 from chromacc_data.download import ResumingDownloader
 from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.recipe import Source
-from chromacc_data.store import disk_errors, write_text_atomically
 
 __all__ = ["default_cache_dir", "file_digest", "resolve", "resolve_fasta"]
 

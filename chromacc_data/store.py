@@ -7,7 +7,6 @@ When all chunks are there and have been read back, it is renamed: a visible stor
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import shutil
@@ -28,6 +27,7 @@ from chromacc_data import schema
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, InputError
+from chromacc_data.files import disk_errors, write_text_atomically
 
 __all__ = [
     "Partial",
@@ -45,7 +45,6 @@ FORMATS = {".zarr": "zarr", ".h5": "hdf5"}
 _CHUNKS_PER_TASK = 16
 _PARTIAL_SUFFIX = ".partial"
 _REPLACED_SUFFIX = ".replaced"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def store_format(path: Path) -> str:
@@ -372,29 +371,6 @@ class Partial:
                 shutil.rmtree(entry)
             elif entry.name != "lock":
                 entry.unlink()
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a small file so that it is there whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk into an InputError that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise InputError(
-            "the disk is full",
-            where=path,
-            found=error.strerror,
-            remedy="free space, then give the same command again: it goes on where it was",
-        ) from error
 
 
 def _bounds(ds: xr.Dataset) -> list[tuple[int, int]]:

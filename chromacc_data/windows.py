@@ -334,8 +334,9 @@ def closed_windows(
 
     Drawn from the genome without the given windows, the blacklist, and the peaks of all cell types extended
     by one window length on each side; no two of them overlap. For each bin of GC fraction (of the bases that
-    are known), `recipe.ratio` times as many as there are open windows. Where the genome has not enough of
-    them, the shortfall is counted as ``closed_windows_missing``.
+    are known), `recipe.ratio` times as many as there are open windows. Each part of the closed genome is laid
+    out with windows end to end, up to eight times, each time shifted by an eighth of a window; where they are
+    not enough, the shortfall is counted as ``closed_windows_missing``.
 
     Parameters
     ----------

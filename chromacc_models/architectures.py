@@ -28,6 +28,7 @@ from chromacc_models.layers import (
 __all__ = [
     "ACTIVATIONS",
     "NETWORKS",
+    "POOL_SCALES",
     "baseline",
     "basset",
     "factorization_machine",
@@ -39,6 +40,9 @@ __all__ = [
 
 ACTIVATIONS = ("relu", "exponential")
 
+#: Scale of the pooled values by the way of pooling, where none is given.
+POOL_SCALES = {"average": 100.0, "max": 1.0, "logsumexp": 1.0}
+
 
 def baseline(
     window_length: int,
@@ -49,7 +53,7 @@ def baseline(
     activation: str = "relu",
     strands: str = "both",
     pooling: str = "average",
-    pool_scale: float = 100.0,
+    pool_scale: float | None = None,
     filter_scale: float = 1.0,
     l2: float = 0.0,
     initial_filters: np.ndarray | None = None,
@@ -76,7 +80,7 @@ def baseline(
         "average", "max" or "logsumexp", over all places of the window.
     pool_scale
         Factor on the pooled value. Average pooling over L places divides the signal of a motif by L, and
-        training from random weights then crawls; this undoes it. With other pooling, 1 is the natural one.
+        training from random weights then crawls; this undoes it. When None, :data:`POOL_SCALES` has it.
     filter_scale
         Factor on the Glorot-uniform initial filters.
     l2
@@ -105,7 +109,7 @@ def baseline(
         filter_width,
         [SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
         activation=activation,
-        pool=GlobalPooling(pooling, scale=pool_scale, name="pool"),
+        pool=_pool(pooling, pool_scale),
         head=keras.layers.Dense(n_cell_types, kernel_initializer=_glorot(head_seed), name="head"),
         initial_filters=initial_filters,
         name="baseline",
@@ -123,7 +127,7 @@ def factorization_machine(
     activation: str = "relu",
     strands: str = "both",
     pooling: str = "average",
-    pool_scale: float = 100.0,
+    pool_scale: float | None = None,
     filter_scale: float = 1.0,
     l2: float = 0.0,
     initial_filters: np.ndarray | None = None,
@@ -153,7 +157,7 @@ def factorization_machine(
         filter_width,
         [SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
         activation=activation,
-        pool=GlobalPooling(pooling, scale=pool_scale, name="pool"),
+        pool=_pool(pooling, pool_scale),
         head=FactorizationMachine(
             n_cell_types,
             k,
@@ -177,7 +181,7 @@ def motif_builder(
     activation: str = "relu",
     strands: str = "both",
     pooling: str = "max",
-    pool_scale: float = 1.0,
+    pool_scale: float | None = None,
     filter_scale: float = 1.0,
     l2: float = 0.0,
     initial_filters: np.ndarray | None = None,
@@ -216,7 +220,7 @@ def motif_builder(
             BlockConv1D(n_filters, filter_blocks, block_length, strands=strands, **filter_options),
         ],
         activation=activation,
-        pool=GlobalPooling(pooling, scale=pool_scale, name="pool"),
+        pool=_pool(pooling, pool_scale),
         head=keras.layers.Dense(n_cell_types, kernel_initializer=_glorot(head_seed), name="head"),
         initial_filters=initial_filters,
         name="motif_builder",
@@ -370,6 +374,12 @@ def _pooled_network(
     if initial_filters is not None:
         _set_filters(scan[-1], np.asarray(initial_filters))
     return _finish(sequence, logits, name=name)
+
+
+def _pool(pooling: str, scale: float | None) -> keras.layers.Layer:
+    return GlobalPooling(
+        pooling, scale=POOL_SCALES.get(pooling, 1.0) if scale is None else scale, name="pool"
+    )
 
 
 def _sequence(window_length: int, shortest: int) -> keras.KerasTensor:

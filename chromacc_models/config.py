@@ -13,7 +13,7 @@ import yaml
 from chromacc_data import options
 from chromacc_data.errors import InputError
 from chromacc_data.options import option
-from chromacc_models.architectures import NETWORKS, network_options
+from chromacc_models.architectures import NETWORKS, POOL_SCALES, network_options
 
 __all__ = ["TrainConfig", "describe", "load_config"]
 
@@ -84,6 +84,8 @@ class TrainConfig:
         for name in _shared_fields(self.network):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, defaults[name])
+        if self.pool_scale is None and self.pooling is not None:
+            object.__setattr__(self, "pool_scale", POOL_SCALES[self.pooling])
         for name in {"initial_filters"}.union(*map(_shared_fields, NETWORKS)) - defaults.keys():
             if getattr(self, name) is not None:
                 raise InputError(

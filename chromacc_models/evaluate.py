@@ -25,7 +25,8 @@ from chromacc_data import schema
 from chromacc_data.batches import Batches
 from chromacc_data.console import progress_bar
 from chromacc_data.errors import InputError
-from chromacc_data.store import open_store, write_text_atomically
+from chromacc_data.files import write_text_atomically
+from chromacc_data.store import open_store
 from chromacc_models import plots
 from chromacc_models.layers import OneHot
 from chromacc_models.run import Run

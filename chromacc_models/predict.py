@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -189,9 +188,10 @@ class _Job:
 
 
 def _allocate(path: Path, shape: tuple[int, int]) -> np.memmap:
-    """An array on disk, its space taken now: a full disk met later, through the map, would kill the process."""
+    """An array on disk, its space taken now: a disk found full later, through the map, kills the process."""
     with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, np.dtype(np.float32).itemsize * shape[0] * shape[1])
+        for first in range(0, shape[0], _REGIONS_PER_TASK):
+            np.zeros((min(_REGIONS_PER_TASK, shape[0] - first), shape[1]), np.float32).tofile(file)
     return np.memmap(path.resolve(), np.float32, "r+", shape=shape)
 
 

@@ -28,7 +28,7 @@ import xarray as xr
 
 from chromacc_data import schema
 from chromacc_data.errors import InputError
-from chromacc_data.store import write_text_atomically
+from chromacc_data.files import write_text_atomically
 from chromacc_models import plots
 from chromacc_models.config import TrainConfig
 

@@ -56,9 +56,10 @@ def test_networks__build_learn_save_and_predict_the_same(network: str, strands: 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_networks__both_strands_predict_the_same_for_the_reverse_complement(network: str):
     model = build(network, strands="both")
-    np.testing.assert_allclose(predict(model), predict(model, reverse_complement(CODES)), atol=1e-6)
+    # Places are summed in another order.
+    np.testing.assert_allclose(predict(model), predict(model, reverse_complement(CODES)), atol=2e-5)
     forward = build(network, strands="forward")
-    assert not np.allclose(predict(forward), predict(forward, reverse_complement(CODES)), atol=1e-6)
+    assert not np.allclose(predict(forward), predict(forward, reverse_complement(CODES)), atol=1e-3)
     assert forward.count_params() == model.count_params()
 
 
@@ -129,6 +130,11 @@ def test_networks__options_reach_their_layers():
     assert (model.get_layer("pool").mode, model.get_layer("pool").scale) == ("max", 2.5)
     assert model.get_layer("activation").activation is keras.activations.exponential
     assert not model.get_layer("head").vectors.numpy().any()
+
+
+@pytest.mark.parametrize(("pooling", "scale"), [("average", 100), ("max", 1), ("logsumexp", 1)])
+def test_networks__pool_scale_goes_with_the_pooling_when_not_given(pooling: str, scale: float):
+    assert build("baseline", pooling=pooling).get_layer("pool").scale == scale
 
 
 @pytest.mark.parametrize(

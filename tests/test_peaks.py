@@ -409,6 +409,17 @@ def test_cell_type_peaks__bigwig_of_other_chromosomes(tmp_path):
         cell_type_peaks(path, sample("signal", 70.0), **GENOME)
 
 
+def test_cell_type_peaks__broken_or_absent_signal(tmp_path):
+    generator = np.random.default_rng(0)
+    rows = [("chr1", i, i + 1, float(v)) for i, v in enumerate(generator.random(1000))]
+    path = write_bigwig(tmp_path, rows)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match="cannot be read as a bigWig"):
+        cell_type_peaks(path, sample("signal", 0.5), **GENOME)
+    with pytest.raises(InputError, match="cannot read the file"):
+        cell_type_peaks(tmp_path / "absent.bw", sample("signal", 0.5), **GENOME)
+
+
 def test_cell_type_peaks__bedgraph_without_numbers(tmp_path):
     with pytest.raises(InputError, match="no number in column 4") as error:
         cell_type_peaks(write(tmp_path, "chr1\t0\t4\t1\nchr1\t4\t6\tpeak\n"), sample("signal", 1.0), **GENOME)

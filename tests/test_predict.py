@@ -265,7 +265,7 @@ def test_predict__full_disk_leaves_nothing(place: Path, tmp_path: Path, monkeypa
     def full(*_arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("os.posix_fallocate", full)
+    monkeypatch.setattr(predict_module, "_allocate", full)
     with pytest.raises(InputError, match="the disk is full"):
         run(place, tmp_path / "new.tsv")
     assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,11 @@
-"""How the build scales: windows x cell types of the size of Basset's set, on a synthetic genome of human size.
+"""How the build scales: a set of the size of Basset's, on a synthetic genome of human size.
 
     python tests/benchmarks/build_scale.py --folder /some/large/disk
     python tests/benchmarks/build_scale.py --folder /some/large/disk --fraction 0.01
 
-Makes the inputs first, if they are not in the folder (4 GB at full size): a genome of 3.1 Gb, and for each of 164
-cell types a BED file of 190,000 intervals. Then builds the store with `chromacc-data build` in a process of its own
-and prints rates, the largest memory of all its processes together, and the size of the store.
+Makes the inputs first, if they are not in the folder (4 GB at full size): a genome of 3.1 Gb, and for each of
+164 cell types a BED file of 190,000 intervals. Then builds the store with `chromacc-data build` in a process
+of its own and prints rates, the largest memory of all its processes together, and the size of the store.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ import numpy as np
 import psutil
 
 #: Lengths of chromosomes 1 to 22, X and Y of hg19, in Mb, rounded.
-CHROMOSOMES_MB = (249, 243, 198, 191, 181, 171, 159, 146, 141, 136, 135, 134, 115, 107, 103, 90, 81, 78, 59, 63, 48, 51, 155, 59)
+CHROMOSOMES_MB = (
+    *(249, 243, 198, 191, 181, 171, 159, 146, 141, 136, 135, 134),
+    *(115, 107, 103, 90, 81, 78, 59, 63, 48, 51, 155, 59),
+)
 N_CELL_TYPES, N_INTERVALS, N_SITES, LINE = 164, 190_000, 2_070_000, 60
 
 
@@ -92,7 +95,8 @@ class MemoryWatch(threading.Thread):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--fraction", type=float, default=1.0)
     parser.add_argument("--workers", type=int, default=2)
@@ -114,9 +118,11 @@ def main() -> None:
 
     n = store.open_store(out).sizes[schema.WINDOW]
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{n:,} windows x {N_CELL_TYPES} cell types from {N_CELL_TYPES * int(N_INTERVALS * arguments.fraction):,} intervals")
+    n_intervals = N_CELL_TYPES * int(N_INTERVALS * arguments.fraction)
+    print(f"{n:,} windows x {N_CELL_TYPES} cell types from {n_intervals:,} intervals")
     print(f"{seconds:.1f} s, {n / seconds:,.0f} windows/s, {arguments.workers} workers")
-    print(f"largest memory: {watch.private / 2**30:.2f} GiB private, {watch.resident / 2**30:.2f} GiB with mapped files")
+    private, resident = watch.private / 2**30, watch.resident / 2**30
+    print(f"largest memory: {private:.2f} GiB, {resident:.2f} GiB with the pages of mapped files")
     print(f"{size / 2**30:.2f} GiB in the store, {size / (n * 600):.3f} bytes per base")
 
 

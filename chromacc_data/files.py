@@ -1,0 +1,37 @@
+"""Files that are there whole or not at all, and disks that are full."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chromacc_data.errors import InputError
+
+__all__ = ["disk_errors", "write_text_atomically"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a small file so that it is there whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk into an InputError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise InputError(
+            "the disk is full",
+            where=path,
+            found=error.strerror,
+            remedy="free space, then give the same command again: it goes on where it was",
+        ) from error
