@@ -148,15 +148,32 @@ def motifs(console: Console, run_folder: Path, method: str, n_logos: int) -> Non
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
 @click.option("--genome", type=FILE, multiple=True, help="FASTA that the example is cut from; repeatable.")
+@click.option("--example-fasta", type=FILE, help="A FASTA for the example, instead of one that is cut.")
+@click.option("--example-bed", type=FILE, help="The regions of that example.")
 @click.option("--to", type=FILE, required=True, help="Model folder: models/GROUP/NAME.")
 @click.option("--doc", help="What the model is, in a sentence or two.")
 @common_options
-def package(console: Console, run_folder: Path, genome: tuple[Path, ...], to: Path, doc: str | None) -> None:
+def package(
+    console: Console,
+    run_folder: Path,
+    genome: tuple[Path, ...],
+    example_fasta: Path | None,
+    example_bed: Path | None,
+    to: Path,
+    doc: str | None,
+) -> None:
     """Write RUN as a Kipoi model folder with loader, example and model card, and check it."""
     _start_tensorflow()
     from chromacc_models import kipoi_package
 
-    made = kipoi_package.package(run_folder, to, genome=list(genome) or None, doc=doc)
+    made = kipoi_package.package(
+        run_folder,
+        to,
+        genome=list(genome) or None,
+        example_fasta=example_fasta,
+        example_bed=example_bed,
+        doc=doc,
+    )
     console.result({"model": made}, f"{made}: packaged and checked")
 
 
@@ -185,7 +202,7 @@ def check(console: Console, folder: Path) -> None:
     "--cell-type", "cell_types", multiple=True, help="A cell type to write; repeatable. All otherwise."
 )
 @click.option("--strands", type=click.Choice(["forward", "both"]), default="forward", show_default=True)
-@click.option("--batch-size", type=int, default=256, show_default=True)
+@click.option("--batch-size", type=int, default=64, show_default=True, help="Windows in one call.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @engine_options
 @common_options

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,9 @@ import xarray as xr
 from chromacc_data import schema, store
 from chromacc_data.encoding import one_hot
 from chromacc_data.engine import Engine
+
+# Kipoi writes ~/.kipoi when it is imported: not into the home of whoever runs the tests.
+os.environ["HOME"] = tempfile.mkdtemp(prefix="chromacc-tests-home-")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
