@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from chromacc_data.engine import Engine
 
 # Kipoi writes ~/.kipoi when it is imported: not into the home of whoever runs the tests.
 os.environ["HOME"] = tempfile.mkdtemp(prefix="chromacc-tests-home-")
+atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,4 +1,7 @@
-"""The real Kipoi client, in processes of its own, on a packaged model: every command that users need."""
+"""The real Kipoi client, on a packaged model: every command that users need.
+
+It runs in a virtual environment of its own that has the wheel and not the checkout.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ import zarr
 from chromacc_data.loader import BedLoader
 from chromacc_models.kipoi_package import package
 from tests.kipoi_folders import LENGTH, REGIONS, make_network, make_run, run_kipoi, write_sources
+from tests.wheel import make_environment
 
 MODEL = "toy/FM"
 LOADER_ARGUMENTS = ("--dataloader_args", "intervals_file=regions.bed", "fasta_file=genome.fa")
@@ -28,6 +32,7 @@ pytestmark = pytest.mark.slow
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a genome, regions, and a model in a folder of models; HOME names it as a source."""
     folder = tmp_path_factory.mktemp("client")
+    make_environment(folder)
     package(make_run(folder), folder / "models" / MODEL, genome=folder / "genome.fa")
     (folder / "regions.bed").write_text(REGIONS)
     make_git_repository(folder / "models", folder / "models.git")
@@ -63,7 +68,8 @@ def make_git_repository(content: Path, bare: Path) -> None:
 
 def kipoi(place: Path, *arguments: str | Path, fails: int = 0) -> str:
     """Run a command, expect its exit code, give what it printed."""
-    done = run_kipoi(*arguments, home=place, cwd=place)
+    python = place / "environment" / "bin" / "python"
+    done = run_kipoi(*arguments, home=place, cwd=place, python=python)
     assert done.returncode == fails, done.stdout + done.stderr
     return done.stdout + done.stderr
 

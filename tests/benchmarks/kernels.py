@@ -11,6 +11,8 @@ step (binary cross-entropy, RMSprop), computed by
 
 The motif building network is compared with its dense form, a convolution over 4**n channels, as well. Rounds
 go through all engines in turn; rates are medians over rounds, and the ratio is to the fastest other engine.
+On a machine that others use too, `--clock cpu` takes the processor time of all threads, over the number of
+threads, instead of the time that has passed.
 
 The limit is the time in which the table rows could be read from the cache that holds them, or added, at the
 rates measured in the same run for plain loops over such vectors. It counts the front end alone.
@@ -44,6 +46,31 @@ BLOCK_LENGTH = 4
 N_CELL_TYPES = 6
 
 Call = Callable[[], None]
+
+
+def wall_seconds(call: Call, n_threads: int) -> float:
+    """Time that a call takes."""
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def cpu_seconds(call: Call, n_threads: int) -> float:
+    """Time that a call would take if its threads had shared its processor time evenly."""
+    begin = time.process_time()
+    call()
+    return (time.process_time() - begin) / n_threads
+
+
+CLOCKS = {"wall": wall_seconds, "cpu": cpu_seconds}
+
+
+class Setting(NamedTuple):
+    """How all is timed."""
+
+    n_rounds: int
+    n_threads: int
+    clock: Callable[[Call, int], float]
 
 
 class Line(NamedTuple):
@@ -112,7 +139,7 @@ class Machine(NamedTuple):
             raw = np.zeros(n_bytes // 4 + 16, np.float32)
             array = raw[-raw.ctypes.data % 64 // 4 :][: n_bytes // 4]
             kernel(scan, array, 1)
-            return work / min(_seconds(lambda: kernel(scan, array, n_rounds)) for _ in range(7))
+            return work / min(cpu_seconds(lambda: kernel(scan, array, n_rounds), 1) for _ in range(7))
 
         small, large, rounds = 24 * 1024, 256 * 1024, 2000
         return cls(
@@ -217,23 +244,22 @@ def torch_calls(n_filters: int, codes: np.ndarray, labels: np.ndarray, n_threads
 
 
 def compare(
-    what: str, engines: dict[str, Call], n_filters: int, batch: int, n_rounds: int, limit: float | None = None
+    what: str,
+    engines: dict[str, Call],
+    n_filters: int,
+    batch: int,
+    setting: Setting,
+    limit: float | None = None,
 ) -> Line:
     """Median rates over rounds that go through all engines in turn."""
     times: dict[str, list[float]] = {name: [] for name in engines}
     for call in engines.values():
         call()
-    for _ in range(n_rounds):
+    for _ in range(setting.n_rounds):
         for name, call in engines.items():
-            times[name].append(_seconds(call))
+            times[name].append(setting.clock(call, setting.n_threads))
     rates = {name: batch / statistics.median(seconds) for name, seconds in times.items()}
     return Line(what, n_filters, batch, rates, None if limit is None else limit * rates["tables"] / batch)
-
-
-def _seconds(call: Call) -> float:
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
 
 
 def _data(batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -243,80 +269,85 @@ def _data(batch: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def baseline_lines(
-    n_filters: int, batch: int, n_rounds: int, machine: Machine, n_threads: int, strands: str
+    n_filters: int, batch: int, setting: Setting, machine: Machine, strands: str
 ) -> list[Line]:
     codes, labels = _data(batch)
     model = baseline(WINDOW_LENGTH, N_CELL_TYPES, n_filters=n_filters, filter_width=WIDTH, strands=strands)
     calls = tables_and_keras(model, codes, labels)
-    if strands == "forward" and (found := torch_calls(n_filters, codes, labels, n_threads)):
+    if strands == "forward" and (found := torch_calls(n_filters, codes, labels, setting.n_threads)):
         calls["torch"] = found
     front_end = FrontEnd(WINDOW_LENGTH, n_filters, WIDTH, strands=strands)
     lines = []
-    for what, limit in (("forward", machine.seconds(front_end, batch, n_threads)), ("training", None)):
+    for what, limit in (
+        ("forward", machine.seconds(front_end, batch, setting.n_threads)),
+        ("training", None),
+    ):
         engines = {name: by_what[what] for name, by_what in calls.items()}
-        lines.append(compare(f"baseline, {what}", engines, n_filters, batch, n_rounds, limit))
+        lines.append(compare(f"baseline, {what}", engines, n_filters, batch, setting, limit))
     return lines
 
 
-def motif_builder_lines(n_filters: int, batch: int, n_rounds: int) -> list[Line]:
+def motif_builder_lines(n_filters: int, batch: int, setting: Setting) -> list[Line]:
     codes, labels = _data(batch)
     options = {"n_filters": n_filters, "block_length": BLOCK_LENGTH, "filter_blocks": WIDTH // BLOCK_LENGTH}
     model = motif_builder(WINDOW_LENGTH, N_CELL_TYPES, strands="forward", **options)
     calls = tables_and_keras(model, codes, labels)
     dense = Accelerated(keras.Sequential([OneHot(), dense_motif_builder(n_filters)]), "keras", "")
-    lines = []
-    for what in ("forward", "training"):
-        engines = {name: by_what[what] for name, by_what in calls.items()}
-        lines.append(compare(f"motif builder, {what}", engines, n_filters, batch, n_rounds))
-        engines = {"tables": engines["tables"], "dense": _keras_calls(dense, True, codes, labels)[what]}
-        lines.append(compare(f"motif builder, {what}", engines, n_filters, batch, max(1, n_rounds // 3)))
-    return lines
+    calls["dense"] = _keras_calls(dense, False, codes, labels)
+    return [
+        compare(
+            f"motif builder, {what}",
+            {name: by_what[what] for name, by_what in calls.items()},
+            n_filters,
+            batch,
+            setting,
+        )
+        for what in ("forward", "training")
+    ]
 
 
 def report(line: Line) -> str:
     """A line of the table that is printed."""
     rates = "  ".join(f"{engine} {rate:10,.0f}" for engine, rate in line.rates.items())
     limit = "" if line.of_limit is None else f"  {line.of_limit:4.0%} of the limit"
-    return f"{line.what:24} {line.n_filters:4} filters, batch {line.batch:5}: {rates}  ratio {line.ratio:5.1f}{limit}"
+    what = f"{line.what:24} {line.n_filters:4} filters, batch {line.batch:5}"
+    return f"{what}: {rates}  ratio {line.ratio:5.1f}{limit}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--filters", type=int, nargs="+", default=[20, 64, 300])
+    parser.add_argument("--filters", type=int, nargs="*", default=[20, 64, 300])
     parser.add_argument("--batch", type=int, nargs="+", default=[256, 2048])
-    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--strands", choices=("forward", "both"), default="forward")
-    parser.add_argument("--dense-batch", type=int, default=64, help="windows for the dense motif builder")
-    parser.add_argument("--no-motif-builder", action="store_true")
+    parser.add_argument(
+        "--motif-builder-filters", type=int, nargs="*", default=[300], help="and none for no such lines"
+    )
+    parser.add_argument("--motif-builder-batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--json", type=Path, help="write the lines to this file")
     options = parser.parse_args()
 
-    n_threads = numba.config.NUMBA_NUM_THREADS
-    tf.config.threading.set_intra_op_parallelism_threads(n_threads)
+    setting = Setting(options.rounds, numba.config.NUMBA_NUM_THREADS, CLOCKS[options.clock])
+    tf.config.threading.set_intra_op_parallelism_threads(setting.n_threads)
     machine = Machine.measured()
     print(
-        f"{os.cpu_count()} cores; {n_threads} threads; per core {machine.first_cache / 1e9:.0f} GB/s from the first"
+        f"{os.cpu_count()} cores, {setting.n_threads} threads. A core reads {machine.first_cache / 1e9:.0f} GB/s"
     )
-    print(
-        f"cache, {machine.second_cache / 1e9:.0f} from the second, {machine.additions / 1e9:.0f} G additions/s"
-    )
-    print("windows per second:")
+    print(f"from its first cache, {machine.second_cache / 1e9:.0f} from its second, and adds")
+    print(f"{machine.additions / 1e9:.0f} G numbers/s. Windows per second, {options.clock} clock:")
     lines: list[Line] = []
     for batch in options.batch:
         for n_filters in options.filters:
-            found = baseline_lines(n_filters, batch, options.rounds, machine, n_threads, options.strands)
-            lines += found
-            print(*map(report, found), sep="\n", flush=True)
-    if not options.no_motif_builder:
-        found = motif_builder_lines(max(options.filters), options.dense_batch, options.rounds)
-        lines += found
-        print(*map(report, found), sep="\n", flush=True)
+            lines += baseline_lines(n_filters, batch, setting, machine, options.strands)
+            print(*map(report, lines[-2:]), sep="\n", flush=True)
+    for n_filters in options.motif_builder_filters:
+        lines += motif_builder_lines(n_filters, options.motif_builder_batch, setting)
+        print(*map(report, lines[-2:]), sep="\n", flush=True)
     if options.json:
-        options.json.write_text(
-            json.dumps([{**line._asdict(), "ratio": line.ratio} for line in lines], indent=1)
-        )
+        options.json.write_text(json.dumps([{**line._asdict(), "ratio": line.ratio} for line in lines]))
 
 
 if __name__ == "__main__":

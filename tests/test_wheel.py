@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.wheel import ROOT, build_wheel, make_environment, wheel_files
+
+
+def test_wheel__holds_the_two_packages_and_nothing_else(tmp_path: Path):
+    files = wheel_files(build_wheel(tmp_path))
+    assert {name.split("/")[0] for name in files if ".dist-info" not in name} == {
+        "chromacc_data",
+        "chromacc_models",
+    }
+    modules = {
+        str(path.relative_to(ROOT)) for p in ("data", "models") for path in ROOT.glob(f"chromacc_{p}/**/*.py")
+    }
+    assert modules <= files
+    assert "chromacc_models/templates/model_card.md.j2" in files
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_environment(tmp_path_factory.mktemp("wheel"))
+
+
+def run(python: Path, code: str, folder: Path) -> str:
+    done = subprocess.run([python, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_environment__does_not_see_the_checkout(python: Path, tmp_path: Path):
+    where = run(python, "import chromacc_data; print(chromacc_data.__file__)", tmp_path)
+    assert "environment" in where
+    assert str(ROOT) not in where
+
+
+def test_imports__data_never_needs_tensorflow(python: Path, tmp_path: Path):
+    code = """
+import importlib, pkgutil, sys
+import chromacc_data
+for module in pkgutil.iter_modules(chromacc_data.__path__):
+    importlib.import_module(f"chromacc_data.{module.name}")
+print(sorted(m for m in sys.modules if m.split(".")[0] in ("tensorflow", "keras", "chromacc_models")))
+"""
+    assert run(python, code, tmp_path).splitlines()[-1] == "[]"
+
+
+#: What the networks may use of the data package (DESIGN: store, schema, batches, encoding, motifs), and the plumbing
+#: that both share.
+ALLOWED = {
+    "batches", "console", "cli", "encoding", "engine", "errors", "files", "genome", "loader", "motif_files",
+    "motifs", "options", "peaks", "schema", "store",
+}  # fmt: skip
+
+
+def test_imports__models_use_a_few_modules_of_data(python: Path, tmp_path: Path):
+    import re
+
+    used = set()
+    for path in (ROOT / "chromacc_models").glob("*.py"):
+        text = path.read_text()
+        used |= set(re.findall(r"from chromacc_data\.(\w+) import", text))
+        for names in re.findall(r"from chromacc_data import ([\w, ]+)", text):
+            used |= {name.strip() for name in names.split(",")}
+    assert used <= ALLOWED
