@@ -35,6 +35,7 @@ from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors
 from chromacc_data.genome import Genome
+from chromacc_data.negatives import closed_windows
 from chromacc_data.peaks import Peaks, cell_type_peaks
 from chromacc_data.recipe import Recipe, Sample, Source, WindowRecipe, load_recipe
 from chromacc_data.sources import file_digest, resolve, resolve_fasta
@@ -395,7 +396,7 @@ def _windows(
         joined = windows.join_windows(engine.run(tasks, bar=bar))
     counts = _peak_counts(peaks) | (fixed.counts if fixed else {}) | joined.counts
     if recipe.negatives is not None and len(joined):
-        closed = windows.closed_windows(
+        closed = closed_windows(
             joined,
             [_load_peaks(folder) for folder in peaks],
             genome,

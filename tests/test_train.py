@@ -235,7 +235,7 @@ def test_train__balanced_class_weights():
 
 def test_compile_steps__loss_weighs_open_windows_and_leaves_penalties_out():
     windows, rng = motif_windows(n_windows=20), np.random.default_rng(0)
-    model = build_network(config(l2=10.0), 30, 2)
+    model = build_network(config(l2=10.0, pool_scale=1.0), 30, 2)
     model.get_layer("head").bias.assign(rng.normal(size=2))
     optimizer = keras.optimizers.RMSprop()
     optimizer.build(model.trainable_variables)

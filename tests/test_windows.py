@@ -15,42 +15,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chromacc_data.bed import read_intervals
 from chromacc_data.errors import InputError
-from chromacc_data.peaks import Peaks, cell_type_peaks, read_intervals
-from chromacc_data.recipe import NegativesRecipe, Sample, Source, WindowRecipe
+from chromacc_data.peaks import cell_type_peaks
+from chromacc_data.recipe import Sample, Source, WindowRecipe
 from chromacc_data.windows import (
     Windows,
     add_counts,
     chromosome_windows,
-    closed_windows,
-    join_windows,
     merge_distance,
     read_blacklist,
     read_fixed_windows,
     windows_from_peaks,
 )
+from tests.interval_files import peaks_of, windows_of
 
 GIVEN = Source(file="windows.bed")
-
-
-def peaks_of(intervals, *, summits=None, chrom=0) -> Peaks:
-    order = sorted(range(len(intervals)), key=lambda i: intervals[i])
-    start, end = np.array([intervals[i] for i in order], dtype=np.int64).reshape(-1, 2).T
-    summit = None if summits is None else np.array([summits[i] for i in order], dtype=np.int64)
-    return Peaks(np.full(start.size, chrom, dtype=np.int32), start, end, summit)
-
-
-def windows_of(starts, length, *, chrom=0, labels=None) -> Windows:
-    start = np.array(starts, dtype=np.int64)
-    labels = np.zeros((start.size, 1), dtype=np.uint8) if labels is None else np.array(labels, dtype=np.uint8)
-    return Windows(
-        np.full(start.size, chrom, dtype=np.int32),
-        start,
-        start + length,
-        np.zeros(start.size, dtype=np.int8),
-        labels,
-        1,
-    )
 
 
 def table(windows: Windows) -> dict[int, set[int]]:
@@ -330,123 +310,6 @@ def test_read_fixed_windows__refuses(tmp_path, row, expected):
 
 
 # Closed windows
-
-
-class FakeGenome:
-    """Base codes of whole chromosomes, in memory."""
-
-    def __init__(self, *chromosomes: np.ndarray) -> None:
-        self.chromosomes = chromosomes
-
-    def windows(self, chrom: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
-        codes = np.full((start.size, length), 4, dtype=np.uint8)
-        for i, (c, s) in enumerate(zip(chrom.tolist(), start.tolist(), strict=True)):
-            for j in range(length):
-                if 0 <= s + j < self.chromosomes[c].size:
-                    codes[i, j] = self.chromosomes[c][s + j]
-        return codes
-
-
-def random_genome(*lengths: int, seed: int = 0) -> FakeGenome:
-    """Chromosomes whose GC content changes along them."""
-    generator = np.random.default_rng(seed)
-    chromosomes = []
-    for length in lengths:
-        gc = np.repeat(generator.uniform(0.2, 0.8, -(-length // 100)), 100)[:length]
-        is_gc = generator.random(length) < gc
-        chromosomes.append(
-            np.where(is_gc, generator.integers(1, 3, length), generator.choice([0, 3], length))
-        )
-    return FakeGenome(*(c.astype(np.uint8) for c in chromosomes))
-
-
-def gc_of(genome, windows, length) -> np.ndarray:
-    codes = genome.windows(windows.chrom, windows.start, length)
-    return ((codes == 1) | (codes == 2)).mean(axis=1)
-
-
-@pytest.fixture(scope="module")
-def open_ones():
-    genome, lengths = random_genome(40_000, 20_000), [40_000, 20_000]
-    generator = np.random.default_rng(1)
-    peaks = []
-    for _ in range(2):
-        parts = [
-            peaks_of(
-                [(s, s + 8) for s in np.sort(generator.choice(n // 50, n // 1000, replace=False)) * 50],
-                chrom=c,
-            )
-            for c, n in enumerate(lengths)
-        ]
-        peaks.append(
-            Peaks(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("chrom", "start", "end")))
-        )
-    recipe = WindowRecipe(length=20)
-    windows = join_windows(
-        [chromosome_windows(c, n, [p.on(c) for p in peaks], recipe=recipe) for c, n in enumerate(lengths)]
-    )
-    return genome, lengths, peaks, windows
-
-
-@pytest.mark.parametrize("ratio", [1.0, 2.5])
-def test_closed_windows__match_the_gc_of_the_open_ones(open_ones, ratio):
-    genome, lengths, peaks, windows = open_ones
-    blacklist = peaks_of([(5000, 9000)])
-    recipe = NegativesRecipe(ratio=ratio, gc_bin=0.1)
-    found = closed_windows(windows, peaks, genome, recipe, lengths=lengths, blacklist=blacklist, seed=3)
-    wanted, made = (
-        np.bincount((gc_of(genome, w, 20) / 0.1).astype(int).clip(max=9), minlength=10)
-        for w in (windows, found)
-    )
-    assert found.counts == {"closed_windows": round(ratio * len(windows)), "closed_windows_missing": 0}
-    assert (np.abs(made - ratio * wanted) < 1).all()
-    assert not found.labels.any()
-    assert found.n_cell_types == windows.n_cell_types
-    for chrom, length in enumerate(lengths):
-        taken = np.zeros(length, dtype=int)
-        for p in peaks:
-            for s, e in zip(p.on(chrom).start, p.on(chrom).end, strict=True):
-                taken[max(0, s - 20) : e + 20] = 1
-        for s in windows.on(chrom).start:
-            taken[max(0, s) : s + 20] = 1
-        taken[5000 : 9000 if chrom == 0 else 5000] = 1
-        for s in found.on(chrom).start:
-            assert s >= 0
-            assert s + 20 <= length
-            assert not taken[s : s + 20].any()
-            taken[s : s + 20] = 1  # nor do they overlap each other
-
-
-def test_closed_windows__same_seed_same_windows(open_ones):
-    genome, lengths, peaks, windows = open_ones
-    draw = partial(closed_windows, windows, peaks, genome, NegativesRecipe(gc_bin=0.1), lengths=lengths)
-    first, again, other = (draw(seed=seed) for seed in (3, 3, 4))
-    assert (first.start == again.start).all()
-    assert first.start.tolist() != other.start.tolist()
-    both = join_windows([windows, first])
-    assert len(both) == len(windows) + len(first)
-    assert (np.lexsort((both.start, both.chrom)) == np.arange(len(both))).all()
-    assert both.counts == {**windows.counts, **first.counts}
-
-
-def test_closed_windows__a_shortfall_is_counted():
-    genome = FakeGenome(np.array([1] * 40 + [0] * 60 + [1] * 25 + [4] * 30, dtype=np.uint8))
-    windows = windows_of([0, 30], 10, labels=[[1], [1]])
-    peaks = [peaks_of([(0, 10), (34, 36)])]
-    found = closed_windows(windows, peaks, genome, NegativesRecipe(ratio=3.0), lengths=[155])
-    # Only 100-125 is free and all G or C: two windows at most; N is not taken.
-    assert found.counts["closed_windows_missing"] == 6 - len(found) > 0
-    assert len(found) > 0
-    assert (gc_of(genome, found, 10) == 1).all()
-
-
-def test_closed_windows__no_room_and_nothing_open():
-    genome = FakeGenome(np.ones(30, dtype=np.uint8))
-    windows = windows_of([10], 10, labels=[[1]])
-    found = closed_windows(windows, [peaks_of([(10, 20)])], genome, NegativesRecipe(), lengths=[30])
-    assert (len(found), found.counts["closed_windows_missing"]) == (0, 1)
-    found = closed_windows(windows_of([10], 10), [peaks_of([])], genome, NegativesRecipe(), lengths=[30])
-    assert (len(found), found.counts["closed_windows_missing"]) == (0, 0)
 
 
 # The whole way

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ("*.py", "*.cfg", "*.toml", "*.j2", "README.md", "LICENSE")
 
 
 def build_wheel(folder: Path) -> Path:
@@ -17,9 +18,11 @@ def build_wheel(folder: Path) -> Path:
     source = folder / "source"
     source.mkdir()
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.py", "*.cfg", "*.toml", "*.j2", "README.md", "LICENSE"],
-        cwd=ROOT, check=True, capture_output=True,
-    )  # fmt: skip
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *SOURCES],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     for name in listed.stdout.decode().split("\0"):
         if name and (ROOT / name).exists():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
