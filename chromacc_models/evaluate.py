@@ -28,6 +28,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import write_text_atomically
 from chromacc_data.store import open_store
 from chromacc_models import plots
+from chromacc_models.architectures import gains_from_xla
 from chromacc_models.layers import OneHot
 from chromacc_models.run import Run
 
@@ -258,7 +259,7 @@ def calibrate(labels: np.ndarray, predictions: np.ndarray) -> Calibration:
     return Calibration(predicted, observed, counts)
 
 
-def predictor(model: keras.Model, *, jit: bool = True) -> Callable[[np.ndarray], np.ndarray]:
+def predictor(model: keras.Model, *, jit: bool | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """Function from base codes (window, position) uint8 to probabilities (window, cell_type) float32.
 
     A compiled call around the model takes a small part of the time of `keras.Model.predict`. It is compiled
@@ -269,11 +270,11 @@ def predictor(model: keras.Model, *, jit: bool = True) -> Callable[[np.ndarray],
     model
         A network of :mod:`chromacc_models.architectures`.
     jit
-        Compile with XLA.
+        Compile with XLA; when None, where the network gains from it.
     """
     one_hot = OneHot()
 
-    @tf.function(jit_compile=jit)
+    @tf.function(jit_compile=gains_from_xla(model) if jit is None else jit)
     def call(codes: tf.Tensor) -> tf.Tensor:
         return model(one_hot(codes), training=False)
 
@@ -281,7 +282,7 @@ def predictor(model: keras.Model, *, jit: bool = True) -> Callable[[np.ndarray],
 
 
 def predict_codes(
-    model: keras.Model, codes: np.ndarray, *, batch_size: int = 256, jit: bool = True
+    model: keras.Model, codes: np.ndarray, *, batch_size: int = 256, jit: bool | None = None
 ) -> np.ndarray:
     """Probabilities (window, cell_type), float32, for base codes (window, position), uint8."""
     call = predictor(model, jit=jit)

@@ -8,10 +8,13 @@ numbers up to rounding, forward and backward, and the same bits for any number o
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
@@ -39,8 +42,8 @@ _ROW_UNIT = 8  # per block, as kernels expect it of a stream: bytes, in tables o
 _TASKS_PER_THREAD = 4
 # Runs of windows whose gradients are summed apart; it is not the number of threads, so that results do not
 # depend on that.
-_GRADIENT_TASKS = 32
-_SMALLEST_RUN = 16
+_GRADIENT_TASKS = 16
+_SMALLEST_RUN = 32
 
 
 class Pooled(NamedTuple):
@@ -163,24 +166,25 @@ class FrontEnd:
         bias
             (filter,), float32; None for none.
         """
-        scanned = self._scanned(codes, kernel, bias)
-        if self.pooling == "average":
-            totals = self._pooled(kernels.pool_sum, scanned)
-            values = self._strands(totals).sum(axis=1)
-            return _without_places(values * np.float32(self.scale / self._n_pooled))
-        highest, places = self._maxima(scanned)
-        if self.pooling == "max":
-            best, places = self._best_strand(highest, places)
-            # Comparisons lose a NaN: show the filters that have diverged.
-            best[:, ~np.isfinite(kernel.sum(axis=(0, 1)) + (0 if bias is None else bias))] = np.nan
-            return Pooled(_activated(self.activation, best) * np.float32(self.scale), places)
-        top = _activated(self.activation, highest)
-        totals = self._pooled(kernels.pool_exponentials, scanned, top)
-        # The difference of two logarithms is often small: in double precision.
-        logs = self._strands(top + np.log(totals, dtype=np.float64))
-        with np.errstate(invalid="ignore"):  # NaN in a filter that has diverged
-            logs = np.logaddexp.reduce(logs, axis=1)
-        return _without_places(((logs - self._log_pooled) * self.scale).astype(np.float32))
+        with self._workspace() as space:
+            scanned = self._scanned(space, codes, kernel, bias)
+            if self.pooling == "average":
+                totals = self._pooled(space, kernels.pool_sum, scanned)
+                values = self._strands(totals).sum(axis=1)
+                return _without_places(values * np.float32(self.scale / self._n_pooled))
+            highest, places = self._maxima(space, scanned)
+            if self.pooling == "max":
+                best, places = self._best_strand(highest, places)
+                # Comparisons lose a NaN: show the filters that have diverged.
+                best[:, ~np.isfinite(kernel.sum(axis=(0, 1)) + (0 if bias is None else bias))] = np.nan
+                return Pooled(_activated(self.activation, best) * np.float32(self.scale), places)
+            top = _activated(self.activation, highest)
+            totals = self._pooled(space, kernels.pool_exponentials, scanned, top)
+            # The difference of two logarithms is often small: in double precision.
+            logs = self._strands(top + np.log(totals, dtype=np.float64))
+            with np.errstate(invalid="ignore"):  # NaN in a filter that has diverged
+                logs = np.logaddexp.reduce(logs, axis=1)
+            return _without_places(((logs - self._log_pooled) * self.scale).astype(np.float32))
 
     def backward(
         self,
@@ -209,12 +213,13 @@ class FrontEnd:
             logs = pooled.values / np.float32(self.scale) + np.float32(self._log_pooled)
         else:
             gradients /= np.float32(self._n_pooled)
-        scanned = self._scanned(codes, kernel, bias)
-        if self.pooling == "average" and self.activation == "relu" and self.block_length == 1:
-            # A filter that is silent in a window pools to 0 there, and has no gradient.
-            gradients = np.where(pooled.values == 0, np.float32(0), gradients)
-            return self._relu_gradients(codes, scanned, self._columns(gradients))
-        return self._dense_gradients(scanned, self._columns(gradients), logs)
+        with self._workspace() as space:
+            scanned = self._scanned(space, codes, kernel, bias)
+            if self.pooling == "average" and self.activation == "relu" and self.block_length == 1:
+                # A filter that is silent in a window pools to 0 there, and has no gradient.
+                gradients = np.where(pooled.values == 0, np.float32(0), gradients)
+                return self._relu_gradients(space, codes, scanned, gradients)
+            return self._dense_gradients(space, scanned, gradients, logs)
 
     def compile(self) -> float:
         """Make the compiled kernels ready, from disk where they are known; gives the seconds that it took."""
@@ -295,15 +300,34 @@ class FrontEnd:
         bases = np.indices((_N_BASES,) * self.block_length).reshape(self.block_length, -1)
         return _N_BASES ** np.arange(self.block_length) @ (_N_BASES - 1 - bases)
 
+    @cached_property
+    def _free_workspaces(self) -> deque[_Workspace]:
+        return deque()
+
+    @contextmanager
+    def _workspace(self) -> Iterator[_Workspace]:
+        """A workspace that no other thread has."""
+        try:
+            space = self._free_workspaces.pop()
+        except IndexError:
+            space = _Workspace()
+        yield space
+        self._free_workspaces.append(space)
+
     # Input: the sequence as rows of tables, and the tables.
 
-    def _scanned(self, codes: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None) -> _Scanned:
+    def _scanned(
+        self, space: _Workspace, codes: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None
+    ) -> _Scanned:
         unit = self._n_blocks * _ROW_UNIT
         small = len(self._digits) * unit <= np.iinfo(np.uint16).max
         n_positions = self.n_places + (self._n_blocks - 1) * self._step
-        stream = np.empty((len(codes), n_positions), np.uint16 if small else np.uint32)
-        tables = [_aligned(len(self._digits), self._n_blocks, tile.scan.lanes) for tile in self._tiles]
-        weights, biases = self._columns_of_weights(kernel, bias)
+        stream = space.array("stream", len(codes), n_positions, dtype=np.uint16 if small else np.uint32)
+        tables = [
+            space.array(f"table {tile.column}", len(self._digits), self._n_blocks, tile.scan.lanes)
+            for tile in self._tiles
+        ]
+        weights = self._columns_of_weights(space, kernel, bias)
 
         def encode(run: slice) -> None:
             letters = self._letters(codes[run])
@@ -311,7 +335,7 @@ class FrontEnd:
             kernels.table_rows(letters, self.n_letters, *rows, self.spacing, unit, stream[run])
 
         def expand(tile: _Tile, table: np.ndarray) -> None:
-            kernels.expand(tile.scan, weights, biases, self._digits, tile.column, table)
+            kernels.expand(tile.scan, *weights, self._digits, tile.column, table)
 
         _in_parallel(
             *(partial(encode, run) for run in _runs(len(codes), _threads())),
@@ -327,26 +351,28 @@ class FrontEnd:
         kernels.block_letters(codes, self.block_length, letters)
         return letters
 
-    def _columns_of_weights(self, kernel: np.ndarray, bias: np.ndarray | None) -> _Weights:
-        columns = self._no_weights()
+    def _columns_of_weights(self, space: _Workspace, kernel: np.ndarray, bias: np.ndarray | None) -> _Weights:
+        columns = self._no_weights(space)
         for strand in range(self.n_strands):
             here = slice(strand * self.n_filters, (strand + 1) * self.n_filters)
             columns.kernel[: self.width, :-1, here] = self._reverse_complement(kernel) if strand else kernel
             columns.bias[here] = 0 if bias is None else bias
         return columns
 
-    def _no_weights(self) -> _Weights:
+    def _no_weights(self, space: _Workspace) -> _Weights:
         shape = self._n_blocks * self._group, self.n_letters + 1, self._n_columns
-        return _Weights(_aligned(*shape), _aligned(self._n_columns))
+        return _Weights(space.zeros("weights", *shape), space.zeros("biases", self._n_columns))
 
     def _reverse_complement(self, kernel: np.ndarray) -> np.ndarray:
         return kernel[::-1, self._reverse_letters]
 
     # Forward.
 
-    def _pooled(self, kernel: Callable, scanned: _Scanned, *inputs: np.ndarray) -> np.ndarray:
+    def _pooled(
+        self, space: _Workspace, kernel: Callable, scanned: _Scanned, *inputs: np.ndarray
+    ) -> np.ndarray:
         """One number per window and column."""
-        out = np.empty((len(scanned.stream), self._n_columns), np.float32)
+        out = space.array("pooled", len(scanned.stream), self._n_columns)
 
         def pool(tile: _Tile, table: np.ndarray, run: slice) -> None:
             scan = replace(tile.scan, activation=self.activation)
@@ -356,10 +382,10 @@ class FrontEnd:
         _in_parallel(*self._tasks(pool, scanned))
         return out
 
-    def _maxima(self, scanned: _Scanned) -> tuple[np.ndarray, np.ndarray]:
+    def _maxima(self, space: _Workspace, scanned: _Scanned) -> tuple[np.ndarray, np.ndarray]:
         """Highest scan, and its place, per window and column."""
-        highest = np.empty((len(scanned.stream), self._n_columns), np.float32)
-        places = np.empty(highest.shape, np.int32)
+        highest = space.array("highest", len(scanned.stream), self._n_columns)
+        places = space.array("places", *highest.shape, dtype=np.int32)
 
         def pool(tile: _Tile, table: np.ndarray, run: slice) -> None:
             out = highest[run], places[run]
@@ -387,7 +413,7 @@ class FrontEnd:
             np.copyto(where, where_reverse + self.n_places, where=better)
         return best, where
 
-    # Backward. Each task adds to arrays of its own, which are then summed in the order of the tasks.
+    # Backward. Each run of windows adds to arrays of its own, which are then summed in order.
 
     def _max_gradients(self, codes: np.ndarray, pooled: Pooled, gradients: np.ndarray) -> FilterGradients:
         gradients = gradients * _slope(self.activation, pooled.values / np.float32(self.scale))
@@ -408,59 +434,73 @@ class FrontEnd:
         kernel = self._sum_strands(np.moveaxis(weights, 1, -1))
         return FilterGradients(kernel, gradients.sum(axis=0))
 
-    def _relu_gradients(self, codes: np.ndarray, scanned: _Scanned, gradients: np.ndarray) -> FilterGradients:
+    def _relu_gradients(
+        self, space: _Workspace, codes: np.ndarray, scanned: _Scanned, gradients: np.ndarray
+    ) -> FilterGradients:
         codes = np.ascontiguousarray(codes, np.uint8)
         n_words = -(-self.n_places // (self._step * kernels.WORD))
         n_offsets = self._step + (self.width - 1) * self.spacing
-        words = np.empty((len(codes), n_offsets, n_words, _N_BASES), np.int32)
+        words = space.array("words", len(codes), n_offsets, n_words, _N_BASES, dtype=np.int32)
 
         def find(run: slice) -> None:
             kernels.match_words(codes[run], self._step, words[run])
 
         _in_parallel(*(partial(find, run) for run in _runs(len(codes), _threads())))
+        runs = self._gradient_runs(len(codes))
+        columns = self._columns(space, gradients)
+        weights = space.zeros("gradients of weights", len(runs), self.width, _N_BASES, self._n_columns)
+        biases = space.zeros("gradients of biases", len(runs), self._n_columns)
 
-        def add(tile: _Tile, table: np.ndarray, run: slice) -> tuple[np.ndarray, np.ndarray]:
-            weights, biases = _aligned(self.width, _N_BASES, tile.scan.lanes), _aligned(tile.scan.lanes)
-            inputs = table, scanned.stream[run], self.n_places, words[run], self.spacing, gradients[run]
+        def add(tile: _Tile, table: np.ndarray, run: slice, weights: np.ndarray, biases: np.ndarray) -> None:
+            inputs = table, scanned.stream[run], self.n_places, words[run], self.spacing, columns[run]
             kernels.relu_gradient(tile.scan, *inputs, tile.column, weights, biases)
-            return weights, biases
 
-        parts = self._by_tile(add, scanned)
-        kernel = np.concatenate([np.sum([weights for weights, _ in part], axis=0) for part in parts], axis=-1)
-        bias = np.concatenate([np.sum([biases for _, biases in part], axis=0) for part in parts])
-        return self._filter_gradients(kernel, bias)
+        _in_parallel(
+            *(
+                partial(add, tile, table, *run)
+                for tile, table in zip(self._tiles, scanned.tables, strict=True)
+                for run in zip(runs, weights, biases, strict=True)
+            )
+        )
+        return self._filter_gradients(weights.sum(axis=0), biases.sum(axis=0))
 
     def _dense_gradients(
-        self, scanned: _Scanned, gradients: np.ndarray, logs: np.ndarray | None
+        self, space: _Workspace, scanned: _Scanned, gradients: np.ndarray, logs: np.ndarray | None
     ) -> FilterGradients:
         weighted = logs is not None
-        logs = gradients if logs is None else self._columns(logs)
+        columns = self._columns(space, gradients)
+        logs = self._columns(space, logs, name="logs") if weighted else columns
+        runs = self._gradient_runs(len(gradients))
+        parts = [
+            space.zeros(f"gradients of table {tile.column}", len(runs), *table.shape)
+            for tile, table in zip(self._tiles, scanned.tables, strict=True)
+        ]
 
-        def add(tile: _Tile, table: np.ndarray, run: slice) -> np.ndarray:
-            out = _aligned(*table.shape)
+        def add(tile: _Tile, table: np.ndarray, run: slice, part: np.ndarray) -> None:
             scan = replace(tile.scan, activation=self.activation)
-            inputs = table, scanned.stream[run], self.n_places, weighted, logs[run], gradients[run]
-            kernels.dense_gradient(scan, *inputs, tile.column, out)
-            return out
+            inputs = table, scanned.stream[run], self.n_places, weighted, logs[run], columns[run]
+            kernels.dense_gradient(scan, *inputs, tile.column, part)
 
-        weights, biases = self._no_weights()
-        for tile, parts in zip(self._tiles, self._by_tile(add, scanned), strict=True):
-            table = np.add.reduce(parts)
-            kernels.fold(tile.scan, table, self._digits, tile.column, weights)
-            biases[tile.column :][: tile.scan.lanes] = table[:, 0].sum(axis=0)
-        return self._filter_gradients(weights[: self.width, :-1], biases)
+        _in_parallel(
+            *(
+                partial(add, tile, table, *run)
+                for tile, table, part in zip(self._tiles, scanned.tables, parts, strict=True)
+                for run in zip(runs, part, strict=True)
+            )
+        )
+        weights = self._no_weights(space)
+        for tile, part in zip(self._tiles, parts, strict=True):
+            table = part.sum(axis=0)
+            kernels.fold(tile.scan, table, self._digits, tile.column, weights.kernel)
+            weights.bias[tile.column :][: tile.scan.lanes] = table[:, 0].sum(axis=0)
+        return self._filter_gradients(weights.kernel[: self.width, :-1], weights.bias)
 
-    def _by_tile(self, function: Callable, scanned: _Scanned) -> list[list]:
-        """What a function gives for the runs of windows of each tile."""
-        n_runs = -(-_GRADIENT_TASKS // len(self._tiles))
-        runs = _runs(len(scanned.stream), n_runs)
-        tiles = zip(self._tiles, scanned.tables, strict=True)
-        results = _in_parallel(*(partial(function, *tile, run) for tile in tiles for run in runs))
-        return [results[i : i + len(runs)] for i in range(0, len(results), len(runs))]
+    def _gradient_runs(self, n_windows: int) -> list[slice]:
+        return _runs(n_windows, -(-_GRADIENT_TASKS // len(self._tiles)))
 
-    def _columns(self, values: np.ndarray) -> np.ndarray:
+    def _columns(self, space: _Workspace, values: np.ndarray, *, name: str = "columns") -> np.ndarray:
         """(window, filter) as (window, column): the same on each strand, 0 in columns that fill a tile."""
-        columns = np.zeros((len(values), self._n_columns), np.float32)
+        columns = space.zeros(name, len(values), self._n_columns)
         self._strands(columns)[:] = values[:, np.newaxis]
         return columns
 
@@ -474,6 +514,31 @@ class FrontEnd:
     def _sum_strands(self, kernels_of_strands: np.ndarray) -> np.ndarray:
         forward, *reverse = kernels_of_strands
         return np.ascontiguousarray(sum((self._reverse_complement(kernel) for kernel in reverse), forward))
+
+
+class _Workspace:
+    """Arrays of one pass, by name, that the next pass uses again.
+
+    Pages that are fresh from the system cost more than what is computed in them.
+    """
+
+    def __init__(self) -> None:
+        self._memory: dict[str, np.ndarray] = {}
+
+    def array(self, name: str, *shape: int, dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
+        """An array of any content. It begins at a cache line: a vector across two is read at half speed."""
+        n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+        memory = self._memory.get(name)
+        if memory is None or memory.size < n_bytes:
+            raw = np.empty(n_bytes + _CACHE_LINE_BYTES, np.uint8)
+            memory = self._memory[name] = raw[-raw.ctypes.data % _CACHE_LINE_BYTES :]
+        return memory[:n_bytes].view(dtype).reshape(shape)
+
+    def zeros(self, name: str, *shape: int) -> np.ndarray:
+        """The same, float32 zeros."""
+        array = self.array(name, *shape)
+        array.fill(0)
+        return array
 
 
 class _Weights(NamedTuple):
@@ -507,14 +572,6 @@ def _slope(activation: str, activations: np.ndarray) -> np.ndarray:
     if activation == "relu":
         return (activations > 0).astype(np.float32)
     return activations if activation == "exponential" else np.ones_like(activations)
-
-
-def _aligned(*shape: int) -> np.ndarray:
-    """float32 zeros that begin at a cache line: a vector across two lines is read at half speed."""
-    n_bytes = int(np.prod(shape)) * _FLOAT_BYTES
-    raw = np.zeros(n_bytes + _CACHE_LINE_BYTES, np.uint8)
-    start = -raw.ctypes.data % _CACHE_LINE_BYTES
-    return raw[start : start + n_bytes].view(np.float32).reshape(shape)
 
 
 def _runs(n: int, n_runs: int) -> list[slice]:

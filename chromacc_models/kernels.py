@@ -136,17 +136,22 @@ def match_words(codes: np.ndarray, step: int, words: np.ndarray) -> None:
     """
     _, n_offsets, n_words, _ = words.shape
     width = n_words * WORD + n_offsets
-    by_phase = np.empty(step * width, np.uint8)
+    by_phase = np.full(step * width, _N_BASES, np.uint8)
     for window in range(codes.shape[0]):
-        by_phase[:] = _N_BASES
+        row = codes[window]
         for phase in range(step):
-            bases = codes[window, phase::step]
-            by_phase[phase * width : phase * width + bases.size] = bases
+            part = by_phase[phase * width :]
+            for i in range((row.size - phase + step - 1) // step):
+                part[i] = row[phase + i * step]
         for offset in range(n_offsets):
             start = offset % step * width + offset // step
+            found = words[window, offset]
             for word in range(n_words):
-                for base in range(_N_BASES):
-                    words[window, offset, word, base] = matches(by_phase, start + word * WORD, base)
+                at = start + word * WORD
+                found[word, 0] = matches(by_phase, at, 0)
+                found[word, 1] = matches(by_phase, at, 1)
+                found[word, 2] = matches(by_phase, at, 2)
+                found[word, 3] = matches(by_phase, at, 3)
 
 
 # Weights to tables, and gradients of tables to gradients of weights.
@@ -300,7 +305,7 @@ def relu_gradient(
 
     Every active place of a window has the same gradient, so that its weights' gradients are counts: of bits
     of (place is active) and (base is there). words are those of :func:`match_words`; adds to weights
-    (tap, base, lane) and bias (lane,). Silent words are skipped.
+    (tap, base, column) and bias (column,). Silent words are skipped.
     """
     lanes, n_blocks, step = constants(scan)
     _, n_offsets, n_words, _ = words.shape
@@ -334,7 +339,7 @@ def relu_gradient(
         count = none
         for i in range(n_active):
             count += popcount(load_bits(scan, active, i * lanes))
-        store(bias, 0, load(scan, bias, 0) + as_float(count) * gradient)
+        store(bias, column, load(scan, bias, column) + as_float(count) * gradient)
         for tap in range(weights.shape[0]):
             a, c, g, t = none, none, none, none
             for i in range(n_active):
@@ -344,10 +349,10 @@ def relu_gradient(
                 c += popcount(bits & load_splat(scan, words, at + 1))
                 g += popcount(bits & load_splat(scan, words, at + 2))
                 t += popcount(bits & load_splat(scan, words, at + 3))
-            at = tap * _N_BASES * lanes
+            at = tap * _N_BASES * weights.shape[2] + column
             for count in (a, c, g, t):
                 store(weights, at, load(scan, weights, at) + as_float(count) * gradient)
-                at += lanes
+                at += weights.shape[2]
 
 
 @_kernel

@@ -24,7 +24,7 @@ from chromacc_data.batches import Batches
 from chromacc_data.console import progress_bar
 from chromacc_data.errors import InputError
 from chromacc_data.store import open_store
-from chromacc_models.architectures import NETWORKS, logits_model
+from chromacc_models.architectures import NETWORKS, gains_from_xla, logits_model
 from chromacc_models.config import TrainConfig
 from chromacc_models.layers import OneHot
 from chromacc_models.run import (
@@ -47,7 +47,12 @@ _EVALUATION_BATCH = 256
 
 
 def train(
-    store: Path | str, config: TrainConfig, out: Path | str, *, progress: bool = False, jit: bool = True
+    store: Path | str,
+    config: TrainConfig,
+    out: Path | str,
+    *,
+    progress: bool = False,
+    jit: bool | None = None,
 ) -> Run:
     """Train a network on a store; a run that was killed goes on after its last whole epoch.
 
@@ -66,7 +71,7 @@ def train(
     progress
         Show a bar: epoch, losses, windows per second, time left to the last epoch.
     jit
-        Compile the step with XLA; off, it is two to three times slower.
+        Compile the step with XLA; when None, where the network gains from it.
 
     Returns
     -------
@@ -89,13 +94,19 @@ def train(
             with progress_bar(
                 config.epochs * data.train.n_windows, unit="windows", description="training", show=progress
             ) as bar:
-                history = _Training(config, model, data, out, jit=jit).run(bar)
+                compiled = gains_from_xla(model) if jit is None else jit
+                history = _Training(config, model, data, out, jit=compiled).run(bar)
             info = finish_run(out, info, model, history)
     return Run(out, info)
 
 
 def cross_validate(
-    store: Path | str, config: TrainConfig, out: Path | str, *, progress: bool = False, jit: bool = True
+    store: Path | str,
+    config: TrainConfig,
+    out: Path | str,
+    *,
+    progress: bool = False,
+    jit: bool | None = None,
 ) -> list[Run]:
     """Train one network per fold of a store, into `out/fold-0`, `out/fold-1`, ...; goes on after a kill.
 

@@ -83,6 +83,10 @@ def test_networks__share_their_layer_names(network: str):
     assert names == ["sequence", *blocks, "filters", "activation", "pool", "head", "accessibility"]
 
 
+def test_gains_from_xla__only_tables_do():
+    assert [name for name in NETWORKS if architectures.gains_from_xla(build(name))] == ["motif_builder"]
+
+
 def test_basset__has_the_published_layers():
     model = NETWORKS["basset"](600, 164)
     shapes = [
