@@ -70,14 +70,15 @@ def codes_from_one_hot(one_hot: np.ndarray) -> np.ndarray:
     'CN'
     """
     rows = np.ascontiguousarray(one_hot, dtype=np.uint8)
-    # Each row of four bytes 0/1 is one 32-bit word: five words are lawful.
+    # A row of four bytes is one 32-bit word: 0, or 1 in the byte of its base. The product puts the number of
+    # that byte into the highest one.
     words = rows.view("<u4")[..., 0]
-    codes = np.full(words.shape, 255, dtype=np.uint8)
-    for code, word in enumerate((1, 1 << 8, 1 << 16, 1 << 24, 0)):
-        codes[words == word] = code
-    if codes.size and codes.max() > N_CODE:
-        bad = np.argwhere(codes == 255)[0].tolist()
+    unlawful = (words & np.uint32(0xFEFEFEFE)) | (words & (words - np.uint32(1)))
+    if unlawful.any():
+        bad = np.argwhere(unlawful)[0].tolist()
         raise ValueError(f"row {bad} is neither one-hot nor all zeros: {rows[tuple(bad)].tolist()}")
+    codes = ((words * np.uint32(0x00010203)) >> np.uint32(24)).astype(np.uint8)
+    codes[words == 0] = N_CODE
     return codes
 
 

@@ -27,6 +27,13 @@ def train_options(command: Callable) -> Callable:
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option; repeatable."),
         click.option("-o", "--out", type=FILE, required=True, help="Run folder."),
         click.option("--threads", type=int, help="Threads of TensorFlow; all cores when not given."),
+        click.option(
+            "--engine",
+            type=click.Choice(["auto", "tables", "keras"]),
+            default="auto",
+            show_default=True,
+            help="How it is computed: table kernels, plain Keras, or the faster one here.",
+        ),
     ):
         command = option(command)
     return command
@@ -50,13 +57,15 @@ def train(
     settings: tuple[str, ...],
     out: Path,
     threads: int | None,
+    engine: str,
 ) -> None:
     """Train a network on STORE. Killed at any moment, the same command goes on after its last epoch."""
     _start_tensorflow(threads)
     from chromacc_models import train as training
 
-    made = training.train(store, _config(network, config, settings), out, progress=console.progress)
-    console.result(made.info, f"{made.folder}\n{made}")
+    chosen = _config(network, config, settings)
+    made = training.train(store, chosen, out, progress=console.progress, engine=engine)
+    console.result(made.info, str(made))
 
 
 @main_group.command("cross-validate")
@@ -71,14 +80,15 @@ def cross_validate(
     settings: tuple[str, ...],
     out: Path,
     threads: int | None,
+    engine: str,
 ) -> None:
     """Train a network for each fold of STORE, into OUT/fold-0, OUT/fold-1, ..."""
     _start_tensorflow(threads)
     from chromacc_models import train as training
 
     chosen = _config(network, config, settings)
-    runs = training.cross_validate(store, chosen, out, progress=console.progress)
-    console.result({"runs": [made.info for made in runs]}, "\n".join(f"{r.folder}\n{r}" for r in runs))
+    runs = training.cross_validate(store, chosen, out, progress=console.progress, engine=engine)
+    console.result({"runs": [made.info for made in runs]}, "\n".join(map(str, runs)))
 
 
 @main_group.command()

@@ -28,8 +28,8 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import write_text_atomically
 from chromacc_data.store import open_store
 from chromacc_models import plots
+from chromacc_models.accelerate import accelerated
 from chromacc_models.architectures import gains_from_xla
-from chromacc_models.layers import OneHot
 from chromacc_models.run import Run
 
 __all__ = [
@@ -259,7 +259,7 @@ def calibrate(labels: np.ndarray, predictions: np.ndarray) -> Calibration:
     return Calibration(predicted, observed, counts)
 
 
-def predictor(model: keras.Model, *, jit: bool | None = None) -> Callable[[np.ndarray], np.ndarray]:
+def predictor(model: keras.Model, *, engine: str = "auto") -> Callable[[np.ndarray], np.ndarray]:
     """Function from base codes (window, position) uint8 to probabilities (window, cell_type) float32.
 
     A compiled call around the model takes a small part of the time of `keras.Model.predict`. It is compiled
@@ -269,23 +269,23 @@ def predictor(model: keras.Model, *, jit: bool | None = None) -> Callable[[np.nd
     ----------
     model
         A network of :mod:`chromacc_models.architectures`.
-    jit
-        Compile with XLA; when None, where the network gains from it.
+    engine
+        How it is computed: see :func:`chromacc_models.accelerate.accelerated`.
     """
-    one_hot = OneHot()
+    fast = accelerated(model, engine)
 
-    @tf.function(jit_compile=gains_from_xla(model) if jit is None else jit)
+    @tf.function(jit_compile=fast.jit and gains_from_xla(model))
     def call(codes: tf.Tensor) -> tf.Tensor:
-        return model(one_hot(codes), training=False)
+        return fast.model(codes, training=False)
 
     return lambda codes: call(tf.constant(codes)).numpy()
 
 
 def predict_codes(
-    model: keras.Model, codes: np.ndarray, *, batch_size: int = 256, jit: bool | None = None
+    model: keras.Model, codes: np.ndarray, *, batch_size: int = 256, engine: str = "auto"
 ) -> np.ndarray:
     """Probabilities (window, cell_type), float32, for base codes (window, position), uint8."""
-    call = predictor(model, jit=jit)
+    call = predictor(model, engine=engine)
     batches = (codes[first : first + batch_size] for first in range(0, len(codes), batch_size))
     return np.concatenate([_call_padded(call, batch, batch_size) for batch in batches])
 

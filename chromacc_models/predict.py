@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Literal
 import dask
 import numpy as np
 
+from chromacc_data.bed import read_intervals
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.genome import Genome
-from chromacc_data.bed import read_intervals
 from chromacc_data.store import publish
 from chromacc_models import kipoi_files as kf
 from chromacc_models.prediction_files import Predictions, output_paths, write_predictions

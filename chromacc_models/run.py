@@ -94,6 +94,15 @@ class Run:
             )
         return cls(folder, info)
 
+    def __str__(self) -> str:
+        result, config = self.info["result"], self.config
+        return (
+            f"{self.folder}: {config.network}, {self.info['n_parameters']:,} parameters\n"
+            f"  trained for {result['epochs']} epochs; best in epoch {result['best_epoch']}: "
+            f"loss {result['loss']:.4f}, validation loss {result['validation_loss']:.4f}\n"
+            f"  {self.folder / 'model.keras'}, config.yaml, history.csv, curves.png, run.json"
+        )
+
     @property
     def config(self) -> TrainConfig:
         """Its configuration."""
@@ -166,7 +175,9 @@ def lock_folder(out: Path) -> Iterator[None]:
         yield
 
 
-def describe_run(store: Path, ds: xr.Dataset, config: TrainConfig, model: keras.Model) -> dict[str, Any]:
+def describe_run(
+    store: Path, ds: xr.Dataset, config: TrainConfig, model: keras.Model, *, engine: str = "auto"
+) -> dict[str, Any]:
     """What `run.json` says from the start."""
     filters = None
     if config.initial_filters is not None:
@@ -180,6 +191,7 @@ def describe_run(store: Path, ds: xr.Dataset, config: TrainConfig, model: keras.
             "title": ds.attrs.get(schema.ATTR_TITLE),
         },
         "config": dataclasses.asdict(config),
+        "engine": engine,
         "initial_filters_sha256": filters,
         "cell_types": [str(name) for name in ds[schema.CELL_TYPE].values],
         "window_length": ds.sizes[schema.POSITION],

@@ -21,12 +21,12 @@ from tqdm import tqdm
 
 from chromacc_data import schema
 from chromacc_data.batches import Batches
-from chromacc_data.console import progress_bar
+from chromacc_data.console import LOG, progress_bar
 from chromacc_data.errors import InputError
 from chromacc_data.store import open_store
+from chromacc_models.accelerate import Accelerated, accelerated
 from chromacc_models.architectures import NETWORKS, gains_from_xla, logits_model
 from chromacc_models.config import TrainConfig
-from chromacc_models.layers import OneHot
 from chromacc_models.run import (
     CHECKPOINT,
     Epoch,
@@ -52,7 +52,7 @@ def train(
     out: Path | str,
     *,
     progress: bool = False,
-    jit: bool | None = None,
+    engine: str = "auto",
 ) -> Run:
     """Train a network on a store; a run that was killed goes on after its last whole epoch.
 
@@ -70,8 +70,9 @@ def train(
         Run folder: new, or one of the same store and configuration. A finished one is returned as it is.
     progress
         Show a bar: epoch, losses, windows per second, time left to the last epoch.
-    jit
-        Compile the step with XLA; when None, where the network gains from it.
+    engine
+        How it is computed: see :func:`chromacc_models.accelerate.accelerated`. A run that goes on keeps the
+        engine that it began with. The same weights up to rounding, whatever the engine.
 
     Returns
     -------
@@ -88,14 +89,15 @@ def train(
     ds = open_store(store)
     model = build_network(config, ds.sizes[schema.POSITION], ds.sizes[schema.CELL_TYPE])
     with lock_folder(out):
-        info = claim_folder(out, describe_run(store, ds, config, model))
+        info = claim_folder(out, describe_run(store, ds, config, model, engine=engine))
         if "result" not in info:
             data = _Data.of(ds, config)
+            fast = accelerated(logits_model(model), info["engine"])
+            LOG.info("%s computed by %s: %s", config.network, fast.engine, fast.reason)
             with progress_bar(
                 config.epochs * data.train.n_windows, unit="windows", description="training", show=progress
             ) as bar:
-                compiled = gains_from_xla(model) if jit is None else jit
-                history = _Training(config, model, data, out, jit=compiled).run(bar)
+                history = _Training(config, model, fast, data, out).run(bar)
             info = finish_run(out, info, model, history)
     return Run(out, info)
 
@@ -106,7 +108,7 @@ def cross_validate(
     out: Path | str,
     *,
     progress: bool = False,
-    jit: bool | None = None,
+    engine: str = "auto",
 ) -> list[Run]:
     """Train one network per fold of a store, into `out/fold-0`, `out/fold-1`, ...; goes on after a kill.
 
@@ -121,8 +123,14 @@ def cross_validate(
         remedy = "set `split.folds` in its recipe and build it again"
         raise InputError("the store has no folds", where=store, remedy=remedy)
     return [
-        train(store, dataclasses.replace(config, fold=f), Path(out) / f"fold-{f}", progress=progress, jit=jit)
-        for f in range(n_folds)
+        train(
+            store,
+            dataclasses.replace(config, fold=fold),
+            Path(out) / f"fold-{fold}",
+            progress=progress,
+            engine=engine,
+        )
+        for fold in range(n_folds)
     ]
 
 
@@ -187,7 +195,7 @@ class _Training:
     """A network with its optimiser, its best weights and its history, kept in step with a checkpoint."""
 
     def __init__(
-        self, config: TrainConfig, model: keras.Model, data: _Data, folder: Path, *, jit: bool
+        self, config: TrainConfig, model: keras.Model, fast: Accelerated, data: _Data, folder: Path
     ) -> None:
         self.config, self.model, self.data, self.folder = config, model, data, folder
         self.optimizer = keras.optimizers.RMSprop(config.learning_rate, momentum=config.momentum)
@@ -195,7 +203,7 @@ class _Training:
         self.best = [v.numpy() for v in model.variables]
         self.history: list[Epoch] = []
         weights = _class_weights(data.train.labels()) if config.class_weights == "balanced" else 1.0
-        self._step, self._loss = _compile_steps(model, self.optimizer, weights, jit=jit)
+        self._step, self._loss = _compile_steps(model, fast, self.optimizer, weights)
 
     def run(self, bar: tqdm) -> list[Epoch]:
         """Train to the end; the model then has its best weights."""
@@ -276,14 +284,20 @@ class _Training:
 
 
 def _compile_steps(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, open_weights: np.ndarray | float, *, jit: bool
+    model: keras.Model,
+    fast: Accelerated,
+    optimizer: keras.optimizers.Optimizer,
+    open_weights: np.ndarray | float,
 ) -> tuple[Callable, Callable]:
-    """Functions of (codes, labels): a training step, and the loss alone; both give the mean loss."""
-    logits, one_hot = logits_model(model), OneHot()
+    """Functions of (codes, labels): a training step, and the loss alone; both give the mean loss.
+
+    `fast` computes the logits of `model`, with its variables.
+    """
+    logits, jit = fast.model, fast.jit and gains_from_xla(model)
     weights = tf.constant(open_weights, tf.float32)
 
     def loss_of(codes: tf.Tensor, labels: tf.Tensor, *, training: bool) -> tf.Tensor:
-        predicted = logits(one_hot(codes), training=training)
+        predicted = logits(codes, training=training)
         losses = tf.nn.weighted_cross_entropy_with_logits(tf.cast(labels, tf.float32), predicted, weights)
         return tf.reduce_mean(losses)
 

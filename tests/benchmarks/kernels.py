@@ -329,7 +329,7 @@ def main() -> None:
     parser.add_argument(
         "--motif-builder-filters", type=int, nargs="*", default=[300], help="and none for no such lines"
     )
-    parser.add_argument("--motif-builder-batch", type=int, default=64)
+    parser.add_argument("--motif-builder-batch", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--json", type=Path, help="write the lines to this file")
