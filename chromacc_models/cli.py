@@ -274,8 +274,10 @@ def _start_tensorflow(threads: int | None = None) -> None:
             os.dup2(nowhere.fileno(), 2)
             import tensorflow as tf
 
+            from chromacc_models.train import limit_threads
+
             if threads is not None:
-                tf.config.threading.set_intra_op_parallelism_threads(threads)
+                limit_threads(threads)
             tf.constant(0)
     finally:
         os.dup2(kept, 2)

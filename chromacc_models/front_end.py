@@ -7,24 +7,17 @@ numbers up to rounding, forward and backward, and the same bits for any number o
 
 from __future__ import annotations
 
-import itertools
-import math
-import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import NamedTuple
 
-import llvmlite.binding
-import numba
 import numpy as np
 
 from chromacc_models import kernels
-from chromacc_models.vectors import Scan
+from chromacc_models.table_layout import TableLayout, Tile
+from chromacc_models.workers import Workspace, Workspaces, in_parallel, n_threads, runs
 
 __all__ = ["FilterGradients", "FrontEnd", "Pooled"]
 
@@ -33,17 +26,10 @@ POOLINGS = ("average", "max", "logsumexp")
 STRANDS = ("forward", "both")
 
 _N_BASES = 4
-# Tables of a tile that fit here are read at full speed; it is the smallest first-level cache in common use.
-_CACHE_BYTES = 32 * 1024
-_CACHE_LINE_BYTES = 64
-_FLOAT_BYTES = 4
-_NARROWEST_VECTOR = 8
-_ROW_UNIT = 8  # per block, as kernels expect it of a stream: bytes, in tables of 4 lanes * 2
 _TASKS_PER_THREAD = 4
-# Runs of windows whose gradients are summed apart; it is not the number of threads, so that results do not
+# Runs of windows whose gradients are summed apart. It is not the number of threads, so that results do not
 # depend on that.
 _GRADIENT_TASKS = 16
-_SMALLEST_RUN = 32
 
 
 class Pooled(NamedTuple):
@@ -63,13 +49,6 @@ class FilterGradients(NamedTuple):
     kernel: np.ndarray
     #: (filter,)
     bias: np.ndarray
-
-
-class _Tile(NamedTuple):
-    """Filters that are computed side by side: those of `scan.lanes` columns from `column` on."""
-
-    column: int
-    scan: Scan
 
 
 @dataclass(frozen=True)
@@ -166,7 +145,7 @@ class FrontEnd:
         bias
             (filter,), float32; None for none.
         """
-        with self._workspace() as space:
+        with self._workspaces.lent() as space:
             scanned = self._scanned(space, codes, kernel, bias)
             if self.pooling == "average":
                 totals = self._pooled(space, kernels.pool_sum, scanned)
@@ -213,7 +192,7 @@ class FrontEnd:
             logs = pooled.values / np.float32(self.scale) + np.float32(self._log_pooled)
         else:
             gradients /= np.float32(self._n_pooled)
-        with self._workspace() as space:
+        with self._workspaces.lent() as space:
             scanned = self._scanned(space, codes, kernel, bias)
             if self.pooling == "average" and self.activation == "relu" and self.block_length == 1:
                 # A filter that is silent in a window pools to 0 there, and has no gradient.
@@ -230,45 +209,13 @@ class FrontEnd:
         self.backward(codes, kernel, None, pooled, np.ones_like(pooled.values))
         return time.perf_counter() - start
 
-    # How the work is cut: by the shapes alone.
+    @cached_property
+    def _layout(self) -> TableLayout:
+        return TableLayout(self.width, self.spacing, self.n_letters, self.n_strands * self.n_filters)
 
     @cached_property
-    def _group(self) -> int:
-        """Taps in a table: what leaves the fewest tables while those of a tile fit the cache."""
-
-        def n_tables(group: int) -> int:
-            return -(-self.width // group)
-
-        def n_bytes(group: int) -> int:
-            return n_tables(group) * self.n_letters**group * _widest_vector() * _FLOAT_BYTES
-
-        return min(
-            (g for g in range(1, self.width + 1) if g == 1 or n_bytes(g) <= _CACHE_BYTES), key=n_tables
-        )
-
-    @property
-    def _n_blocks(self) -> int:
-        return -(-self.width // self._group)
-
-    @property
-    def _step(self) -> int:
-        return self._group * self.spacing
-
-    @cached_property
-    def _tiles(self) -> list[_Tile]:
-        tiles, column, n_columns = [], 0, self.n_strands * self.n_filters
-        while column < n_columns:
-            lanes = _widest_vector()
-            while lanes // 2 >= max(_NARROWEST_VECTOR, n_columns - column):
-                lanes //= 2
-            tiles.append(_Tile(column, Scan(lanes, self._n_blocks, self._step)))
-            column += lanes
-        return tiles
-
-    @property
-    def _n_columns(self) -> int:
-        """Columns of all tiles: those of the strands, and what fills the last tile."""
-        return self._tiles[-1].column + self._tiles[-1].scan.lanes
+    def _workspaces(self) -> Workspaces:
+        return Workspaces()
 
     @property
     def _n_pooled(self) -> int:
@@ -279,67 +226,36 @@ class FrontEnd:
         return float(np.log(self._n_pooled))
 
     @cached_property
-    def _digits(self) -> np.ndarray:
-        """Letters of each table row, (row, tap of the group) int64; the unknown letter is the highest.
-
-        Rows with an unknown letter come last: they are rarely read, and so take no cache.
-        """
-        words = itertools.product(range(self.n_letters + 1), repeat=self._group)
-        return np.array(sorted(words, key=lambda word: (self.n_letters in word, word)), dtype=np.int64)
-
-    @cached_property
-    def _row_of_word(self) -> np.ndarray:
-        powers = (self.n_letters + 1) ** np.arange(self._group - 1, -1, -1)
-        rows = np.empty(len(self._digits), np.int64)
-        rows[self._digits @ powers] = np.arange(len(rows))
-        return rows
-
-    @cached_property
     def _reverse_letters(self) -> np.ndarray:
         """Number of each block's reverse complement."""
         bases = np.indices((_N_BASES,) * self.block_length).reshape(self.block_length, -1)
         return _N_BASES ** np.arange(self.block_length) @ (_N_BASES - 1 - bases)
 
-    @cached_property
-    def _free_workspaces(self) -> deque[_Workspace]:
-        return deque()
-
-    @contextmanager
-    def _workspace(self) -> Iterator[_Workspace]:
-        """A workspace that no other thread has."""
-        try:
-            space = self._free_workspaces.pop()
-        except IndexError:
-            space = _Workspace()
-        yield space
-        self._free_workspaces.append(space)
-
     # Input: the sequence as rows of tables, and the tables.
 
     def _scanned(
-        self, space: _Workspace, codes: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None
+        self, space: Workspace, codes: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None
     ) -> _Scanned:
-        unit = self._n_blocks * _ROW_UNIT
-        small = len(self._digits) * unit <= np.iinfo(np.uint16).max
-        n_positions = self.n_places + (self._n_blocks - 1) * self._step
-        stream = space.array("stream", len(codes), n_positions, dtype=np.uint16 if small else np.uint32)
+        layout = self._layout
+        n_positions = self.n_places + (layout.n_blocks - 1) * layout.step
+        stream = space.array("stream", len(codes), n_positions, dtype=layout.stream_dtype)
         tables = [
-            space.array(f"table {tile.column}", len(self._digits), self._n_blocks, tile.scan.lanes)
-            for tile in self._tiles
+            space.array(f"table {tile.column}", len(layout.digits), layout.n_blocks, tile.scan.lanes)
+            for tile in layout.tiles
         ]
         weights = self._columns_of_weights(space, kernel, bias)
 
         def encode(run: slice) -> None:
             letters = self._letters(codes[run])
-            rows = self._digits, self._row_of_word
-            kernels.table_rows(letters, self.n_letters, *rows, self.spacing, unit, stream[run])
+            rows = layout.digits, layout.row_of_word, layout.spacing, layout.row_units
+            kernels.table_rows(letters, layout.n_letters, *rows, stream[run])
 
-        def expand(tile: _Tile, table: np.ndarray) -> None:
-            kernels.expand(tile.scan, *weights, self._digits, tile.column, table)
+        def expand(tile: Tile, table: np.ndarray) -> None:
+            kernels.expand(tile.scan, *weights, layout.digits, tile.column, table)
 
-        _in_parallel(
-            *(partial(encode, run) for run in _runs(len(codes), _threads())),
-            *(partial(expand, tile, table) for tile, table in zip(self._tiles, tables, strict=True)),
+        in_parallel(
+            *(partial(encode, run) for run in runs(len(codes), n_threads())),
+            *(partial(expand, tile, table) for tile, table in zip(layout.tiles, tables, strict=True)),
         )
         return _Scanned(stream, tables)
 
@@ -351,7 +267,7 @@ class FrontEnd:
         kernels.block_letters(codes, self.block_length, letters)
         return letters
 
-    def _columns_of_weights(self, space: _Workspace, kernel: np.ndarray, bias: np.ndarray | None) -> _Weights:
+    def _columns_of_weights(self, space: Workspace, kernel: np.ndarray, bias: np.ndarray | None) -> _Weights:
         columns = self._no_weights(space)
         for strand in range(self.n_strands):
             here = slice(strand * self.n_filters, (strand + 1) * self.n_filters)
@@ -359,9 +275,9 @@ class FrontEnd:
             columns.bias[here] = 0 if bias is None else bias
         return columns
 
-    def _no_weights(self, space: _Workspace) -> _Weights:
-        shape = self._n_blocks * self._group, self.n_letters + 1, self._n_columns
-        return _Weights(space.zeros("weights", *shape), space.zeros("biases", self._n_columns))
+    def _no_weights(self, space: Workspace) -> _Weights:
+        shape = self._layout.weights_shape
+        return _Weights(space.zeros("weights", *shape), space.zeros("biases", shape[-1]))
 
     def _reverse_complement(self, kernel: np.ndarray) -> np.ndarray:
         return kernel[::-1, self._reverse_letters]
@@ -369,34 +285,34 @@ class FrontEnd:
     # Forward.
 
     def _pooled(
-        self, space: _Workspace, kernel: Callable, scanned: _Scanned, *inputs: np.ndarray
+        self, space: Workspace, kernel: Callable, scanned: _Scanned, *inputs: np.ndarray
     ) -> np.ndarray:
         """One number per window and column."""
-        out = space.array("pooled", len(scanned.stream), self._n_columns)
+        out = space.array("pooled", len(scanned.stream), self._layout.n_padded)
 
-        def pool(tile: _Tile, table: np.ndarray, run: slice) -> None:
+        def pool(tile: Tile, table: np.ndarray, run: slice) -> None:
             scan = replace(tile.scan, activation=self.activation)
             windows = (array[run] for array in (*inputs, out))
             kernel(scan, table, scanned.stream[run], self.n_places, *windows, tile.column)
 
-        _in_parallel(*self._tasks(pool, scanned))
+        in_parallel(*self._tasks(pool, scanned))
         return out
 
-    def _maxima(self, space: _Workspace, scanned: _Scanned) -> tuple[np.ndarray, np.ndarray]:
+    def _maxima(self, space: Workspace, scanned: _Scanned) -> tuple[np.ndarray, np.ndarray]:
         """Highest scan, and its place, per window and column."""
-        highest = space.array("highest", len(scanned.stream), self._n_columns)
+        highest = space.array("highest", len(scanned.stream), self._layout.n_padded)
         places = space.array("places", *highest.shape, dtype=np.int32)
 
-        def pool(tile: _Tile, table: np.ndarray, run: slice) -> None:
+        def pool(tile: Tile, table: np.ndarray, run: slice) -> None:
             out = highest[run], places[run]
             kernels.pool_max(tile.scan, table, scanned.stream[run], self.n_places, *out, tile.column)
 
-        _in_parallel(*self._tasks(pool, scanned))
+        in_parallel(*self._tasks(pool, scanned))
         return highest, places
 
     def _tasks(self, function: Callable, scanned: _Scanned) -> list[Callable[[], None]]:
-        runs = _runs(len(scanned.stream), _TASKS_PER_THREAD * _threads())
-        tiles = zip(self._tiles, scanned.tables, strict=True)
+        runs = runs(len(scanned.stream), _TASKS_PER_THREAD * n_threads())
+        tiles = zip(self._layout.tiles, scanned.tables, strict=True)
         return [partial(function, *tile, run) for tile in tiles for run in runs]
 
     def _strands(self, columns: np.ndarray) -> np.ndarray:
@@ -429,43 +345,43 @@ class FrontEnd:
                 letters, self.n_letters, self.spacing, places, here, filters.start, filters.stop, out
             )
 
-        runs = _runs(self.n_filters, _TASKS_PER_THREAD * _threads())
-        _in_parallel(*(partial(add, strand, run) for strand in range(self.n_strands) for run in runs))
+        runs = runs(self.n_filters, _TASKS_PER_THREAD * n_threads())
+        in_parallel(*(partial(add, strand, run) for strand in range(self.n_strands) for run in runs))
         kernel = self._sum_strands(np.moveaxis(weights, 1, -1))
         return FilterGradients(kernel, gradients.sum(axis=0))
 
     def _relu_gradients(
-        self, space: _Workspace, codes: np.ndarray, scanned: _Scanned, gradients: np.ndarray
+        self, space: Workspace, codes: np.ndarray, scanned: _Scanned, gradients: np.ndarray
     ) -> FilterGradients:
         codes = np.ascontiguousarray(codes, np.uint8)
-        n_words = -(-self.n_places // (self._step * kernels.WORD))
-        n_offsets = self._step + (self.width - 1) * self.spacing
+        n_words = -(-self.n_places // (self._layout.step * kernels.WORD))
+        n_offsets = self._layout.step + (self.width - 1) * self.spacing
         words = space.array("words", len(codes), n_offsets, n_words, _N_BASES, dtype=np.int32)
 
         def find(run: slice) -> None:
-            kernels.match_words(codes[run], self._step, words[run])
+            kernels.match_words(codes[run], self._layout.step, words[run])
 
-        _in_parallel(*(partial(find, run) for run in _runs(len(codes), _threads())))
+        in_parallel(*(partial(find, run) for run in runs(len(codes), n_threads())))
         runs = self._gradient_runs(len(codes))
         columns = self._columns(space, gradients)
-        weights = space.zeros("gradients of weights", len(runs), self.width, _N_BASES, self._n_columns)
-        biases = space.zeros("gradients of biases", len(runs), self._n_columns)
+        weights = space.zeros("gradients of weights", len(runs), self.width, _N_BASES, self._layout.n_padded)
+        biases = space.zeros("gradients of biases", len(runs), self._layout.n_padded)
 
-        def add(tile: _Tile, table: np.ndarray, run: slice, weights: np.ndarray, biases: np.ndarray) -> None:
+        def add(tile: Tile, table: np.ndarray, run: slice, weights: np.ndarray, biases: np.ndarray) -> None:
             inputs = table, scanned.stream[run], self.n_places, words[run], self.spacing, columns[run]
             kernels.relu_gradient(tile.scan, *inputs, tile.column, weights, biases)
 
-        _in_parallel(
+        in_parallel(
             *(
                 partial(add, tile, table, *run)
-                for tile, table in zip(self._tiles, scanned.tables, strict=True)
+                for tile, table in zip(self._layout.tiles, scanned.tables, strict=True)
                 for run in zip(runs, weights, biases, strict=True)
             )
         )
         return self._filter_gradients(weights.sum(axis=0), biases.sum(axis=0))
 
     def _dense_gradients(
-        self, space: _Workspace, scanned: _Scanned, gradients: np.ndarray, logs: np.ndarray | None
+        self, space: Workspace, scanned: _Scanned, gradients: np.ndarray, logs: np.ndarray | None
     ) -> FilterGradients:
         weighted = logs is not None
         columns = self._columns(space, gradients)
@@ -473,34 +389,34 @@ class FrontEnd:
         runs = self._gradient_runs(len(gradients))
         parts = [
             space.zeros(f"gradients of table {tile.column}", len(runs), *table.shape)
-            for tile, table in zip(self._tiles, scanned.tables, strict=True)
+            for tile, table in zip(self._layout.tiles, scanned.tables, strict=True)
         ]
 
-        def add(tile: _Tile, table: np.ndarray, run: slice, part: np.ndarray) -> None:
+        def add(tile: Tile, table: np.ndarray, run: slice, part: np.ndarray) -> None:
             scan = replace(tile.scan, activation=self.activation)
             inputs = table, scanned.stream[run], self.n_places, weighted, logs[run], columns[run]
             kernels.dense_gradient(scan, *inputs, tile.column, part)
 
-        _in_parallel(
+        in_parallel(
             *(
                 partial(add, tile, table, *run)
-                for tile, table, part in zip(self._tiles, scanned.tables, parts, strict=True)
+                for tile, table, part in zip(self._layout.tiles, scanned.tables, parts, strict=True)
                 for run in zip(runs, part, strict=True)
             )
         )
         weights = self._no_weights(space)
-        for tile, part in zip(self._tiles, parts, strict=True):
+        for tile, part in zip(self._layout.tiles, parts, strict=True):
             table = part.sum(axis=0)
-            kernels.fold(tile.scan, table, self._digits, tile.column, weights.kernel)
+            kernels.fold(tile.scan, table, self._layout.digits, tile.column, weights.kernel)
             weights.bias[tile.column :][: tile.scan.lanes] = table[:, 0].sum(axis=0)
         return self._filter_gradients(weights.kernel[: self.width, :-1], weights.bias)
 
     def _gradient_runs(self, n_windows: int) -> list[slice]:
-        return _runs(n_windows, -(-_GRADIENT_TASKS // len(self._tiles)))
+        return runs(n_windows, -(-_GRADIENT_TASKS // len(self._layout.tiles)))
 
-    def _columns(self, space: _Workspace, values: np.ndarray, *, name: str = "columns") -> np.ndarray:
+    def _columns(self, space: Workspace, values: np.ndarray, *, name: str = "columns") -> np.ndarray:
         """(window, filter) as (window, column): the same on each strand, 0 in columns that fill a tile."""
-        columns = space.zeros(name, len(values), self._n_columns)
+        columns = space.zeros(name, len(values), self._layout.n_padded)
         self._strands(columns)[:] = values[:, np.newaxis]
         return columns
 
@@ -514,31 +430,6 @@ class FrontEnd:
     def _sum_strands(self, kernels_of_strands: np.ndarray) -> np.ndarray:
         forward, *reverse = kernels_of_strands
         return np.ascontiguousarray(sum((self._reverse_complement(kernel) for kernel in reverse), forward))
-
-
-class _Workspace:
-    """Arrays of one pass, by name, that the next pass uses again.
-
-    Pages that are fresh from the system cost more than what is computed in them.
-    """
-
-    def __init__(self) -> None:
-        self._memory: dict[str, np.ndarray] = {}
-
-    def array(self, name: str, *shape: int, dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
-        """An array of any content. It begins at a cache line: a vector across two is read at half speed."""
-        n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-        memory = self._memory.get(name)
-        if memory is None or memory.size < n_bytes:
-            raw = np.empty(n_bytes + _CACHE_LINE_BYTES, np.uint8)
-            memory = self._memory[name] = raw[-raw.ctypes.data % _CACHE_LINE_BYTES :]
-        return memory[:n_bytes].view(dtype).reshape(shape)
-
-    def zeros(self, name: str, *shape: int) -> np.ndarray:
-        """The same, float32 zeros."""
-        array = self.array(name, *shape)
-        array.fill(0)
-        return array
 
 
 class _Weights(NamedTuple):
@@ -572,42 +463,3 @@ def _slope(activation: str, activations: np.ndarray) -> np.ndarray:
     if activation == "relu":
         return (activations > 0).astype(np.float32)
     return activations if activation == "exponential" else np.ones_like(activations)
-
-
-def _runs(n: int, n_runs: int) -> list[slice]:
-    """Cut n windows or filters into at most `n_runs` runs of equal size, none very short."""
-    size = max(_SMALLEST_RUN, -(-n // n_runs))
-    return [slice(start, min(n, start + size)) for start in range(0, n, size)]
-
-
-@lru_cache
-def _widest_vector() -> int:
-    """Lanes of this processor's widest vectors, at least 8: what shorter ones cost more is little."""
-    return 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
-
-
-def _threads() -> int:
-    return numba.config.NUMBA_NUM_THREADS
-
-
-@lru_cache
-def _pool(process: int) -> ThreadPoolExecutor:
-    # By process: threads do not survive a fork.
-    return ThreadPoolExecutor(max(1, _threads() - 1), thread_name_prefix="chromacc-kernels")
-
-
-def _in_parallel(*tasks: Callable[[], Any]) -> list:
-    """Results of tasks, in order. Kernels release the GIL, so that threads are enough."""
-    results: list[Any] = [None] * len(tasks)
-    # Threads take what is next: `next` of one iterator is atomic under the GIL.
-    numbered = iter(list(enumerate(tasks)))
-
-    def work() -> None:
-        for i, task in numbered:
-            results[i] = task()
-
-    helpers = [_pool(os.getpid()).submit(work) for _ in range(min(_threads(), len(tasks)) - 1)]
-    work()
-    for helper in helpers:
-        helper.result()
-    return results

@@ -94,10 +94,7 @@ def test_holm__equals_the_step_down_procedure(p: list[float]):
 def test_compare__runs(make_store: Callable[..., Path], tmp_path: Path):
     path = make_store("a.zarr", n_windows=90, window_length=20)
     options = {"network": "baseline", "n_filters": 2, "filter_width": 4, "epochs": 1}
-    runs = [
-        train(path, TrainConfig(**options, seed=seed), tmp_path / f"run-{seed}", jit=False)
-        for seed in range(3)
-    ]
+    runs = [train(path, TrainConfig(**options, seed=seed), tmp_path / f"run-{seed}") for seed in range(3)]
     found = compare(runs[0].folder, runs[1])
     assert (found.a, found.b) == (str(runs[0].folder), str(runs[1].folder))
     assert len(found.cell_types) == 2
@@ -108,6 +105,6 @@ def test_compare__runs(make_store: Callable[..., Path], tmp_path: Path):
         compare([runs[0], runs[1]], runs[2])
 
     other = make_store("b.zarr", n_windows=60, window_length=20)
-    elsewhere = train(other, TrainConfig(**options), tmp_path / "elsewhere", jit=False)
+    elsewhere = train(other, TrainConfig(**options), tmp_path / "elsewhere")
     with pytest.raises(InputError, match="tested on different windows"):
         compare(runs[0], elsewhere)

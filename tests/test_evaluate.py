@@ -139,13 +139,13 @@ def test_mean_roc__averages_true_positive_rates():
     assert (curve[0.0], curve[0.25], curve[0.75], curve[1.0]) == (0, 0.5, 1, 1)
 
 
-@pytest.mark.parametrize("jit", [False, True])
-def test_predict_codes__equals_the_model_whatever_the_batches(jit: bool):
+@pytest.mark.parametrize("engine", ["tables", "keras"])
+def test_predict_codes__equals_the_model_whatever_the_batches(engine: str):
     model = baseline(40, 2, n_filters=4, filter_width=6)
     codes = RNG.integers(0, 5, (11, 40), dtype=np.uint8)
     expected = model(one_hot(codes, dtype=np.float32)).numpy()
     for batch_size in (3, 11, 50):
-        found = predict_codes(model, codes, batch_size=batch_size, jit=jit)
+        found = predict_codes(model, codes, batch_size=batch_size, engine=engine)
         np.testing.assert_allclose(found, expected, atol=1e-6)
         assert found.dtype == np.float32
 
@@ -154,7 +154,7 @@ def test_predict_codes__equals_the_model_whatever_the_batches(jit: bool):
 def run(make_store: Callable[..., Path], tmp_path: Path) -> Run:
     path = make_store("train.zarr", n_windows=90, window_length=20)
     config = TrainConfig(network="baseline", n_filters=2, filter_width=4, epochs=1)
-    return train(path, config, tmp_path / "run", jit=False)
+    return train(path, config, tmp_path / "run")
 
 
 def test_evaluate__scores_the_test_windows_and_writes_them(run: Run):

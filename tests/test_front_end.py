@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from chromacc_data.encoding import encode, reverse_complement
 from chromacc_models import front_end as module
+from chromacc_models import workers
 from chromacc_models.front_end import FrontEnd
 
 # Each pair (taps per table, tables) is compiled apart, so shapes come from a list; all else is free.
@@ -180,7 +181,8 @@ def test_front_end__same_bits_for_any_number_of_threads(pooling, activation, mon
     )
     found = []
     for threads in (1, 2, 5):
-        monkeypatch.setattr(module, "_threads", lambda threads=threads: threads)
+        for user in (module, workers):
+            monkeypatch.setattr(user, "n_threads", lambda threads=threads: threads)
         pooled = front_end.forward(codes, kernel, bias)
         found.append((pooled.values, *front_end.backward(codes, kernel, bias, pooled, gradients)))
     for other in found[1:]:
@@ -221,14 +223,6 @@ def test_forward__arguments_are_not_changed():
 def test_front_end__unlawful_option(options, message):
     with pytest.raises(ValueError, match=message):
         FrontEnd(**{"window_length": 20, "n_filters": 3, "width": 5, **options})
-
-
-@pytest.mark.parametrize(
-    ("width", "block_length", "group"), [(1, 1, 1), (4, 1, 4), (6, 1, 3), (8, 1, 4), (20, 1, 3), (5, 4, 1)]
-)
-def test_front_end__tables_fit_the_first_level_cache(width, block_length, group, monkeypatch):
-    monkeypatch.setattr(module, "_widest_vector", lambda: 16)
-    assert FrontEnd(100, 300, width, block_length=block_length, spacing=block_length)._group == group
 
 
 def test_forward__in_a_forked_process():

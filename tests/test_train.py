@@ -20,6 +20,8 @@ from chromacc_data.encoding import encode
 from chromacc_data.errors import InputError
 from chromacc_data.store import open_store
 from chromacc_models import train as train_module
+from chromacc_models.accelerate import accelerated
+from chromacc_models.architectures import logits_model
 from chromacc_models.config import TrainConfig, load_config
 from chromacc_models.evaluate import predict_codes
 from chromacc_models.run import Epoch, Run, best_epoch
@@ -62,7 +64,7 @@ def assert_same_result(a: Run, b: Run) -> None:
 
 def test_train__learns_and_leaves_a_run_folder(store: Path, tmp_path: Path):
     chosen = config(pool_scale=30, learning_rate=0.02, epochs=12)
-    run = train(store, chosen, tmp_path / "run", jit=False)
+    run = train(store, chosen, tmp_path / "run")
     assert run.history["loss"].iloc[-1] < 0.85 * run.history["loss"].iloc[0]
     assert {p.name for p in run.folder.iterdir()} == {
         ".lock",
@@ -84,36 +86,39 @@ def test_train__learns_and_leaves_a_run_folder(store: Path, tmp_path: Path):
 
 
 def test_train__saves_the_weights_of_the_best_epoch(store: Path, tmp_path: Path):
-    run = train(store, config(learning_rate=0.3, epochs=6, patience=2), tmp_path / "run", jit=False)
+    run = train(store, config(learning_rate=0.3, epochs=6, patience=2), tmp_path / "run")
     best = run.info["result"]["best_epoch"]
     assert best < len(run.history)  # the rate is far too high: later epochs are worse
-    shorter = train(store, config(learning_rate=0.3, epochs=best), tmp_path / "shorter", jit=False)
+    shorter = train(store, config(learning_rate=0.3, epochs=best), tmp_path / "shorter")
     for mine, theirs in zip(weights(run), weights(shorter), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert run.info["result"]["validation_loss"] == run.history["validation_loss"].min()
 
 
 def test_train__stops_when_patience_is_over(store: Path, tmp_path: Path):
-    run = train(store, config(epochs=50, patience=2, min_delta=10), tmp_path / "run", jit=False)
+    run = train(store, config(epochs=50, patience=2, min_delta=10), tmp_path / "run")
     assert run.history["epoch"].tolist() == [1, 2, 3]
     assert run.info["result"]["best_epoch"] == 1
 
 
-@pytest.mark.parametrize("jit", [False, True])
-def test_train__same_bits_twice(store: Path, tmp_path: Path, jit: bool):
+@pytest.mark.parametrize("engine", ["tables", "keras"])
+def test_train__same_bits_twice(store: Path, tmp_path: Path, engine: str):
     chosen = config(network="factorization_machine", reverse_complement="augment")
-    a, b = (train(store, chosen, tmp_path / name, jit=jit) for name in "ab")
+    a, b = (train(store, chosen, tmp_path / name, engine=engine) for name in "ab")
     assert_same_result(a, b)
-    other = train(store, config(network="factorization_machine", seed=1), tmp_path / "c", jit=jit)
+    other = train(store, config(network="factorization_machine", seed=1), tmp_path / "c", engine=engine)
     assert not np.array_equal(weights(a)[0], weights(other)[0])
 
 
-def test_train__compiled_step_equals_the_plain_one(store: Path, tmp_path: Path):
+def test_train__tables_equal_keras(store: Path, tmp_path: Path):
     a, b = (
         train(
-            store, config(network="motif_builder", filter_width=None, l2=0.01), tmp_path / str(jit), jit=jit
+            store,
+            config(network="motif_builder", filter_width=None, l2=0.01),
+            tmp_path / engine,
+            engine=engine,
         )
-        for jit in (False, True)
+        for engine in ("tables", "keras")
     )
     for mine, theirs in zip(weights(a), weights(b), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
@@ -133,7 +138,7 @@ def test_train__killed_goes_on_to_the_same_bits(
         "learning_rate": 0.02,
     }
     options |= {"size": 0.02} if network == "basset" else {"n_filters": 4, "filter_width": 6}
-    whole = train(path, TrainConfig(**options), tmp_path / "whole", jit=False)
+    whole = train(path, TrainConfig(**options), tmp_path / "whole")
 
     script = tmp_path / "train.py"
     script.write_text(
@@ -147,7 +152,7 @@ def test_train__killed_goes_on_to_the_same_bits(
             save(self)
             time.sleep(0.5)
         train._Training._save = slow_save
-        train.train({str(path)!r}, TrainConfig(**{options!r}), {str(tmp_path / "killed")!r}, jit=False)
+        train.train({str(path)!r}, TrainConfig(**{options!r}), {str(tmp_path / "killed")!r})
         """)
     )
     process = subprocess.Popen(
@@ -162,7 +167,7 @@ def test_train__killed_goes_on_to_the_same_bits(
     with pytest.raises(InputError, match="has not finished"):
         Run.open(tmp_path / "killed")
 
-    resumed = train(path, TrainConfig(**options), tmp_path / "killed", jit=False)
+    resumed = train(path, TrainConfig(**options), tmp_path / "killed")
     assert_same_result(resumed, whole)
     assert not checkpoint.exists()
 
@@ -175,7 +180,7 @@ def _n_epochs(checkpoint: Path) -> int:
 def test_train__finished_run_is_returned_as_it_is(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    first = train(store, config(), tmp_path / "run", jit=False)
+    first = train(store, config(), tmp_path / "run")
     monkeypatch.setattr(train_module, "_Training", None)
     assert train(store, config(), tmp_path / "run") == first
 
@@ -188,7 +193,7 @@ def test_train__finished_run_is_returned_as_it_is(
     ],
 )
 def test_train__folder_of_another_configuration(store: Path, tmp_path: Path, options: dict, found: str):
-    train(store, config(epochs=1), tmp_path / "run", jit=False)
+    train(store, config(epochs=1), tmp_path / "run")
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
     with pytest.raises(InputError, match="another store or configuration") as caught:
         train(store, config(epochs=1, **options), tmp_path / "run")
@@ -197,7 +202,7 @@ def test_train__folder_of_another_configuration(store: Path, tmp_path: Path, opt
 
 
 def test_train__folder_of_another_store(make_store: Callable[..., Path], store: Path, tmp_path: Path):
-    train(store, config(epochs=1), tmp_path / "run", jit=False)
+    train(store, config(epochs=1), tmp_path / "run")
     other = make_store("other.zarr", **motif_windows(n_windows=200))
     with pytest.raises(InputError, match="another store or configuration") as caught:
         train(other, config(epochs=1), tmp_path / "run")
@@ -224,7 +229,7 @@ def test_train__network_that_does_not_fit_leaves_no_folder(store: Path, tmp_path
 def test_train__loss_that_explodes(store: Path, tmp_path: Path):
     chosen = config(activation="exponential", filter_scale=1e4)
     with pytest.raises(InputError, match="no longer a number") as caught:
-        train(store, chosen, tmp_path / "run", jit=False)
+        train(store, chosen, tmp_path / "run")
     assert "learning_rate" in caught.value.remedy
 
 
@@ -239,8 +244,10 @@ def test_compile_steps__loss_weighs_open_windows_and_leaves_penalties_out():
     model.get_layer("head").bias.assign(rng.normal(size=2))
     optimizer = keras.optimizers.RMSprop()
     optimizer.build(model.trainable_variables)
-    step, loss = train_module._compile_steps(model, optimizer, np.array([3.0, 1.0]), jit=False)
-    p = predict_codes(model, windows["codes"], jit=False).astype(np.float64)
+    step, loss = train_module._compile_steps(
+        model, accelerated(logits_model(model), "keras"), optimizer, np.array([3.0, 1.0])
+    )
+    p = predict_codes(model, windows["codes"]).astype(np.float64)
     y = windows["labels"]
     expected = -np.mean([3.0, 1.0] * y * np.log(p) + (1 - y) * np.log(1 - p))
     assert float(loss(windows["codes"], y)) == pytest.approx(expected, rel=1e-5)
@@ -249,9 +256,9 @@ def test_compile_steps__loss_weighs_open_windows_and_leaves_penalties_out():
 
 
 def test_train__filters_of_another_run(store: Path, tmp_path: Path):
-    first = train(store, config(epochs=1), tmp_path / "first", jit=False)
+    first = train(store, config(epochs=1), tmp_path / "first")
     chosen = config(network="factorization_machine", initial_filters=str(first.folder), train_filters=False)
-    second = train(store, chosen, tmp_path / "second", jit=False)
+    second = train(store, chosen, tmp_path / "second")
     np.testing.assert_array_equal(weights(second)[0], weights(first)[0])
     kernel = weights(first)[0]
     np.save(tmp_path / "filters.npy", kernel)
@@ -275,7 +282,7 @@ def test_cross_validate__one_run_per_fold(
         return ds
 
     monkeypatch.setattr(train_module, "open_store", open_with_folds)
-    runs = cross_validate(store, config(epochs=1), tmp_path / "folds", jit=False)
+    runs = cross_validate(store, config(epochs=1), tmp_path / "folds")
     assert [run.folder.name for run in runs] == ["fold-0", "fold-1", "fold-2"]
     assert [run.config.fold for run in runs] == [0, 1, 2]
     assert not np.array_equal(weights(runs[0])[0], weights(runs[1])[0])

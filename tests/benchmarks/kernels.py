@@ -39,6 +39,7 @@ from chromacc_models.architectures import baseline, logits_model, motif_builder
 from chromacc_models.front_end import FrontEnd
 from chromacc_models.layers import GlobalPooling, KmerBlocks, OneHot
 from chromacc_models.vectors import Scan, constants, load, splat, store
+from chromacc_models.workers import n_threads
 
 WINDOW_LENGTH = 600
 WIDTH = 20
@@ -153,15 +154,15 @@ class Machine(NamedTuple):
 
     def seconds(self, front_end: FrontEnd, n_windows: int, n_threads: int) -> float:
         """Least time of a forward pass on so many cores."""
-        seconds = 0.0
-        for tile in front_end._tiles:
-            row_bytes = tile.scan.n_blocks * tile.scan.lanes * 4
-            small = front_end.n_letters**front_end._group * row_bytes <= 32 * 1024
-            n_rows = n_windows * (front_end.n_places + (tile.scan.n_blocks - 1) * tile.scan.step)
+        seconds, layout = 0.0, front_end._layout
+        n_rows = n_windows * (front_end.n_places + (layout.n_blocks - 1) * layout.step)
+        for _, scan in layout.tiles:
+            row_bytes = layout.n_blocks * scan.lanes * 4
+            small = layout.n_letters**layout.group * row_bytes <= 32 * 1024
             seconds += n_rows * max(
                 row_bytes / (self.first_cache if small else self.second_cache),
                 # One more addition per place for the pool.
-                (tile.scan.n_blocks + 1) * tile.scan.lanes / self.additions,
+                (layout.n_blocks + 1) * scan.lanes / self.additions,
             )
         return seconds / n_threads
 
@@ -335,7 +336,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the lines to this file")
     options = parser.parse_args()
 
-    setting = Setting(options.rounds, numba.config.NUMBA_NUM_THREADS, CLOCKS[options.clock])
+    setting = Setting(options.rounds, n_threads(), CLOCKS[options.clock])
     tf.config.threading.set_intra_op_parallelism_threads(setting.n_threads)
     machine = Machine.measured()
     print(

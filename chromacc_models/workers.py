@@ -1,0 +1,98 @@
+"""Threads and memory for kernels that release the GIL."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numba
+import numpy as np
+
+__all__ = ["Workspace", "Workspaces", "in_parallel", "n_threads", "runs"]
+
+_CACHE_LINE_BYTES = 64
+_SMALLEST_RUN = 32  # windows or filters: a task of fewer costs more to start than to do
+
+
+class Workspace:
+    """Arrays of one pass, by name, that the next pass uses again.
+
+    Pages that are fresh from the system cost more than what is computed in them.
+    """
+
+    def __init__(self) -> None:
+        self._memory: dict[str, np.ndarray] = {}
+
+    def array(self, name: str, *shape: int, dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
+        """An array of any content. It begins at a cache line: a vector across two is read at half speed."""
+        n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+        memory = self._memory.get(name)
+        if memory is None or memory.size < n_bytes:
+            raw = np.empty(n_bytes + _CACHE_LINE_BYTES, np.uint8)
+            memory = self._memory[name] = raw[-raw.ctypes.data % _CACHE_LINE_BYTES :]
+        return memory[:n_bytes].view(dtype).reshape(shape)
+
+    def zeros(self, name: str, *shape: int) -> np.ndarray:
+        """The same, float32 zeros."""
+        array = self.array(name, *shape)
+        array.fill(0)
+        return array
+
+
+class Workspaces:
+    """As many workspaces as there are passes at one time."""
+
+    def __init__(self) -> None:
+        self._free: deque[Workspace] = deque()
+
+    @contextmanager
+    def lent(self) -> Iterator[Workspace]:
+        """A workspace that nobody else has for the time."""
+        try:
+            space = self._free.pop()
+        except IndexError:
+            space = Workspace()
+        yield space
+        self._free.append(space)
+
+
+def n_threads() -> int:
+    """Threads for kernels: the processors of this process, or NUMBA_NUM_THREADS from the environment."""
+    return numba.config.NUMBA_NUM_THREADS
+
+
+def runs(n: int, n_runs: int) -> list[slice]:
+    """Cut n windows or filters into at most `n_runs` runs of equal size, none very short.
+
+    >>> runs(100, 3)
+    [slice(0, 34, None), slice(34, 68, None), slice(68, 100, None)]
+    """
+    size = max(_SMALLEST_RUN, -(-n // n_runs))
+    return [slice(start, min(n, start + size)) for start in range(0, n, size)]
+
+
+def in_parallel(*tasks: Callable[[], Any]) -> None:
+    """Do all tasks; an error in one of them is raised."""
+    # Threads take what is next: `next` of one iterator is atomic under the GIL.
+    waiting = iter(tasks)
+
+    def work() -> None:
+        for task in waiting:
+            task()
+
+    helpers = [_pool(os.getpid()).submit(work) for _ in range(min(n_threads(), len(tasks)) - 1)]
+    work()
+    for helper in helpers:
+        helper.result()
+
+
+@lru_cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    # By process: threads do not survive a fork.
+    return ThreadPoolExecutor(max(1, n_threads() - 1), thread_name_prefix="chromacc-kernels")
