@@ -17,7 +17,7 @@ import numpy as np
 
 from chromacc_models import kernels
 from chromacc_models.table_layout import TableLayout, Tile
-from chromacc_models.workers import Workspace, Workspaces, in_parallel, n_threads, runs
+from chromacc_models.workers import Workspace, Workspaces, in_parallel, n_threads, runs_of
 
 __all__ = ["FilterGradients", "FrontEnd", "Pooled"]
 
@@ -254,7 +254,7 @@ class FrontEnd:
             kernels.expand(tile.scan, *weights, layout.digits, tile.column, table)
 
         in_parallel(
-            *(partial(encode, run) for run in runs(len(codes), n_threads())),
+            *(partial(encode, run) for run in runs_of(len(codes), n_threads())),
             *(partial(expand, tile, table) for tile, table in zip(layout.tiles, tables, strict=True)),
         )
         return _Scanned(stream, tables)
@@ -311,7 +311,7 @@ class FrontEnd:
         return highest, places
 
     def _tasks(self, function: Callable, scanned: _Scanned) -> list[Callable[[], None]]:
-        runs = runs(len(scanned.stream), _TASKS_PER_THREAD * n_threads())
+        runs = runs_of(len(scanned.stream), _TASKS_PER_THREAD * n_threads())
         tiles = zip(self._layout.tiles, scanned.tables, strict=True)
         return [partial(function, *tile, run) for tile in tiles for run in runs]
 
@@ -345,7 +345,7 @@ class FrontEnd:
                 letters, self.n_letters, self.spacing, places, here, filters.start, filters.stop, out
             )
 
-        runs = runs(self.n_filters, _TASKS_PER_THREAD * n_threads())
+        runs = runs_of(self.n_filters, _TASKS_PER_THREAD * n_threads())
         in_parallel(*(partial(add, strand, run) for strand in range(self.n_strands) for run in runs))
         kernel = self._sum_strands(np.moveaxis(weights, 1, -1))
         return FilterGradients(kernel, gradients.sum(axis=0))
@@ -361,7 +361,7 @@ class FrontEnd:
         def find(run: slice) -> None:
             kernels.match_words(codes[run], self._layout.step, words[run])
 
-        in_parallel(*(partial(find, run) for run in runs(len(codes), n_threads())))
+        in_parallel(*(partial(find, run) for run in runs_of(len(codes), n_threads())))
         runs = self._gradient_runs(len(codes))
         columns = self._columns(space, gradients)
         weights = space.zeros("gradients of weights", len(runs), self.width, _N_BASES, self._layout.n_padded)
@@ -412,7 +412,7 @@ class FrontEnd:
         return self._filter_gradients(weights.kernel[: self.width, :-1], weights.bias)
 
     def _gradient_runs(self, n_windows: int) -> list[slice]:
-        return runs(n_windows, -(-_GRADIENT_TASKS // len(self._layout.tiles)))
+        return runs_of(n_windows, -(-_GRADIENT_TASKS // len(self._layout.tiles)))
 
     def _columns(self, space: Workspace, values: np.ndarray, *, name: str = "columns") -> np.ndarray:
         """(window, filter) as (window, column): the same on each strand, 0 in columns that fill a tile."""

@@ -101,7 +101,7 @@ class TableLayout:
 
     @property
     def weights_shape(self) -> tuple[int, int, int]:
-        """(tap, letter, column) with the taps of whole blocks, the unknown letter and the columns of tiles."""
+        """(tap, letter, column): the taps of whole blocks, the unknown letter too, the columns of tiles."""
         return self.n_blocks * self.group, self.n_letters + 1, self.n_padded
 
     @cached_property

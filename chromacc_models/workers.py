@@ -14,7 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
-__all__ = ["Workspace", "Workspaces", "in_parallel", "n_threads", "runs"]
+__all__ = ["Workspace", "Workspaces", "in_parallel", "n_threads", "runs_of"]
 
 _CACHE_LINE_BYTES = 64
 _SMALLEST_RUN = 32  # windows or filters: a task of fewer costs more to start than to do
@@ -67,10 +67,10 @@ def n_threads() -> int:
     return numba.config.NUMBA_NUM_THREADS
 
 
-def runs(n: int, n_runs: int) -> list[slice]:
+def runs_of(n: int, n_runs: int) -> list[slice]:
     """Cut n windows or filters into at most `n_runs` runs of equal size, none very short.
 
-    >>> runs(100, 3)
+    >>> runs_of(100, 3)
     [slice(0, 34, None), slice(34, 68, None), slice(68, 100, None)]
     """
     size = max(_SMALLEST_RUN, -(-n // n_runs))

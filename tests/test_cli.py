@@ -145,22 +145,19 @@ def test_models__from_store_to_predictions(command: Callable, tmp_path: Path):
 
 
 def test_models__cross_validate(command: Callable, tmp_path: Path):
-    store = tmp_path / "a.zarr"
+    store, folds = tmp_path / "a.zarr", tmp_path / "folds"
     command(data_cli.main, "build", write_small_dataset(tmp_path / "small"), "-o", store, "-q")
     settings = [f"--set={s}" for s in ("n_filters=2", "filter_width=6", "epochs=1", "network=baseline")]
-    code, out, err = command(
-        models_cli.main, "cross-validate", store, *settings, "-o", tmp_path / "folds", "-q"
-    )
+    code, _, err = command(models_cli.main, "cross-validate", store, *settings, "-o", folds, "-q")
     assert code == 0, err
-    assert sorted(path.name for path in (tmp_path / "folds").iterdir()) == ["fold-0", "fold-1", "fold-2"]
+    assert sorted(path.name for path in folds.iterdir()) == ["fold-0", "fold-1", "fold-2"]
 
 
 def test_models__bad_input(command: Callable, tmp_path: Path):
-    code, _, err = command(models_cli.main, "train", tmp_path / "a.zarr", "-o", tmp_path / "run")
+    store, run = tmp_path / "a.zarr", tmp_path / "run"
+    code, _, err = command(models_cli.main, "train", store, "-o", run)
     assert (code, "no network" in err) == (2, True)
-    code, _, err = command(
-        models_cli.main, "train", tmp_path / "a.zarr", "--network", "baseline", "-o", tmp_path / "run"
-    )
+    code, _, err = command(models_cli.main, "train", store, "--network", "baseline", "-o", run)
     assert (code, "no such store" in err) == (2, True)
     code, _, err = command(models_cli.main, "evaluate", run)
     assert (code, "not a run folder" in err) == (2, True)
