@@ -21,8 +21,8 @@ __all__ = ["ENGINES", "Accelerated", "accelerated"]
 #: Ways to compute a network: "tables" (:mod:`chromacc_models.front_end`), plain "keras", or the faster one.
 ENGINES = ("auto", "tables", "keras")
 
-# Compilation from disk is faster than this: only a longer one is worth a line.
-_NOTICEABLE_SECONDS = 0.5
+# Kernels from disk are ready sooner than this: only a longer wait is worth a line.
+_NOTICEABLE_SECONDS = 1.0
 
 
 class Accelerated(NamedTuple):

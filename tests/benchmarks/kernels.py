@@ -339,11 +339,10 @@ def main() -> None:
     setting = Setting(options.rounds, n_threads(), CLOCKS[options.clock])
     tf.config.threading.set_intra_op_parallelism_threads(setting.n_threads)
     machine = Machine.measured()
-    print(
-        f"{os.cpu_count()} cores, {setting.n_threads} threads. A core reads {machine.first_cache / 1e9:.0f} GB/s"
-    )
-    print(f"from its first cache, {machine.second_cache / 1e9:.0f} from its second, and adds")
-    print(f"{machine.additions / 1e9:.0f} G numbers/s. Windows per second, {options.clock} clock:")
+    first, second, additions = (rate / 1e9 for rate in machine)
+    print(f"{os.cpu_count()} cores, {setting.n_threads} threads. A core reads {first:.0f} GB/s from its first")
+    print(f"cache, {second:.0f} from its second, and adds {additions:.0f} G numbers/s.")
+    print(f"Windows per second by the {options.clock} clock:")
     lines: list[Line] = []
     for batch in options.batch:
         for n_filters in options.filters:
