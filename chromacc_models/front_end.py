@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from chromacc_data.encoding import N_CODE
 from chromacc_models import kernels
 from chromacc_models.table_layout import TableLayout, Tile
 from chromacc_models.workers import Workspace, Workspaces, in_parallel, n_threads, runs_of
@@ -144,7 +145,13 @@ class FrontEnd:
             (width, 4**block_length, filter), float32.
         bias
             (filter,), float32; None for none.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, or a code is above 4.
         """
+        self._check(codes, kernel)
         with self._workspaces.lent() as space:
             scanned = self._scanned(space, codes, kernel, bias)
             if self.pooling == "average":
@@ -184,6 +191,7 @@ class FrontEnd:
         gradients
             (window, filter), float32.
         """
+        self._check(codes, kernel)
         gradients = np.asarray(gradients, np.float32) * np.float32(self.scale)
         if self.pooling == "max":
             return self._max_gradients(codes, pooled, gradients)
@@ -230,6 +238,16 @@ class FrontEnd:
         """Number of each block's reverse complement."""
         bases = np.indices((_N_BASES,) * self.block_length).reshape(self.block_length, -1)
         return _N_BASES ** np.arange(self.block_length) @ (_N_BASES - 1 - bases)
+
+    def _check(self, codes: np.ndarray, kernel: np.ndarray) -> None:
+        # The kernels read where codes and shapes tell them to.
+        if codes.ndim != 2 or codes.shape[1] != self.window_length:
+            raise ValueError(f"codes of shape {codes.shape}; expected (window, {self.window_length})")
+        if codes.size and codes.max() > N_CODE:
+            raise ValueError(f"base code {codes.max()}; the highest is {N_CODE}, for N")
+        expected = self.width, self.n_letters, self.n_filters
+        if kernel.shape != expected:
+            raise ValueError(f"kernel of shape {kernel.shape}; expected {expected}")
 
     # Input: the sequence as rows of tables, and the tables.
 

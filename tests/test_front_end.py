@@ -225,6 +225,32 @@ def test_front_end__unlawful_option(options, message):
         FrontEnd(**{"window_length": 20, "n_filters": 3, "width": 5, **options})
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"codes": np.zeros((2, 69), np.uint8)}, r"codes of shape \(2, 69\); expected \(window, 70\)"),
+        ({"codes": np.full((2, 70), 5, np.uint8)}, "base code 5"),
+        ({"kernel": np.zeros((5, 4, 6), np.float32)}, r"kernel of shape \(5, 4, 6\); expected \(5, 4, 5\)"),
+    ],
+)
+def test_front_end__checks_what_kernels_trust(change, message):
+    example = make_example()
+    inputs = {"codes": example.codes, "kernel": example.kernel, **change}
+    pooled = example.front_end.forward(example.codes, example.kernel)
+    with pytest.raises(ValueError, match=message):
+        example.front_end.forward(**inputs)
+    with pytest.raises(ValueError, match=message):
+        example.front_end.backward(**inputs, bias=None, pooled=pooled, gradients=example.gradients)
+
+
+def test_forward__no_windows():
+    front_end, codes, kernel, bias, gradients = make_example(pooling="max", strands="both")
+    pooled = front_end.forward(codes[:0], kernel, bias)
+    found = front_end.backward(codes[:0], kernel, bias, pooled, gradients[:0])
+    assert pooled.values.shape == (0, 5)
+    assert not found.kernel.any()
+
+
 def test_forward__in_a_forked_process():
     """The threads of a process do not survive a fork; those of the child are its own."""
     script = """

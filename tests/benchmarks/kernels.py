@@ -340,8 +340,8 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(setting.n_threads)
     machine = Machine.measured()
     first, second, additions = (rate / 1e9 for rate in machine)
-    print(f"{os.cpu_count()} cores, {setting.n_threads} threads. A core reads {first:.0f} GB/s from its first")
-    print(f"cache, {second:.0f} from its second, and adds {additions:.0f} G numbers/s.")
+    print(f"{os.cpu_count()} cores, {setting.n_threads} threads. A core reads {first:.0f} GB/s from its")
+    print(f"first cache, {second:.0f} from its second, and adds {additions:.0f} G numbers/s.")
     print(f"Windows per second by the {options.clock} clock:")
     lines: list[Line] = []
     for batch in options.batch:
