@@ -212,7 +212,7 @@ def check(console: Console, folder: Path) -> None:
     "--cell-type", "cell_types", multiple=True, help="A cell type to write; repeatable. All otherwise."
 )
 @click.option("--strands", type=click.Choice(["forward", "both"]), default="forward", show_default=True)
-@click.option("--batch-size", type=int, default=64, show_default=True, help="Windows in one call.")
+@click.option("--batch-size", type=int, default=256, show_default=True, help="Windows in one call.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @engine_options
 @common_options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import tempfile
 from collections.abc import Callable
@@ -14,7 +15,9 @@ import tensorflow as tf
 from kipoi.model import BaseModel, GradientMixin, LayerActivationMixin
 
 import chromacc_models.layers  # noqa: F401  (registers the layers that a network may hold)
+from chromacc_data.encoding import codes_from_one_hot
 from chromacc_data.errors import InputError
+from chromacc_models.accelerate import Accelerated, accelerated
 from chromacc_models.kipoi_patches import ExpectationInFolder
 
 __all__ = ["KipoiModel", "file_sha256", "load_network"]
@@ -41,6 +44,9 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
         safe mode: no code in it is run.
     sha256
         Checksum of the file; checked when given.
+    engine
+        How predictions are computed: see :func:`chromacc_models.accelerate.accelerated`. Tables read base
+        codes, so a batch that is not exactly one-hot goes through Keras.
 
     Raises
     ------
@@ -55,13 +61,18 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
     #: Kipoi warns unless the dependencies in model.yaml name this.
     MODEL_PACKAGE = "chromacc"
 
-    def __init__(self, weights: str, sha256: str | None = None) -> None:
+    def __init__(self, weights: str, sha256: str | None = None, engine: str = "auto") -> None:
         self.model = load_network(Path(weights), sha256=sha256)
         self._functions: dict[object, Callable[[tf.Tensor], Any]] = {}
+        self._engine = engine
 
     def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
         """Predictions of a batch, shape (sequence, cell_type), float32."""
-        return self._call("predictions", lambda: self.model.outputs, x)[0]
+        one_hot = self._checked(x)
+        codes = _base_codes(one_hot)
+        if codes is not None and self._accelerated.engine == "tables":
+            return self._by_tables(tf.constant(codes)).numpy()
+        return self._call("predictions", lambda: self.model.outputs, one_hot)[0]
 
     def predict_activation_on_batch(
         self, x: np.ndarray, layer: str | int, pre_nonlinearity: bool = False
@@ -140,7 +151,7 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
         if key not in self._functions:
             network = keras.Model(self.model.inputs, _outputs(chosen, pre_nonlinearity)[0])
             self._functions[key] = _gradient(network, part, _REDUCTIONS[avg_func or "sum"])
-        return self._functions[key](self._tensor(x)).numpy()
+        return self._functions[key](tf.convert_to_tensor(self._checked(x))).numpy()
 
     def _call(self, key: object, outputs: Callable[[], list], x: np.ndarray) -> list[np.ndarray]:
         if key not in self._functions:
@@ -150,9 +161,19 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
             self._functions[key] = tf.function(
                 lambda batch: keras.tree.flatten(network(batch, training=False)), input_signature=signature
             )
-        return [output.numpy() for output in self._functions[key](self._tensor(x))]
+        return [output.numpy() for output in self._functions[key](tf.convert_to_tensor(self._checked(x)))]
 
-    def _tensor(self, x: np.ndarray) -> tf.Tensor:
+    @functools.cached_property
+    def _accelerated(self) -> Accelerated:
+        return accelerated(self.model, self._engine)
+
+    @functools.cached_property
+    def _by_tables(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        signature = [tf.TensorSpec((None, self.model.input_shape[1]), tf.uint8)]
+        network = self._accelerated.model
+        return tf.function(lambda codes: network(codes, training=False), input_signature=signature)
+
+    def _checked(self, x: np.ndarray) -> np.ndarray:
         shape = self.model.input_shape[1:]
         if np.ndim(x) != 1 + len(shape) or any(
             n not in (None, m) for n, m in zip(shape, np.shape(x)[1:], strict=True)
@@ -164,7 +185,7 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
                 expected=f"(sequence, {', '.join(map(str, shape))})",
                 remedy="give the loader the window_length of the model",
             )
-        return tf.convert_to_tensor(np.asarray(x, dtype=np.float32))
+        return np.asarray(x, dtype=np.float32)
 
     def _layer(self, layer: str | int) -> keras.Layer:
         names = [one.name for one in self.model.layers]
@@ -187,6 +208,17 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
             for layer in reversed(self.model.layers)
             if any(output is final for output in keras.tree.flatten(layer.output))
         )
+
+
+def _base_codes(one_hot: np.ndarray) -> np.ndarray | None:
+    """Base codes of one-hot rows, float32; None unless every row is exactly one-hot or all zeros."""
+    rows = one_hot.astype(np.uint8)
+    if not np.array_equal(rows, one_hot):
+        return None
+    try:
+        return codes_from_one_hot(rows)
+    except ValueError:
+        return None
 
 
 def load_network(path: Path, *, sha256: str | None = None) -> keras.Model:

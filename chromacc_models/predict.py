@@ -95,7 +95,7 @@ def predict(
     *,
     cell_types: Sequence[str] | None = None,
     strands: Strands = "forward",
-    batch_size: int = 64,
+    batch_size: int = 256,
     engine: Engine | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
