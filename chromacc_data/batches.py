@@ -19,9 +19,9 @@ import xarray as xr
 from chromacc_data import schema
 from chromacc_data.encoding import codes_from_one_hot, reverse_complement
 from chromacc_data.errors import InputError
-from chromacc_data.store import open_store, read_window_block
+from chromacc_data.store import open_store, read_variable, read_window_block
 
-__all__ = ["REVERSE_COMPLEMENT", "Batch", "Batches", "split_indices"]
+__all__ = ["REVERSE_COMPLEMENT", "Batch", "Batches", "n_folds", "split_indices"]
 
 T = TypeVar("T")
 
@@ -203,21 +203,36 @@ def split_indices(ds: xr.Dataset, split: str, *, fold: int | None = None) -> np.
     if split not in schema.SPLITS:
         raise InputError("no such split", where="split", found=split, expected=", ".join(schema.SPLITS))
     if fold is None:
-        return np.flatnonzero(ds[schema.SPLIT.name].to_numpy() == schema.SPLITS.index(split))
-    folds = ds[schema.FOLD.name].to_numpy() if schema.FOLD.name in ds else np.array([schema.NO_FOLD])
-    n_folds = int(folds.max(initial=schema.NO_FOLD)) + 1
-    if not 0 <= fold < n_folds:
+        return np.flatnonzero(read_variable(ds, schema.SPLIT.name) == schema.SPLITS.index(split))
+    n = n_folds(ds)
+    if not 0 <= fold < n:
         raise InputError(
-            "no such fold",
-            where=ds.encoding.get("source", "store"),
-            found=fold,
-            expected=f"0 to {n_folds - 1}" if n_folds else "a store with folds",
-            remedy=None if n_folds else "set `split.folds` in its recipe and build it again",
+            "no such fold", where=ds.encoding.get("source", "store"), found=fold, expected=f"0 to {n - 1}"
         )
-    held_out = {"test": fold, "validation": (fold + 1) % n_folds}
+    folds = read_variable(ds, schema.FOLD.name)
+    held_out = {"test": fold, "validation": (fold + 1) % n}
     if split in held_out:
         return np.flatnonzero(folds == held_out[split])
     return np.flatnonzero((folds != schema.NO_FOLD) & ~np.isin(folds, list(held_out.values())))
+
+
+def n_folds(ds: xr.Dataset) -> int:
+    """Folds of a store.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    folds = read_variable(ds, schema.FOLD.name) if schema.FOLD.name in ds else np.array([schema.NO_FOLD])
+    n = int(folds.max(initial=schema.NO_FOLD)) + 1
+    if not n:
+        raise InputError(
+            "the store has no folds",
+            where=ds.encoding.get("source", "store"),
+            remedy="set `split.folds` in its recipe and build it again",
+        )
+    return n
 
 
 class _Chunk(NamedTuple):

@@ -39,7 +39,15 @@ from chromacc_data.negatives import closed_windows
 from chromacc_data.peaks import Peaks, cell_type_peaks
 from chromacc_data.recipe import Recipe, Sample, Source, WindowRecipe, load_recipe
 from chromacc_data.sources import file_digest, resolve, resolve_fasta
-from chromacc_data.store import Partial, count_lines, open_store, store_format, write_store
+from chromacc_data.store import (
+    Partial,
+    count_lines,
+    leftovers,
+    looks_like_a_store,
+    open_store,
+    store_format,
+    write_store,
+)
 from chromacc_data.windows import Windows
 
 __all__ = ["Built", "Inputs", "Plan", "build", "lazy_dataset", "make_plan", "open_genome", "resolve_inputs"]
@@ -143,11 +151,17 @@ def build(
     inputs = resolve_inputs(
         recipe, sources_dir=sources_dir, cache_dir=cache_dir, engine=engine, show_progress=show_progress
     )
-    key = hashlib.sha256(f"{schema.FORMAT_VERSION} {recipe.digest} {inputs.digest}".encode()).hexdigest()
-    if (found := _already_built(out, key, overwrite=overwrite)) is not None:
+    key = _build_key(recipe, inputs)
+    found = _already_built(out, key, overwrite=overwrite)
+    if found is not None and not leftovers(out):
         return found
-    genome = open_genome(recipe, inputs)
     with Partial.open(out, key=key, restart=restart) as partial:
+        # Again, now that no other process can be building it.
+        found = _already_built(out, key, overwrite=overwrite)
+        if found is not None:
+            partial.remove()
+            return found
+        genome = open_genome(recipe, inputs)
         plan = load_plan(partial.folder)
         if plan is not None:
             LOG.info("going on with the unfinished build in %s", partial.folder)
@@ -320,13 +334,19 @@ def provenance(recipe: Recipe, inputs: Inputs, genome: Genome, plan: Plan) -> di
     }
 
 
+def _build_key(recipe: Recipe, inputs: Inputs) -> str:
+    version = importlib.metadata.version("chromacc")
+    parts = f"{schema.FORMAT_VERSION} {version} {recipe.digest} {inputs.digest}"
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
 def _already_built(out: Path, key: str, *, overwrite: bool) -> Built | None:
     if not out.exists():
         return None
     try:
         ds = open_store(out)
     except InputError:
-        if overwrite:
+        if overwrite and looks_like_a_store(out):
             return None
         raise
     found = ds.attrs.get(schema.ATTR_BUILD_KEY)

@@ -11,12 +11,13 @@ from chromacc_data.console import Console, common_options, run
 from chromacc_data.engine import Engine
 
 FILE = click.Path(path_type=Path)
+POSITIVE = click.IntRange(min=1)
 
 
 def engine_options(command: Callable) -> Callable:
     """Options that say where dask tasks run."""
     for option in (
-        click.option("--workers", type=int, help="Local workers; the number of cores when not given."),
+        click.option("--workers", type=POSITIVE, help="Local workers; the number of cores when not given."),
         click.option("--processes", is_flag=True, help="Local processes instead of threads."),
         click.option("--scheduler", metavar="tcp://HOST:PORT", help="A running dask scheduler."),
     ):
@@ -85,7 +86,7 @@ def info(console: Console, store: Path) -> None:
 @main_group.command()
 @click.argument("store", type=FILE)
 @click.option("--all", "all_windows", is_flag=True, help="Compare every window, not a sample.")
-@click.option("--sample", type=int, default=1000, show_default=True, help="Windows to compare.")
+@click.option("--sample", type=POSITIVE, default=1000, show_default=True, help="Windows to compare.")
 @click.option("--recipe", type=FILE, help="The recipe, where it is no longer where the store was built from.")
 @click.option("--sources", type=FILE, help="Folder to find the recipe's files in, before its own.")
 @click.option("--cache", type=FILE, help="Folder of downloads.")

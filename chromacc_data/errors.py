@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["CheckError", "InputError"]
+__all__ = ["CheckError", "DiskFullError", "InputError"]
 
 
 class InputError(ValueError):
@@ -60,6 +60,10 @@ class CheckError(InputError):
     """A check that was asked for did not hold (a store that differs from its source); exit code 1."""
 
     exit_code = 1
+
+
+class DiskFullError(InputError):
+    """The disk is full: what is finished stays, and the same command goes on once there is space."""
 
 
 def _rebuild(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chromacc_data.errors import InputError
+from chromacc_data.errors import DiskFullError
 
 __all__ = ["disk_errors", "write_text_atomically"]
 
@@ -23,15 +23,16 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk into an InputError that says what to do."""
+    """Turn a full disk into a DiskFullError that says what to do."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        # numpy's own writes say how much they could write, and give no number.
+        if error.errno not in _FULL and not (error.errno is None and "requested and" in str(error)):
             raise
-        raise InputError(
+        raise DiskFullError(
             "the disk is full",
             where=path,
-            found=error.strerror,
+            found=error.strerror or error,
             remedy="free space, then give the same command again: it goes on where it was",
         ) from error

@@ -245,9 +245,10 @@ class SplitRecipe:
     )
 
     def __post_init__(self) -> None:
-        if self.folds == 1:
+        if self.folds in (1, 2):
+            # Of the folds one is for testing and the next for validation.
             raise InputError(
-                "one fold leaves nothing to train", where="folds", found=1, expected="0, or >= 2"
+                "so few folds leave nothing to train", where="folds", found=self.folds, expected="0, or >= 3"
             )
         expected = {
             "random": "a fraction below 1, or a number of windows",

@@ -42,7 +42,7 @@ ATTR_SEED = "seed"
 ATTR_BUILD_KEY = "build_key"  # digest of recipe and inputs: the same key, the same content
 ATTR_INPUTS = "inputs"  # JSON [{"name", "source", "sha256", "bytes"}]
 ATTR_VERSIONS = "versions"  # JSON {"chromacc": ..., "bedtools": ...}
-ATTR_COUNTS = "counts"  # JSON: windows kept, dropped by reason, peaks per cell type
+ATTR_COUNTS = "counts"  # JSON: intervals, peaks and windows, kept and dropped by reason
 ATTR_LEAKS = "leak_audit"  # JSON: what the splits share
 ATTR_WINDOW_CHUNK = "window_chunk"  # windows in a chunk, and in a block of the content hash
 
@@ -158,8 +158,8 @@ def validate(ds: xr.Dataset, *, where: str = "store") -> None:
             expected=repr(FORMAT),
             remedy="build one with `chromacc-data build RECIPE -o NAME.zarr`",
         )
-    version = int(ds.attrs.get(ATTR_FORMAT_VERSION, -1))
-    if version != FORMAT_VERSION:
+    version = ds.attrs.get(ATTR_FORMAT_VERSION)
+    if str(version) != str(FORMAT_VERSION):
         raise InputError(
             "a store of another format version",
             where=where,

@@ -7,13 +7,16 @@ When all chunks are there and have been read back, it is renamed: a visible stor
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import dask
 import h5netcdf
@@ -26,14 +29,20 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from chromacc_data import schema
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
-from chromacc_data.errors import CheckError, InputError
+from chromacc_data.errors import CheckError, DiskFullError, InputError
 from chromacc_data.files import disk_errors, write_text_atomically
 
 __all__ = [
     "Partial",
     "content_hash",
     "convert",
+    "count_lines",
+    "describe",
+    "leftovers",
+    "looks_like_a_store",
     "open_store",
+    "publish",
+    "read_variable",
     "read_window_block",
     "store_format",
     "write_store",
@@ -43,6 +52,7 @@ __all__ = [
 FORMATS = {".zarr": "zarr", ".h5": "hdf5"}
 
 _CHUNKS_PER_TASK = 16
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _PARTIAL_SUFFIX = ".partial"
 _REPLACED_SUFFIX = ".replaced"
 
@@ -63,7 +73,8 @@ def store_format(path: Path) -> str:
 def open_store(path: Path | str) -> xr.Dataset:
     """Open a store, lazily: a Dataset of dask arrays, one block per chunk.
 
-    Every chunk carries a checksum that is checked when the chunk is read.
+    Every chunk of windows carries a checksum that is checked when the chunk is read; read through
+    :func:`read_variable` and :func:`read_window_block`, which say what is damaged.
 
     Parameters
     ----------
@@ -95,9 +106,31 @@ def open_store(path: Path | str) -> xr.Dataset:
             remedy="build it again, or fetch it again if it was copied",
         ) from error
     schema.validate(ds, where=str(path))
+    for name in (schema.ATTR_CONTENT_HASH, schema.ATTR_WINDOW_CHUNK):
+        if name not in ds.attrs:
+            raise InputError(f"attribute {name!r} is missing", where=path, remedy="build the store again")
     if kind == "zarr":
         _require_all_chunks(path)
     return ds[[name for name in schema.VARIABLES if name in ds]]
+
+
+def looks_like_a_store(path: Path) -> bool:
+    """Whether a file or folder, damaged perhaps, was once a store: nothing else may be replaced by one."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return file.read(len(_HDF5_MAGIC)) == _HDF5_MAGIC
+    metadata = path / "zarr.json"
+    return metadata.is_file() and schema.FORMAT in metadata.read_text(errors="replace")
+
+
+def leftovers(path: Path) -> bool:
+    """Whether a killed run left something beside a store."""
+    return any(path.with_name(path.name + suffix).exists() for suffix in (_PARTIAL_SUFFIX, _REPLACED_SUFFIX))
+
+
+def read_variable(ds: xr.Dataset, name: str) -> np.ndarray:
+    """All values of one variable, checked against their checksums; InputError if a chunk fails its own."""
+    return read_window_block(ds, name, 0, ds.sizes[schema.WINDOW])
 
 
 def read_window_block(ds: xr.Dataset, name: str, start: int, stop: int) -> np.ndarray:
@@ -146,7 +179,13 @@ def content_hash(path: Path, *, engine: Engine | None = None, show_progress: boo
 
 
 def write_store(
-    ds: xr.Dataset, path: Path, *, engine: Engine, partial: Partial, show_progress: bool = False
+    ds: xr.Dataset,
+    path: Path,
+    *,
+    engine: Engine,
+    partial: Partial,
+    expected: str | None = None,
+    show_progress: bool = False,
 ) -> str:
     """Compute a lazy Dataset and write it as a store; returns the content hash.
 
@@ -163,6 +202,13 @@ def write_store(
         Where the tasks run.
     partial
         The working folder beside `path`, held open by the caller.
+    expected
+        Content hash that the store must have, when it is known.
+
+    Raises
+    ------
+    CheckError
+        If it has another; nothing is published then.
     """
     staged = partial.folder / "store.zarr"
     if not (partial.folder / "layout").exists():
@@ -187,6 +233,14 @@ def write_store(
         for i, digest in zip(todo, engine.run(tasks, weights=weights, bar=bar), strict=True):
             digests[i] = digest
     root = _root_hash(ds, digests)
+    if expected not in (None, root):
+        partial.remove()
+        raise CheckError(
+            "content differs from its hash",
+            where=ds.encoding.get("source"),
+            found=root,
+            expected=expected,
+        )
     _seal(staged, root)
     if store_format(path) == "zarr":
         publish(staged, path)
@@ -204,27 +258,28 @@ def convert(source: Path, out: Path, *, engine: Engine, show_progress: bool = Fa
     CheckError
         If what was read is not what the store's content hash says.
     """
+    source, out = source.absolute(), out.absolute()  # a worker of a cluster may have another working folder
     ds = open_store(source)
-    if out.exists():
-        raise InputError("exists already", where=out, remedy="name another file, or delete it")
     expected = ds.attrs[schema.ATTR_CONTENT_HASH]
-    with Partial.open(out, key=f"convert {expected}") as partial:
+    # What another conversion left unfinished is of no use to this one.
+    with Partial.open(out, key=f"convert {expected}", restart=_left_by_another(out, expected)) as partial:
+        if out.exists():
+            partial.remove()
+            raise InputError("exists already", where=out, remedy="name another file, or delete it")
         if store_format(out) == "hdf5":
             _publish_hdf5(ds, out, partial.folder / "store.h5", show_progress=show_progress)
             partial.remove()
             return expected
-        found = write_store(ds, out, engine=engine, partial=partial, show_progress=show_progress)
-    if found != expected:
-        shutil.rmtree(out)
-        raise CheckError("content differs from its hash", where=source, found=found, expected=expected)
-    return found
+        return write_store(
+            ds, out, engine=engine, partial=partial, expected=expected, show_progress=show_progress
+        )
 
 
 def describe(path: Path) -> tuple[dict, str]:
     """What a store holds and where it comes from, for programs and for people."""
     ds = open_store(path)
-    splits = np.bincount(ds[schema.SPLIT.name].values, minlength=len(schema.SPLITS))
-    positives = ds[schema.ACCESSIBILITY.name].sum(schema.WINDOW).values
+    splits = np.bincount(read_variable(ds, schema.SPLIT.name), minlength=len(schema.SPLITS))
+    positives = read_variable(ds, schema.ACCESSIBILITY.name).sum(axis=0, dtype=np.int64)
     texts = (
         schema.ATTR_GENOME,
         schema.ATTR_INPUTS,
@@ -301,47 +356,48 @@ class Partial:
     def open(cls, path: Path, *, key: str, restart: bool = False) -> Iterator[Partial]:
         """Lock and enter the working folder of the store `path`, made now or left by a killed run.
 
+        When the work ends with an error of its input before the first chunk is finished, the folder is
+        removed: there is nothing to go on with.
+
         Parameters
         ----------
         path
             Final name of the store.
         key
-            What determines the content; the folder of another key is refused.
+            What determines the content. Finished chunks of another key are refused.
         restart
-            Throw an unfinished folder away instead.
+            Throw them away instead.
         """
-        import fcntl
-
-        _recover(path)
         folder = path.with_name(path.name + _PARTIAL_SUFFIX)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError("cannot write here", where=path.parent, found=error.strerror) from error
-        with (folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(
-                    "another process is building this store", where=folder, remedy="wait for it, or stop it"
-                ) from None
+        with _locked(folder):
+            _recover(path)
             partial = cls(folder)
-            if restart:
-                partial._empty()
-            key_file = folder / "key"
-            found = key_file.read_text() if key_file.exists() else None
-            if found is None:
-                partial._empty()
-                write_text_atomically(key_file, key)
-            elif found != key:
-                raise InputError(
-                    "an unfinished build of something else stands here",
-                    where=folder,
-                    found=f"build key {found[:12]}",
-                    expected=f"build key {key[:12]} (recipe and inputs have changed since)",
-                    remedy="--restart throws the unfinished build away; a finished store is not touched",
-                )
-            yield partial
+            partial._claim(key, restart=restart)
+            try:
+                yield partial
+            except InputError as error:
+                if not isinstance(error, DiskFullError) and not partial._has_chunks():
+                    partial.remove()
+                raise
+
+    def _claim(self, key: str, *, restart: bool) -> None:
+        key_file = self.folder / "key"
+        found = key_file.read_text() if key_file.exists() else None
+        if found == key and not restart:
+            return
+        if found is not None and self._has_chunks() and not restart:
+            raise InputError(
+                "an unfinished build of something else stands here",
+                where=self.folder,
+                found=f"build key {found[:12]}",
+                expected=f"build key {key[:12]} (recipe and inputs have changed since)",
+                remedy="--restart throws the unfinished build away; a finished store is not touched",
+            )
+        self._empty()
+        write_text_atomically(key_file, key)
+
+    def _has_chunks(self) -> bool:
+        return any((self.folder / "chunks").glob("*"))
 
     def marker(self, chunk: int) -> Path:
         """File that says that a chunk is finished, and holds its digest."""
@@ -387,7 +443,8 @@ def _encoding(ds: xr.Dataset) -> dict[str, dict]:
     # level and large blocks do best, as DNA holds little for the match finder. crc32c guards each read.
     compressors = [BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", blocksize=1 << 20), Crc32cCodec()]
     chunk = int(ds.attrs[schema.ATTR_WINDOW_CHUNK])
-    return {
+    texts = {name: {"compressors": [Crc32cCodec()]} for name in (schema.BASE, schema.CELL_TYPE)}
+    return texts | {
         name: {
             "chunks": (min(chunk, max(1, ds.sizes[schema.WINDOW])), *ds[name].shape[1:]),
             "compressors": compressors,
@@ -522,7 +579,41 @@ def _write_hdf5(ds: xr.Dataset, staged: Path, *, show_progress: bool) -> None:
             bar.update(stop - start)
 
 
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / "lock").open("w")
+        except OSError as error:
+            raise InputError("cannot write here", where=folder.parent, found=error.strerror) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(
+                    "another process is building this store", where=folder, remedy="wait for it, or stop it"
+                ) from None
+            # Who held the lock before may have finished, and removed the folder, since this opened it.
+            if _is_at(lock, folder / "lock"):
+                yield
+                return
+
+
+def _is_at(file: IO, path: Path) -> bool:
+    try:
+        return os.fstat(file.fileno()).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _left_by_another(out: Path, expected: str) -> bool:
+    key = out.with_name(out.name + _PARTIAL_SUFFIX) / "key"
+    return key.exists() and key.read_text() != f"convert {expected}"
+
+
 def _recover(path: Path) -> None:
     replaced = path.with_name(path.name + _REPLACED_SUFFIX)
     if replaced.exists() and not path.exists():
         replaced.rename(path)
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -19,7 +19,7 @@ from chromacc_data.encoding import encode, one_hot
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.recipe import Recipe, load_recipe, parse_recipe
-from chromacc_data.store import content_hash, open_store, read_window_block
+from chromacc_data.store import content_hash, open_store, read_variable, read_window_block
 
 __all__ = ["Verified", "verify"]
 
@@ -83,7 +83,7 @@ def verify(
     InputError
         If the store or its sources cannot be read.
     """
-    engine, path = engine or Engine(), Path(path)
+    engine, path = engine or Engine(), Path(path).absolute()
     ds = open_store(path)
     found = content_hash(path, engine=engine, show_progress=show_progress)
     expected = ds.attrs[schema.ATTR_CONTENT_HASH]
@@ -93,11 +93,13 @@ def verify(
     inputs = building.resolve_inputs(recipe, sources_dir=sources_dir, cache_dir=cache_dir, engine=engine)
     _compare_inputs(ds, inputs, path)
     genome = building.open_genome(recipe, inputs)
-    with tempfile.TemporaryDirectory() as folder:
+    # Beside the store: that is where the workers of a cluster can read.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         plan = building.make_plan(
             recipe, inputs, genome, Path(folder), engine=engine, show_progress=show_progress
         )
-        _compare_plan(ds, building.lazy_dataset(recipe, genome, plan, attrs={}), path)
+        attrs = building.provenance(recipe, inputs, genome, plan)
+        _compare_plan(ds, building.lazy_dataset(recipe, genome, plan, attrs=attrs), path)
     n = ds.sizes[schema.WINDOW]
     rows = np.arange(n)
     if n_sample is not None and n_sample < n:
@@ -141,17 +143,29 @@ def _compare_inputs(ds: xr.Dataset, inputs: building.Inputs, path: Path) -> None
 def _compare_plan(ds: xr.Dataset, again: xr.Dataset, path: Path) -> None:
     if ds.sizes != again.sizes:
         raise CheckError("other sizes", where=path, found=dict(ds.sizes), expected=dict(again.sizes))
+    for name, found, expected in (
+        ("cell types", list(map(str, ds[schema.CELL_TYPE].values)), list(again[schema.CELL_TYPE].values)),
+        ("names of chromosomes", _chrom_names(ds), _chrom_names(again)),
+        ("genome", ds.attrs.get(schema.ATTR_GENOME), again.attrs[schema.ATTR_GENOME]),
+    ):
+        if found != expected:
+            raise CheckError(f"other {name}", where=path, found=found, expected=expected)
     for name in (name for name in schema.VARIABLES if name != schema.SEQUENCE.name):
-        differs = np.argwhere(ds[name].values != again[name].values)
+        found, expected = read_variable(ds, name), again[name].to_numpy()
+        differs = np.argwhere(found != expected)
         if len(differs):
             row = int(differs[0][0])
             raise CheckError(
                 f"{name!r} is not what the sources give",
                 where=f"{path} window {row}",
-                found=ds[name].values[row].tolist(),
-                expected=again[name].values[row].tolist(),
+                found=found[row].tolist(),
+                expected=expected[row].tolist(),
                 remedy="build the store again",
             )
+
+
+def _chrom_names(ds: xr.Dataset) -> list[str]:
+    return [str(name) for name in np.atleast_1d(ds[schema.CHROM.name].attrs[schema.ATTR_NAMES])]
 
 
 def _compare_bases(
@@ -163,8 +177,8 @@ def _compare_bases(
     show_progress: bool,
 ) -> None:
     chunk, length = int(ds.attrs[schema.ATTR_WINDOW_CHUNK]), ds.sizes[schema.POSITION]
-    names = [str(name) for name in np.atleast_1d(ds[schema.CHROM.name].attrs[schema.ATTR_NAMES])]
-    chrom, start = ds[schema.CHROM.name].values, ds[schema.START.name].values
+    names = _chrom_names(ds)
+    chrom, start = read_variable(ds, schema.CHROM.name), read_variable(ds, schema.START.name)
     with (
         _Reference(fasta) as reference,
         progress_bar(len(rows), unit="windows", description="comparing", show=show_progress) as bar,

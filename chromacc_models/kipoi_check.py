@@ -13,7 +13,7 @@ from kipoi.readers import HDF5Reader
 
 from chromacc_data.errors import CheckError, InputError
 from chromacc_models import kipoi_files as kf
-from chromacc_models.kipoi_model import file_sha256, load_network
+from chromacc_models.weights import load_network
 
 __all__ = ["Checked", "check", "load_with_kipoi"]
 
@@ -54,14 +54,8 @@ def check(folder: Path | str) -> Checked:
     """
     folder = Path(folder)
     description, loader = kf.read_model_file(folder), kf.read_dataloader_file(folder)
-    sums = _require_checksums(folder)
-    if description.args.sha256 != sums[description.args.weights]:
-        raise InputError(
-            "two checksums of the weights disagree",
-            where=f"{folder / kf.MODEL_FILE}, args.sha256",
-            found=description.args.sha256,
-            expected=f"{sums[description.args.weights]}, as in {kf.CHECKSUMS}",
-        )
+    kf.require_checksums(folder, description)
+    _require_no_other_files(folder)
     if not (folder / kf.CARD).is_file() or not (folder / kf.CARD).read_text(encoding="utf-8").strip():
         raise InputError("no model card", where=folder / kf.CARD)
     network = load_network(folder / description.args.weights)
@@ -83,34 +77,12 @@ def load_with_kipoi(folder: Path) -> Any:
     return model
 
 
-def _require_checksums(folder: Path) -> dict[str, str]:
-    path = folder / kf.CHECKSUMS
-    if not path.is_file():
-        raise InputError("no checksums", where=path, remedy="package the model again")
-    sums = {
-        name: digest for digest, _, name in (line.partition("  ") for line in path.read_text().splitlines())
-    }
-    if sorted(sums) != sorted(kf.DATA_FILES):
-        raise InputError(
-            "lists other files", where=path, found=", ".join(sums), expected=", ".join(kf.DATA_FILES)
-        )
-    for name, expected in sums.items():
-        if not (folder / name).is_file():
-            raise InputError("a file is missing", where=folder / name, remedy="fetch the model again")
-        if (found := file_sha256(folder / name)) != expected:
-            raise InputError(
-                "a file has another checksum",
-                where=folder / name,
-                found=found,
-                expected=f"{expected}, as in {kf.CHECKSUMS}",
-                remedy="fetch the model again, or package it again if it was changed on purpose",
-            )
+def _require_no_other_files(folder: Path) -> None:
     known = {folder / name for name in (*kf.DATA_FILES, *kf.TEXT_FILES)}
     for found_file in sorted(path for path in folder.rglob("*") if path.is_file()):
         left_by_use = any(found_file.relative_to(folder).match(pattern) for pattern in _LEFT_BY_USE)
         if found_file not in known and not left_by_use:
             raise InputError("a file that is not part of a model", where=found_file, remedy="remove it")
-    return sums
 
 
 class _Warnings(logging.Handler):
@@ -146,13 +118,7 @@ def _require_fitting(
                 expected=expected[1:],
             )
     labels = (folder / kf.TARGETS).read_text(encoding="utf-8").splitlines()
-    if len(labels) != network.output_shape[1] or len(set(labels)) != len(labels) or not all(labels):
-        raise InputError(
-            "labels do not fit the outputs",
-            where=folder / kf.TARGETS,
-            found=f"{len(labels)} lines, {len(set(labels))} different: {', '.join(labels[:8])}",
-            expected=f"{network.output_shape[1]} different names, one a line",
-        )
+    kf.require_labels(labels, network.output_shape[1], where=folder / kf.TARGETS)
     length = loader.args.window_length.default
     if length != network.input_shape[1]:
         raise InputError(

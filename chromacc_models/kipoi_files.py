@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ import yaml
 
 from chromacc_data.errors import InputError
 from chromacc_data.options import from_yaml, option
+from chromacc_models.weights import file_sha256
 
 __all__ = [
     "CARD",
@@ -51,6 +53,8 @@ __all__ = [
     "parse_shape",
     "read_dataloader_file",
     "read_model_file",
+    "require_checksums",
+    "require_labels",
     "to_yaml",
 ]
 
@@ -255,6 +259,72 @@ def parse_shape(text: str) -> tuple[int | None, ...]:
     ((600, 4), (None,))
     """
     return tuple(None if part == "None" else int(part) for part in re.findall(r"\d+|None", text))
+
+
+def require_checksums(
+    folder: Path, description: ModelDescription, names: Sequence[str] = DATA_FILES
+) -> None:
+    """Raise unless files of a model folder are those that it was packaged with.
+
+    Parameters
+    ----------
+    folder
+        Model folder.
+    description
+        Its ``model.yaml``, whose checksum of the weights is compared too.
+    names
+        The files, of :data:`DATA_FILES`.
+
+    Raises
+    ------
+    InputError
+        If the list of checksums is missing or damaged, or a file is missing or has another checksum.
+    """
+    path = folder / CHECKSUMS
+    if not path.is_file():
+        raise InputError("no checksums", where=path, remedy="package the model again")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if sorted(sums) != sorted(DATA_FILES):
+        raise InputError(
+            "lists other files", where=path, found=", ".join(sums), expected=", ".join(DATA_FILES)
+        )
+    for name in names:
+        if not (folder / name).is_file():
+            raise InputError("a file is missing", where=folder / name, remedy="fetch the model again")
+        if (found := file_sha256(folder / name)) != sums[name]:
+            raise InputError(
+                "a file has another checksum",
+                where=folder / name,
+                found=found,
+                expected=f"{sums[name]}, as in {CHECKSUMS}",
+                remedy="fetch the model again, or package it again if it was changed on purpose",
+            )
+    if description.args.weights != WEIGHTS:
+        raise InputError(
+            "weights of another name",
+            where=f"{folder / MODEL_FILE}, args.weights",
+            found=description.args.weights,
+            expected=WEIGHTS,
+        )
+    if description.args.sha256 != sums[WEIGHTS]:
+        raise InputError(
+            "two checksums of the weights disagree",
+            where=f"{folder / MODEL_FILE}, args.sha256",
+            found=description.args.sha256,
+            expected=f"{sums[WEIGHTS]}, as in {CHECKSUMS}",
+        )
+
+
+def require_labels(labels: Sequence[str], n_outputs: int, *, where: Path) -> None:
+    """Raise an InputError unless there is one name for each output of a network, and no two are the same."""
+    if len(labels) != n_outputs or len(set(labels)) != len(labels) or not all(labels):
+        raise InputError(
+            "labels do not fit the outputs",
+            where=where,
+            found=f"{len(labels)} lines, {len(set(labels))} different: {', '.join(labels[:8])}",
+            expected=f"{n_outputs} different names, one a line",
+        )
 
 
 def _read(cls: type, path: Path) -> Any:

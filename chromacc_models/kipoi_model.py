@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 from kipoi.model import BaseModel, GradientMixin, LayerActivationMixin
 
-import chromacc_models.layers  # noqa: F401  (registers the layers that a network may hold)
 from chromacc_data.encoding import codes_from_one_hot
 from chromacc_data.errors import InputError
 from chromacc_models.accelerate import Accelerated, accelerated
 from chromacc_models.kipoi_patches import ExpectationInFolder
+from chromacc_models.weights import file_sha256, load_network
 
 __all__ = ["KipoiModel", "file_sha256", "load_network"]
 
@@ -219,45 +217,6 @@ def _base_codes(one_hot: np.ndarray) -> np.ndarray | None:
         return codes_from_one_hot(rows)
     except ValueError:
         return None
-
-
-def load_network(path: Path, *, sha256: str | None = None) -> keras.Model:
-    """The network of a ``.keras`` file, uncompiled, in Keras' safe mode.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, has another checksum, or is not a Keras file that this version can load.
-    """
-    if not path.is_file():
-        raise InputError("no such file", where=path, expected="a network saved as .keras")
-    if sha256 is not None and (found := file_sha256(path)) != sha256:
-        raise InputError(
-            "the weights have another checksum",
-            where=path,
-            found=found,
-            expected=sha256,
-            remedy="fetch the model again, or package it again if it was changed on purpose",
-        )
-    try:
-        if path.suffix == ".keras":
-            return keras.saving.load_model(path, compile=False)
-        with tempfile.TemporaryDirectory() as folder:  # Keras goes by the suffix, which a download lacks
-            link = Path(folder) / "model.keras"
-            link.symlink_to(path.resolve())
-            return keras.saving.load_model(link, compile=False)
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        raise InputError(
-            "cannot be loaded as a network",
-            where=path,
-            found=(str(error).splitlines() or [type(error).__name__])[0],
-            expected="a .keras file saved by this version of chromacc",
-        ) from error
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _outputs(layer: keras.Layer, pre_nonlinearity: bool) -> list:

@@ -30,8 +30,8 @@ from chromacc_data.store import open_store, publish
 from chromacc_models import kipoi_files as kf
 from chromacc_models.kipoi_check import check, load_with_kipoi
 from chromacc_models.kipoi_example import cut_example, write_example
-from chromacc_models.kipoi_model import file_sha256
 from chromacc_models.run import Run
+from chromacc_models.weights import file_sha256
 
 __all__ = ["package"]
 

@@ -65,11 +65,12 @@ def find_network(model: Path | str) -> Network:
     Raises
     ------
     InputError
-        If it is none of the three.
+        If it is none of the three, or a model folder with other names or weights than it was packaged with.
     """
     path = Path(model).resolve()
     if (path / kf.MODEL_FILE).is_file():
         description = kf.read_model_file(path)
+        kf.require_checksums(path, description, (kf.WEIGHTS, kf.TARGETS))
         names = (path / kf.TARGETS).read_text(encoding="utf-8").splitlines()
         return Network(path / description.args.weights, tuple(names), description.args.sha256)
     if (path / "run.json").is_file():
@@ -257,12 +258,11 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def _chosen(network: Network, cell_types: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and columns of the cell types that are wanted."""
-    known = network.cell_types
+    model = _load_model(network.weights, network.sha256, _stamp(network.weights)).model
+    n_outputs, known = model.output_shape[1], network.cell_types
     if known is None:
-        n_outputs = _load_model(network.weights, network.sha256, _stamp(network.weights)).model.output_shape[
-            1
-        ]
         known = tuple(f"output_{i}" for i in range(n_outputs))
+    kf.require_labels(known, n_outputs, where=network.weights.parent)
     names = known if cell_types is None else tuple(cell_types)
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) < len(names):

@@ -131,7 +131,7 @@ def test_split_indices__by_split_and_by_fold():
     ("options", "expected"),
     [
         ({"split": "dev"}, "no such split"),
-        ({"fold": 0}, "no such fold"),
+        ({"fold": 0}, "the store has no folds"),
         ({"indices": []}, "no window in the split"),
     ],
 )

@@ -169,11 +169,45 @@ def test_build__changed_recipe_needs_a_word(recipe: Path, tmp_path: Path):
 
 def test_build__changed_recipe_over_an_unfinished_build(recipe: Path, tmp_path: Path):
     out = tmp_path / "a.zarr"
-    with store.Partial.open(out, key="of an older recipe"):
-        pass
+    with store.Partial.open(out, key="of an older recipe") as partial:
+        (partial.folder / "chunks").mkdir()
+        partial.marker(0).write_text("digest")
     with pytest.raises(InputError, match="--restart"):
         building.build(recipe, out)
     assert building.build(recipe, out, restart=True).is_new
+
+
+def test_build__overwrites_stores_only(recipe: Path, tmp_path: Path):
+    mine = tmp_path / "mine.zarr"
+    mine.mkdir()
+    (mine / "thesis.docx").write_text("years of work")
+    with pytest.raises(InputError, match="cannot be opened as a store"):
+        building.build(recipe, mine, overwrite=True)
+    assert (mine / "thesis.docx").exists()
+    broken = building.build(recipe, tmp_path / "broken.zarr").path
+    (broken / "split" / "c" / "0").unlink()
+    with pytest.raises(InputError, match="are missing"):
+        building.build(recipe, broken)
+    assert building.build(recipe, broken, overwrite=True).is_new
+
+
+def test_build__corrected_input_after_a_bad_one(recipe: Path, tmp_path: Path):
+    out, bed = tmp_path / "a.zarr", recipe.parent / "liver.bed"
+    good = bed.read_text()
+    bed.write_text(good + "chr1\t-5\t10\n")
+    with pytest.raises(InputError, match=r"liver\.bed line"):
+        building.build(recipe, out)
+    assert not list(tmp_path.glob("a.zarr*"))
+    bed.write_text(good)
+    assert building.build(recipe, out).is_new
+
+
+def test_build__clears_what_a_kill_after_publishing_left(recipe: Path, tmp_path: Path):
+    out = building.build(recipe, tmp_path / "a.zarr").path
+    (tmp_path / "a.zarr.partial").mkdir()
+    (tmp_path / "a.zarr.replaced").mkdir()
+    assert not building.build(recipe, out).is_new
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "small"]
 
 
 def test_build__vanished_input_leaves_the_older_store(recipe: Path, tmp_path: Path):
@@ -203,7 +237,7 @@ def test_build__names_of_another_convention(recipe: Path, tmp_path: Path):
     assert not (tmp_path / "a.zarr").exists()
 
 
-def test_build__leaks_between_chromosome_splits_cannot_be(recipe: Path, tmp_path: Path):
+def test_build__random_splits_report_what_they_share(recipe: Path, tmp_path: Path):
     """Overlapping windows on one chromosome leak under `random`, which promises nothing, and are reported."""
     recipe.write_text(
         RECIPE.replace("{by: block, block_size: 500, ", "{by: random, ").replace("length: 60", "length: 200")
@@ -247,7 +281,7 @@ def test_build__killed_at_any_moment(tmp_path: Path, suffix: str):
     assert not out.with_name(out.name + ".partial").exists()
 
 
-def test_build__fasta_truncated_while_building(recipe: Path, tmp_path: Path):
+def test_build__truncated_fasta_is_not_that_of_its_index(recipe: Path, tmp_path: Path):
     fasta = recipe.parent / "genome.fa"
     building.build(recipe, tmp_path / "a.zarr")  # writes the index
     time.sleep(0.01)

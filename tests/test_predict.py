@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.loader import BedLoader
+from chromacc_models import kipoi_files as kf
 from chromacc_models import predict as predict_module
 from chromacc_models.kipoi_package import package
 from chromacc_models.predict import find_network, predict
@@ -290,6 +293,40 @@ def test_predict__weights_of_another_checksum(place: Path, tmp_path: Path):
     with pytest.raises(InputError, match="another checksum"):
         predict(folder, place / "regions.bed", place / "genome.fa", tmp_path / "new.tsv")
     assert not (tmp_path / "new.tsv").exists()
+
+
+def reorder(names: list[str]) -> list[str]:
+    return [names[1], names[0], *names[2:]]
+
+
+@pytest.mark.parametrize("changed", [reorder, lambda names: [*names, "one more"], lambda names: names[:-1]])
+def test_predict__changed_targets(place: Path, tmp_path: Path, changed: Callable):
+    folder = Path(shutil.copytree(place / "model", tmp_path / "model"))
+    targets = folder / kf.TARGETS
+    targets.write_text("".join(f"{name}\n" for name in changed(targets.read_text().splitlines())))
+    with pytest.raises(InputError, match="another checksum") as error:
+        predict(folder, place / "regions.bed", place / "genome.fa", tmp_path / "new.tsv")
+    assert error.value.where == targets
+    assert not (tmp_path / "new.tsv").exists()
+
+
+@pytest.mark.parametrize("n_names", [11, 13])
+def test_predict__names_that_do_not_fit_the_outputs(place: Path, tmp_path: Path, n_names: int):
+    folder = Path(shutil.copytree(place / "run", tmp_path / "run"))
+    info = json.loads((folder / "run.json").read_text())
+    info["cell_types"] = [f"cell {i}" for i in range(n_names)]
+    (folder / "run.json").write_text(json.dumps(info))
+    with pytest.raises(InputError, match="labels do not fit the outputs"):
+        predict(folder, place / "regions.bed", place / "genome.fa", tmp_path / "new.tsv")
+
+
+@pytest.mark.parametrize("name", [kf.TARGETS, kf.CHECKSUMS, kf.WEIGHTS])
+def test_find_network__a_missing_file(place: Path, tmp_path: Path, name: str):
+    folder = Path(shutil.copytree(place / "model", tmp_path / "model"))
+    (folder / name).unlink()
+    with pytest.raises(InputError) as error:
+        find_network(folder)
+    assert error.value.where == folder / name
 
 
 @pytest.mark.parametrize(

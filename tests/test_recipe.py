@@ -254,7 +254,7 @@ BAD = {
         "split.block_size: `block_size` has no meaning",
         "`by: block`",
     ),
-    "one fold": ("split: {folds: 1}", "split.folds: one fold", "0, or >= 2"),
+    "one fold": ("split: {folds: 1}", "split.folds: so few folds", "0, or >= 3"),
     "zero ratio": ("negatives: {ratio: 0}", "negatives.ratio: out of range", "above 0"),
     "wide bin": ("negatives: {gc_bin: 2}", "negatives.gc_bin: out of range", "at most 1"),
 }

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from chromacc_data import schema, store
 from chromacc_data.engine import Engine
-from chromacc_data.errors import CheckError, InputError
+from chromacc_data.errors import CheckError, DiskFullError, InputError
 from tests.conftest import make_dataset
 
 
@@ -120,6 +120,16 @@ def test_open_store__damaged_chunk_zarr(make_store: Callable[..., Path]):
     assert "windows 4 to 8" in str(caught.value)
     with pytest.raises(InputError, match="damaged"):
         store.content_hash(path)
+
+
+def test_open_store__damaged_names(make_store: Callable[..., Path]):
+    path = make_store()
+    chunk = path / "cell_type" / "c" / "0"
+    raw = bytearray(chunk.read_bytes())
+    raw[raw.index(b"liver") + 4] ^= 1
+    chunk.write_bytes(raw)
+    with pytest.raises(InputError, match="cannot be opened as a store"):
+        store.open_store(path)
 
 
 def test_open_store__damaged_chunk_hdf5(make_store: Callable[..., Path]):
@@ -230,10 +240,35 @@ def test_partial__one_builder_one_key(tmp_path: Path):
     path = tmp_path / "a.zarr"
     with store.Partial.open(path, key="one"), pytest.raises(InputError, match="another process"):
         store.Partial.open(path, key="one").__enter__()
-    with pytest.raises(InputError, match="unfinished build of something else"):
-        store.Partial.open(path, key="two").__enter__()
-    with store.Partial.open(path, key="two", restart=True) as partial:
+    with store.Partial.open(path, key="two") as partial:  # nothing was finished for the other key
         assert (partial.folder / "key").read_text() == "two"
+        (partial.folder / "chunks").mkdir()
+        partial.marker(0).write_text("digest")
+    with pytest.raises(InputError, match="unfinished build of something else"):
+        store.Partial.open(path, key="three").__enter__()
+    with store.Partial.open(path, key="three", restart=True) as partial:
+        assert not partial.marker(0).exists()
+
+
+def test_partial__removed_after_bad_input_kept_when_the_disk_is_full(tmp_path: Path):
+    path = tmp_path / "a.zarr"
+    with pytest.raises(InputError), store.Partial.open(path, key="one"):
+        raise InputError("bad input")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(DiskFullError), store.Partial.open(path, key="one"):
+        raise DiskFullError("full")
+    assert (tmp_path / "a.zarr.partial" / "key").exists()
+
+
+def test_convert__publishes_nothing_that_differs(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = make_store()
+    zarr.open_group(path, mode="r+")["accessibility"][0, 0] ^= 1
+    monkeypatch.setattr(store, "publish", lambda *_: pytest.fail("published"))
+    with pytest.raises(CheckError, match="differs"):
+        store.convert(path, tmp_path / "b.zarr", engine=Engine(workers=1))
+    assert not list(tmp_path.glob("b.zarr*"))
 
 
 def test_partial__restores_a_store_that_was_being_replaced(make_store: Callable[..., Path]):

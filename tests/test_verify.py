@@ -58,6 +58,21 @@ def test_verify__values_that_the_sources_do_not_give(built: Path, name: str, whe
     assert f"window {where[0]}" in str(caught.value)
 
 
+def test_verify__other_names(built: Path):
+    group = zarr.open_group(built, mode="r+")
+    group["cell_type"][:] = group["cell_type"][:][::-1]
+    reseal(built)
+    with pytest.raises(CheckError, match="other cell types"):
+        verify(built)
+
+
+def test_verify__other_genome_on_record(built: Path):
+    zarr.open_group(built, mode="r+").attrs["genome"] = "{}"
+    reseal(built)
+    with pytest.raises(CheckError, match="other genome"):
+        verify(built)
+
+
 def test_verify__bases_that_the_genome_does_not_have(built: Path):
     sequence = zarr.open_group(built, mode="r+")["sequence"]
     base = sequence[7, 30]
