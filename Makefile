@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .PHONY: demo test lint setup clean
 
-# The newest interpreter that the dependencies allow; `make PYTHON=/path/to/python test` names another.
+# The first interpreter found that the dependencies allow; `make PYTHON=/path/to/python test` names another.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null \
 	&& { command -v $$p; break; }; done)
@@ -43,25 +43,29 @@ test: $(READY)
 	coverage erase
 	python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
-# The main job on real data. Each step leaves alone what is there already.
+# Run a command once: what it printed is kept, and printed again the next time.
+once = if [ ! -s $(DEMO)/$(1).txt ]; then $(2) >$(DEMO)/$(1).tmp; mv $(DEMO)/$(1).tmp $(DEMO)/$(1).txt; fi; cat $(DEMO)/$(1).txt
+MODEL := $(DEMO)/models/hg19-dnase-6/Demo
+FASTA := $(DATA)/genome/hg19.chr20.fa.gz
+REGIONS := $(DATA)/new_regions.bed
+
+# The main job on real data. What a step has made is not made again.
 demo: $(READY)
 	@mkdir -p $(DEMO)
 	@echo "== 1. Build: DNase peaks of six cell types on chromosome 20 to a store"
 	chromacc-data build $(DATA)/recipe.yaml -o $(DEMO)/hg19-dnase-6.zarr
 	@echo "== 2. Train the factorization machines network"
 	chromacc-models train $(DEMO)/hg19-dnase-6.zarr --config $(DATA)/demo.yaml -o $(DEMO)/run
-	@echo "== 3. Score it on held-out blocks of the chromosome"
-	chromacc-models evaluate $(DEMO)/run
-	@echo "== 4. Read its filters as motifs"
-	chromacc-models motifs $(DEMO)/run
-	@echo "== 5. Package it as a Kipoi model"
-	chromacc-models package $(DEMO)/run --genome $(DATA)/genome/hg19.chr20.fa.gz --to $(DEMO)/models/hg19-dnase-6/Demo
+	@echo "== 3. Score it on held-out blocks of the chromosome: chromacc-models evaluate $(DEMO)/run"
+	@$(call once,evaluate,chromacc-models evaluate $(DEMO)/run)
+	@echo "== 4. Read its filters as motifs: chromacc-models motifs $(DEMO)/run"
+	@$(call once,motifs,chromacc-models motifs $(DEMO)/run)
+	@echo "== 5. Package it as a Kipoi model: chromacc-models package $(DEMO)/run --genome $(FASTA) --to $(MODEL)"
+	@$(call once,package,chromacc-models package $(DEMO)/run --genome $(FASTA) --to $(MODEL))
 	@echo "== 6. Kipoi predicts new regions: promoters that no training window touches"
-	kipoi predict $(DEMO)/models/hg19-dnase-6/Demo --source=dir \
-		--dataloader_args='{"intervals_file": "$(DATA)/new_regions.bed", "fasta_file": "$(DATA)/genome/hg19.chr20.fa.gz"}' \
-		-o $(DEMO)/kipoi.tsv
-	chromacc-models predict $(DEMO)/models/hg19-dnase-6/Demo $(DATA)/new_regions.bed $(DATA)/genome/hg19.chr20.fa.gz \
-		-o $(DEMO)/predictions.tsv --overwrite
+	[ -s $(DEMO)/kipoi.tsv ] || kipoi predict $(MODEL) --source=dir \
+		--dataloader_args='{"intervals_file": "$(REGIONS)", "fasta_file": "$(FASTA)"}' -o $(DEMO)/kipoi.tsv
+	[ -s $(DEMO)/predictions.tsv ] || chromacc-models predict $(MODEL) $(REGIONS) $(FASTA) -o $(DEMO)/predictions.tsv
 	@echo
 	@echo "Written:"
 	@echo "  $(DEMO)/hg19-dnase-6.zarr                  the store       (chromacc-data info $(DEMO)/hg19-dnase-6.zarr)"

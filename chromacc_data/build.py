@@ -152,6 +152,12 @@ def build(
         recipe, sources_dir=sources_dir, cache_dir=cache_dir, engine=engine, show_progress=show_progress
     )
     key = _build_key(recipe, inputs)
+    LOG.debug(
+        "%s: %d inputs found and their checksums taken; build key %s",
+        recipe.name,
+        len(inputs.records),
+        key[:12],
+    )
     found = _already_built(out, key, overwrite=overwrite)
     if found is not None and not leftovers(out):
         return found
@@ -162,6 +168,7 @@ def build(
             partial.remove()
             return found
         genome = open_genome(recipe, inputs)
+        LOG.debug("genome %s: %d sequences", recipe.genome.assembly, len(genome.names))
         plan = load_plan(partial.folder)
         if plan is not None:
             LOG.info("going on with the unfinished build in %s", partial.folder)
@@ -169,9 +176,11 @@ def build(
             plan = make_plan(
                 recipe, inputs, genome, partial.folder, engine=engine, show_progress=show_progress
             )
+        LOG.debug("planned %d windows of %d bp", plan.n_windows, recipe.windows.length)
         attrs = {schema.ATTR_BUILD_KEY: key, **provenance(recipe, inputs, genome, plan)}
         ds = lazy_dataset(recipe, genome, plan, attrs=attrs)
         root = write_store(ds, out, engine=engine, partial=partial, show_progress=show_progress)
+    LOG.debug("%s: written, read back and published", out)
     return Built(out, root, ds.sizes[schema.WINDOW], True, plan.counts)
 
 

@@ -14,6 +14,7 @@ from chromacc_data.console import Console, common_options, run
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 
+AT_LEAST_1 = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "test"])
 
 
@@ -26,7 +27,7 @@ def train_options(command: Callable) -> Callable:
         ),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option; repeatable."),
         click.option("-o", "--out", type=FILE, required=True, help="Run folder."),
-        click.option("--threads", type=int, help="Threads of TensorFlow; all cores when not given."),
+        click.option("--threads", type=AT_LEAST_1, help="Threads of TensorFlow; all cores when not given."),
         click.option(
             "--engine",
             type=click.Choice(["auto", "tables", "keras"]),
@@ -145,7 +146,9 @@ def compare(
     show_default=True,
     help="From the weights, smoothed where they are small, or from the sequences that activate a filter.",
 )
-@click.option("--logos", "n_logos", type=int, default=24, show_default=True, help="Logos in the picture.")
+@click.option(
+    "--logos", "n_logos", type=AT_LEAST_1, default=24, show_default=True, help="Logos in the picture."
+)
 @common_options
 def motifs(console: Console, run_folder: Path, method: str, n_logos: int) -> None:
     """Write the filters of RUN as motifs: a MEME file, a table, and logos of the most important."""
@@ -212,7 +215,7 @@ def check(console: Console, folder: Path) -> None:
     "--cell-type", "cell_types", multiple=True, help="A cell type to write; repeatable. All otherwise."
 )
 @click.option("--strands", type=click.Choice(["forward", "both"]), default="forward", show_default=True)
-@click.option("--batch-size", type=int, default=256, show_default=True, help="Windows in one call.")
+@click.option("--batch-size", type=AT_LEAST_1, default=256, show_default=True, help="Windows in one call.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @engine_options
 @common_options

@@ -13,7 +13,7 @@ from scipy.stats import false_discovery_control, norm, rankdata, wilcoxon
 from sklearn.metrics import average_precision_score
 
 from chromacc_data.errors import InputError
-from chromacc_models.evaluate import delong, read_predictions
+from chromacc_models.evaluate import delong, read_predictions, without_nan
 from chromacc_models.run import Run
 
 __all__ = [
@@ -71,9 +71,10 @@ class Comparison:
     n_undefined: int
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        tests = {name: getattr(self, name)._asdict() for name in ("auroc", "auprc")}
-        return dataclasses.asdict(self) | tests
+        """As plain values, for JSON, which knows no NaN: a number that there is not is None."""
+        tests = {name: without_nan(getattr(self, name)._asdict()) for name in ("auroc", "auprc")}
+        rows = [without_nan(dataclasses.asdict(row)) for row in self.cell_types]
+        return dataclasses.asdict(self) | tests | {"cell_types": rows}
 
     def __str__(self) -> str:
         lines = [f"a: {self.a}", f"b: {self.b}"]

@@ -25,12 +25,12 @@ from chromacc_data import schema
 from chromacc_data.batches import Batches
 from chromacc_data.console import progress_bar
 from chromacc_data.errors import InputError
-from chromacc_data.files import write_text_atomically
+from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.store import open_store
 from chromacc_models import plots
 from chromacc_models.accelerate import accelerated
 from chromacc_models.architectures import gains_from_xla
-from chromacc_models.run import Run
+from chromacc_models.run import Run, read_arrays
 
 __all__ = [
     "Calibration",
@@ -40,10 +40,12 @@ __all__ = [
     "delong",
     "evaluate",
     "mean_roc",
+    "open_batches",
     "predict_codes",
     "predictor",
     "read_predictions",
     "score",
+    "without_nan",
 ]
 
 #: Bins of equal width of the reliability diagram and the calibration error.
@@ -110,8 +112,9 @@ class Evaluation:
     confidence: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        return dataclasses.asdict(self)
+        """As plain values, for JSON, which knows no NaN: a score that there is not is None."""
+        scores = [without_nan(dataclasses.asdict(s)) for s in self.cell_types]
+        return without_nan(dataclasses.asdict(self)) | {"cell_types": scores}
 
     def __str__(self) -> str:
         width = max(len(s.cell_type) for s in self.cell_types)
@@ -161,12 +164,59 @@ def evaluate(
         split is empty.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    batches = _open_batches(run, store, split)
+    batches = open_batches(run, store, split=split)
     predictions = _predict(run.model(), batches, progress=progress)
     labels = batches.labels()
     evaluation = score(labels, predictions, run.cell_types, confidence=confidence)
-    _write(run, _suffix(run, batches, split), evaluation, batches.indices, labels, predictions)
+    with disk_errors(run.folder):
+        _write(run, _suffix(run, batches, split), evaluation, batches.indices, labels, predictions)
     return evaluation
+
+
+def without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with None for numbers that JSON does not know.
+
+    >>> without_nan({"auroc": float("nan"), "brier": 0.25})
+    {'auroc': None, 'brier': 0.25}
+    """
+    return {
+        name: None if isinstance(value, float) and not np.isfinite(value) else value
+        for name, value in values.items()
+    }
+
+
+def open_batches(run: Run, store: Path | str | None = None, *, split: str = "test") -> Batches:
+    """Windows of a split of a run's store, or of another store that fits its network, in their order.
+
+    Of its own store the split is that of the run's fold, if it was trained on one.
+
+    Raises
+    ------
+    InputError
+        If the run's store is not what it was trained on any more, the store has other cell types or windows,
+        or the split is empty.
+    """
+    path = run.store if store is None else Path(store)
+    ds = open_store(path)
+    content_hash = ds.attrs[schema.ATTR_CONTENT_HASH]
+    if store is None and content_hash != run.info["store"]["content_hash"]:
+        raise InputError(
+            "the store has changed since the training",
+            where=path,
+            found=f"content hash {content_hash[:12]}",
+            expected=f"content hash {run.info['store']['content_hash'][:12]}",
+            remedy="train again on this store, or build the old one again",
+        )
+    names = tuple(map(str, ds[schema.CELL_TYPE].values))
+    if names != run.cell_types or ds.sizes[schema.POSITION] != run.window_length:
+        raise InputError(
+            "the store does not fit the network",
+            where=path,
+            found=f"{ds.sizes[schema.POSITION]} bp; {', '.join(names)}",
+            expected=f"{run.window_length} bp; {', '.join(run.cell_types)}",
+        )
+    own = content_hash == run.info["store"]["content_hash"]
+    return Batches(ds, split=split, fold=run.config.fold if own else None, batch_size=256, shuffle=False)
 
 
 def score(
@@ -301,32 +351,7 @@ def read_predictions(run: Run, *, split: str = "test") -> dict[str, np.ndarray]:
     path = run.folder / f"evaluation{'' if split == 'test' else f'-{split}'}.npz"
     if not path.exists():
         evaluate(run, split=split)
-    with np.load(path) as saved:
-        return dict(saved)
-
-
-def _open_batches(run: Run, store: Path | str | None, split: str) -> Batches:
-    path = run.store if store is None else Path(store)
-    ds = open_store(path)
-    content_hash = ds.attrs[schema.ATTR_CONTENT_HASH]
-    if store is None and content_hash != run.info["store"]["content_hash"]:
-        raise InputError(
-            "the store has changed since the training",
-            where=path,
-            found=f"content hash {content_hash[:12]}",
-            expected=f"content hash {run.info['store']['content_hash'][:12]}",
-            remedy="name the store to evaluate on",
-        )
-    names = tuple(map(str, ds[schema.CELL_TYPE].values))
-    if names != run.cell_types or ds.sizes[schema.POSITION] != run.window_length:
-        raise InputError(
-            "the store does not fit the network",
-            where=path,
-            found=f"{ds.sizes[schema.POSITION]} bp; {', '.join(names)}",
-            expected=f"{run.window_length} bp; {', '.join(run.cell_types)}",
-        )
-    own = content_hash == run.info["store"]["content_hash"]
-    return Batches(ds, split=split, fold=run.config.fold if own else None, batch_size=256, shuffle=False)
+    return read_arrays(path, remedy="delete it, and evaluate the run again")
 
 
 def _suffix(run: Run, batches: Batches, split: str) -> str:
@@ -418,4 +443,5 @@ def _write(
         )
         plots.save(figure, folder / f"roc{suffix}.png")
     plots.save(plots.calibration(*calibrate(labels, predictions)), folder / f"calibration{suffix}.png")
-    write_text_atomically(folder / f"evaluation{suffix}.json", json.dumps(evaluation.to_dict(), indent=2))
+    text = json.dumps(evaluation.to_dict(), indent=2, allow_nan=False)
+    write_text_atomically(folder / f"evaluation{suffix}.json", text)

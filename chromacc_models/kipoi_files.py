@@ -261,9 +261,7 @@ def parse_shape(text: str) -> tuple[int | None, ...]:
     return tuple(None if part == "None" else int(part) for part in re.findall(r"\d+|None", text))
 
 
-def require_checksums(
-    folder: Path, description: ModelDescription, names: Sequence[str] = DATA_FILES
-) -> None:
+def require_checksums(folder: Path, description: ModelDescription, names: Sequence[str] = DATA_FILES) -> None:
     """Raise unless files of a model folder are those that it was packaged with.
 
     Parameters

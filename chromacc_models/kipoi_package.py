@@ -12,6 +12,7 @@ The folder is plain files, each with a checksum, and works from any kind of Kipo
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -213,6 +214,7 @@ def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
+    environment.filters |= {"number": _number, "interval": _interval}
     text = environment.from_string(template).render(
         name=name,
         doc=doc,
@@ -251,7 +253,23 @@ def _training_procedure(run: Run) -> str:
 def _evaluation(run: Run) -> dict[str, Any] | None:
     """The run's scores on its test windows, as `chromacc-models evaluate` left them; None before it ran."""
     path = run.folder / "evaluation.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError("is damaged", where=path, found=error, remedy="evaluate the run again") from error
+
+
+def _number(value: float | None) -> str:
+    # An evaluation of an older release has NaN where there is no score.
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _interval(row: dict[str, Any], score: str) -> str:
+    if _number(row[score]) == "-":
+        return "-"
+    return f"{_number(row[score])} ({_number(row[f'{score}_low'])} to {_number(row[f'{score}_high'])})"
 
 
 def _few(names: Iterable[str], limit: int = 5) -> list[str]:

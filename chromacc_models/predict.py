@@ -5,7 +5,6 @@ The numbers are those of ``kipoi predict`` with the same model; the loader and t
 
 from __future__ import annotations
 
-import errno
 import functools
 import shutil
 import threading
@@ -23,6 +22,7 @@ from chromacc_data.bed import read_intervals
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors
 from chromacc_data.genome import Genome
 from chromacc_data.store import publish
 from chromacc_models import kipoi_files as kf
@@ -37,7 +37,6 @@ __all__ = ["Network", "find_network", "predict"]
 Strands = Literal["forward", "both"]
 
 _REGIONS_PER_TASK = 4096
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -156,11 +155,11 @@ def predict(
     n_regions = len(job.loader())  # bad regions or a wrong genome show up here, before the first task
     table = read_intervals(job.regions)
     with _partial(out) as folder:
-        with _disk_errors(out):
+        with disk_errors(out):
             values = _allocate(folder / "values", (n_regions, len(names)))
         _predict_all(job, values, engine or Engine(), show_progress=show_progress)
         predictions = Predictions(table, values, names, _chrom_sizes(job.fasta), _attributes(job))
-        with _disk_errors(out):
+        with disk_errors(out):
             for column, path in enumerate(paths):
                 write_predictions(predictions, folder / path.name, column=column)
             for path in paths:
@@ -289,26 +288,15 @@ def _require_writable(out: Path, paths: Sequence[Path], *, overwrite: bool) -> N
 def _partial(out: Path) -> Iterator[Path]:
     folder = out.with_name(out.name + ".partial")
     shutil.rmtree(folder, ignore_errors=True)
-    with _disk_errors(out):
-        folder.mkdir()
+    try:
+        with disk_errors(out):
+            folder.mkdir()
+    except OSError as error:
+        raise InputError("cannot write here", where=out, found=error.strerror) from error
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _disk_errors(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise InputError(
-                "the disk is full", where=out, remedy="free space, or write elsewhere"
-            ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise InputError("cannot write here", where=out, found=error.strerror) from error
-        raise
 
 
 def _chrom_sizes(fasta: Path) -> dict[str, int]:

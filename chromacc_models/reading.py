@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import pandas as pd
 
-from chromacc_data.batches import Batches
 from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.motif_files import write_motifs
 from chromacc_data.motifs import Motif, information
-from chromacc_data.store import open_store
 from chromacc_models import plots
+from chromacc_models.evaluate import open_batches
 from chromacc_models.filters import filter_motifs
 from chromacc_models.layers import OneHot
 from chromacc_models.logos import logo_grid
@@ -65,14 +65,13 @@ def run_motifs(
     Raises
     ------
     InputError
-        If the network has no filters that read DNA, or its store is gone.
+        If the network has no filters that read DNA, or its store is gone or has changed.
     """
+    if n_logos < 1:
+        raise InputError("no logos", where="--logos", found=n_logos, expected="1 or more")
     run = run if isinstance(run, Run) else Run.open(run)
     model = run.model()
-    batches = Batches(
-        open_store(run.store), split="validation", fold=run.config.fold, batch_size=_BATCH, shuffle=False
-    )
-    codes = np.concatenate([batch.codes for batch in batches])
+    codes = np.concatenate([batch.codes for batch in open_batches(run, split="validation")])
     motifs = filter_motifs(model, method=method, codes=codes)
     importance = filter_importance(model, codes)
     order = np.argsort(-importance, kind="stable")
@@ -85,9 +84,12 @@ def run_motifs(
         }
     ).iloc[order]
     ranked = [motifs[i] for i in order]
-    write_motifs(run.folder / "motifs.meme", ranked)
-    table.to_csv(run.folder / "motifs.tsv", sep="\t", index=False, float_format="%.6g")
-    plots.save(logo_grid(ranked[:n_logos]), run.folder / "motifs.png")
+    picture = logo_grid(ranked[:n_logos])  # before the first file: one that fails leaves none
+    text = table.to_csv(sep="\t", index=False, float_format="%.6g")
+    with disk_errors(run.folder):
+        write_motifs(run.folder / "motifs.meme", ranked)
+        write_text_atomically(run.folder / "motifs.tsv", text)
+        plots.save(picture, run.folder / "motifs.png")
     return RunMotifs(run.folder, tuple(ranked), table)
 
 

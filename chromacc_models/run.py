@@ -14,6 +14,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import write_text_atomically
 from chromacc_models import plots
 from chromacc_models.config import TrainConfig
+from chromacc_models.weights import load_network
 
 __all__ = [
     "CHECKPOINT",
@@ -41,12 +44,21 @@ __all__ = [
     "describe_run",
     "finish_run",
     "lock_folder",
+    "read_arrays",
     "read_filters",
     "write_checkpoint",
     "write_history",
 ]
 
 CHECKPOINT = "checkpoint.npz"
+
+_START_AGAIN = "restore it from a copy, or delete the folder and train again"
+
+#: What a kill can leave before `run.json` is there.
+_OF_A_KILLED_CLAIM = (".lock", "run.json.tmp")
+
+#: What every `run.json` says.
+_KEYS = frozenset({"store", "config", "cell_types", "window_length"})
 
 
 class Epoch(NamedTuple):
@@ -130,7 +142,7 @@ class Run:
 
     def model(self) -> keras.Model:
         """The network with its best weights."""
-        return keras.saving.load_model(self.folder / "model.keras", compile=False)
+        return load_network(self.folder / "model.keras")
 
 
 def best_epoch(history: list[Epoch], min_delta: float) -> Epoch:
@@ -165,8 +177,13 @@ def read_filters(path: Path) -> np.ndarray:
 
 @contextmanager
 def lock_folder(out: Path) -> Iterator[None]:
-    """Hold a run folder against other processes."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Hold a run folder, made when it is not there, against other processes."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            "cannot be a folder: a file is in its place", where=out, remedy="name another folder"
+        ) from error
     with (out / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -209,9 +226,9 @@ def describe_run(
 
 def claim_folder(out: Path, info: dict[str, Any]) -> dict[str, Any]:
     """Make `out` the folder of a run, or find that it is; returns the content of its `run.json`."""
-    path = out / "run.json"
-    if not path.exists():
-        foreign = sorted(entry.name for entry in out.iterdir() if entry.name != ".lock")
+    found = _read_info(out)
+    if found is None:
+        foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in _OF_A_KILLED_CLAIM)
         if foreign:
             raise InputError(
                 "not a run folder, and not empty",
@@ -219,10 +236,10 @@ def claim_folder(out: Path, info: dict[str, Any]) -> dict[str, Any]:
                 found=", ".join(foreign[:5]),
                 remedy="name another",
             )
-        (out / "config.yaml").write_text(TrainConfig(**info["config"]).to_yaml())
-        write_text_atomically(path, json.dumps(info, indent=2))
+        # First what makes it a run folder: after a kill in between, the same command goes on.
+        write_text_atomically(out / "run.json", json.dumps(info, indent=2))
+        _write_config(out, info)
         return info
-    found = json.loads(path.read_text())
     mine, theirs = _identity(info), _identity(found)
     different = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     if different:
@@ -233,7 +250,13 @@ def claim_folder(out: Path, info: dict[str, Any]) -> dict[str, Any]:
             expected=", ".join(f"{key} {mine.get(key)}" for key in different),
             remedy="name another folder, or delete this one",
         )
+    if not (out / "config.yaml").exists():
+        _write_config(out, found)
     return found
+
+
+def _write_config(out: Path, info: dict[str, Any]) -> None:
+    write_text_atomically(out / "config.yaml", TrainConfig(**info["config"]).to_yaml())
 
 
 def _identity(info: dict[str, Any]) -> dict[str, Any]:
@@ -277,8 +300,43 @@ def write_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     staged.replace(folder / CHECKPOINT)
 
 
-def _read_info(folder: Path) -> dict[str, Any] | None:
+def read_arrays(path: Path, *, remedy: str) -> dict[str, np.ndarray]:
+    """All arrays of an `.npz` file of a run.
+
+    Parameters
+    ----------
+    path
+        The file.
+    remedy
+        What to do when it is damaged.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
     try:
-        return json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError):
+        # Opened here: numpy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+            return dict(saved)
+    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError("is damaged", where=path, found=error, remedy=remedy) from error
+
+
+def _read_info(folder: Path) -> dict[str, Any] | None:
+    """Content of `run.json`; None when there is none."""
+    path = folder / "run.json"
+    try:
+        info = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (OSError, ValueError) as error:
+        raise InputError("is damaged", where=path, found=error, remedy=_START_AGAIN) from error
+    if not isinstance(info, dict) or not info.keys() >= _KEYS:
+        raise InputError(
+            "is damaged",
+            where=path,
+            expected=f"an object with {', '.join(sorted(_KEYS))}",
+            remedy=_START_AGAIN,
+        )
+    return info

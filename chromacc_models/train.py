@@ -20,9 +20,10 @@ import xarray as xr
 from tqdm import tqdm
 
 from chromacc_data import schema
-from chromacc_data.batches import Batches
+from chromacc_data.batches import Batches, n_folds
 from chromacc_data.console import LOG, progress_bar
 from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors
 from chromacc_data.store import open_store
 from chromacc_models.accelerate import Accelerated, accelerated
 from chromacc_models.architectures import NETWORKS, gains_from_xla, logits_model
@@ -36,6 +37,7 @@ from chromacc_models.run import (
     describe_run,
     finish_run,
     lock_folder,
+    read_arrays,
     read_filters,
     write_checkpoint,
     write_history,
@@ -88,7 +90,7 @@ def train(
     store, out = Path(store), Path(out)
     ds = open_store(store)
     model = build_network(config, ds.sizes[schema.POSITION], ds.sizes[schema.CELL_TYPE])
-    with lock_folder(out):
+    with disk_errors(out), lock_folder(out):
         info = claim_folder(out, describe_run(store, ds, config, model, engine=engine))
         if "result" not in info:
             data = _Data.of(ds, config)
@@ -117,11 +119,6 @@ def cross_validate(
     InputError
         If the store has no folds; else as :func:`train`.
     """
-    ds = open_store(store)
-    n_folds = int(ds[schema.FOLD.name].max()) + 1 if schema.FOLD.name in ds else 0
-    if not n_folds:
-        remedy = "set `split.folds` in its recipe and build it again"
-        raise InputError("the store has no folds", where=store, remedy=remedy)
     return [
         train(
             store,
@@ -130,7 +127,7 @@ def cross_validate(
             progress=progress,
             engine=engine,
         )
-        for fold in range(n_folds)
+        for fold in range(n_folds(open_store(store)))
     ]
 
 
@@ -275,12 +272,18 @@ class _Training:
         path = self.folder / CHECKPOINT
         if not path.exists():
             return
-        with np.load(path) as saved:
+        remedy = "delete it, and give the same command again: training begins with the first epoch"
+        saved = read_arrays(path, remedy=remedy)
+        try:
             self.history = [Epoch(*row) for row in json.loads(str(saved["history"]))]
             for part, variables in (("model", self.model.variables), ("optimizer", self.optimizer.variables)):
                 for i, variable in enumerate(variables):
                     variable.assign(saved[f"{part}_{i}"])
             self.best = [saved[f"best_{i}"] for i in range(len(self.best))]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                "is no checkpoint of this run", where=path, found=error, remedy=remedy
+            ) from error
 
 
 def _compile_steps(

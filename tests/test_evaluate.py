@@ -108,6 +108,19 @@ def test_score__cell_type_of_one_class_has_none():
     assert np.isnan(score(labels[:, :1], predictions[:, :1], ("never",)).mean_auprc)
 
 
+def test_to_dict__is_json_without_nan():
+    labels, predictions = simulated(50, 2)
+    labels[:, 0] = 0
+    for names in (("never", "some"), ("never",)):
+        n = len(names)
+        text = json.dumps(score(labels[:, :n], predictions[:, :n], names).to_dict(), allow_nan=False)
+        found = json.loads(text)
+        never = found["cell_types"][0]
+        assert [never[f"auroc{part}"] for part in ("", "_low", "_high")] == [None] * 3
+        assert never["brier"] is not None
+        assert (found["mean_auroc"] is None) == (n == 1)
+
+
 def test_score__perfect_predictions():
     labels, _ = simulated(50, 1)
     one = score(labels, labels.astype(np.float32), ("a",)).cell_types[0]
@@ -211,3 +224,12 @@ def test_evaluate__store_that_has_changed(run: Run, make_store: Callable[..., Pa
     make_store("train.zarr", n_windows=60, window_length=20)
     with pytest.raises(InputError, match="has changed since the training"):
         evaluate(run)
+
+
+def test_read_predictions__damaged(run: Run):
+    evaluate(run)
+    path = run.folder / "evaluation.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="is damaged") as error:
+        read_predictions(run)
+    assert error.value.where == path

@@ -178,6 +178,18 @@ def test_package__card(made: Path, tmp_path: Path):
     assert "Not evaluated" in (made / "model" / kf.CARD).read_text()
 
 
+@pytest.mark.parametrize("as_written", [lambda evaluation: evaluation.to_dict(), dataclasses.asdict])
+def test_package__card_of_a_cell_type_without_scores(made: Path, tmp_path: Path, as_written: Callable):
+    run = Path(shutil.copytree(made / "run", tmp_path / "run"))
+    nan = float("nan")
+    scores = [CellTypeScore(name, 80, 0, 0.0, *[nan] * 6, 0.1, 0.01) for name in CELL_TYPES]
+    evaluation = Evaluation(tuple(scores), nan, nan, len(scores), 0.95)
+    (run / "evaluation.json").write_text(json.dumps(as_written(evaluation)))
+    card = (package(run, tmp_path / "model") / kf.CARD).read_text()
+    assert "| 3 | cell 3 | - | - | 0.0 % |" in card
+    assert "| **mean** | **-** | **-** |" in card
+
+
 @pytest.mark.parametrize("n_windows", [1, 3, 99])
 def test_cut_example__closest_test_windows(made: Path, n_windows: int):
     example = cut_example(open_store(made / "store.zarr"), n_windows=n_windows, flank=10, max_length=1500)

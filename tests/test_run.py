@@ -1,0 +1,123 @@
+"""Run folders: claimed, locked and opened, whole and in every state that a kill or a bad disk leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chromacc_data.errors import InputError
+from chromacc_models import run as run_module
+from chromacc_models.config import TrainConfig, load_config
+from chromacc_models.run import Run, claim_folder, lock_folder, read_arrays
+from chromacc_models.train import train
+
+CONFIG = TrainConfig(network="baseline", n_filters=2, filter_width=4, epochs=2)
+
+
+@pytest.fixture
+def store(make_store: Callable[..., Path]) -> Path:
+    return make_store("train.zarr", n_windows=60, window_length=20)
+
+
+def stop(*_arguments: object, **_options: object) -> None:
+    raise KeyboardInterrupt
+
+
+def no_space(*_arguments: object, **_options: object) -> None:
+    raise OSError(28, os.strerror(28))
+
+
+@pytest.mark.parametrize("name", ["_write_config", "write_text_atomically"])
+def test_claim_folder__killed_in_between_goes_on(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, name, stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(store, CONFIG, out)
+    (out / "run.json.tmp").touch()
+    train(store, CONFIG, out)
+    assert load_config(out / "config.yaml") == CONFIG
+
+
+def test_claim_folder__half_written_run_json_is_left_alone(store: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    train(store, CONFIG, out)
+    text = (out / "run.json").read_text()
+    (out / "run.json").write_text(text[:200])
+    for call in (lambda: train(store, CONFIG, out), lambda: Run.open(out)):
+        with pytest.raises(InputError, match="is damaged") as error:
+            call()
+        assert error.value.where == out / "run.json"
+        assert "train again" in error.value.remedy
+    assert (out / "run.json").read_text() == text[:200]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"result": {}}'])
+def test_open__run_json_of_something_else(tmp_path: Path, text: str):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match="is damaged"):
+        Run.open(tmp_path)
+    with pytest.raises(InputError, match="is damaged"):
+        claim_folder(tmp_path, {})
+
+
+def test_model__cut_short_or_gone(store: Path, tmp_path: Path):
+    run = train(store, CONFIG, tmp_path / "run")
+    path = run.folder / "model.keras"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(InputError, match="cannot be loaded") as error:
+        run.model()
+    assert error.value.where == path
+    assert error.value.remedy
+    path.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        run.model()
+
+
+@pytest.mark.parametrize("damage", ["cut short", "empty", "of another network"])
+def test_train__damaged_checkpoint(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr("chromacc_models.train.finish_run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(store, CONFIG, out)
+    path = out / "checkpoint.npz"
+    if damage == "of another network":
+        np.savez(path, history=np.array(json.dumps([])), model_0=np.zeros(3))
+    else:
+        path.write_bytes(path.read_bytes()[: 300 if damage == "cut short" else 0])
+    with pytest.raises(InputError) as error:
+        train(store, CONFIG, out)
+    assert error.value.where == path
+    assert "delete it" in error.value.remedy
+    path.unlink()
+    assert train(store, CONFIG, out).info["result"]["epochs"] == 2
+
+
+@pytest.mark.parametrize("name", ["write_checkpoint", "finish_run", "claim_folder"])
+def test_train__full_disk(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    with monkeypatch.context() as patched:
+        patched.setattr(f"chromacc_models.train.{name}", no_space)
+        with pytest.raises(InputError, match="the disk is full"):
+            train(store, CONFIG, tmp_path / "run")
+    assert train(store, CONFIG, tmp_path / "run").info["result"]["epochs"] == 2
+
+
+@pytest.mark.parametrize("name", ["file", "file/run"])
+def test_lock_folder__a_file_in_its_place(tmp_path: Path, name: str):
+    (tmp_path / "file").write_text("years of work")
+    with pytest.raises(InputError, match="a file is in its place"), lock_folder(tmp_path / name):
+        pass
+    assert (tmp_path / "file").read_text() == "years of work"
+
+
+def test_read_arrays__gives_what_was_written(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", a=np.arange(3))
+    assert read_arrays(tmp_path / "a.npz", remedy="")["a"].tolist() == [0, 1, 2]
