@@ -132,7 +132,7 @@ def test_assign__the_right_one_over_an_edge_is_left_out():
     starts=st.lists(st.tuples(st.integers(0, 2), st.integers(-5, 400)), min_size=12, max_size=60),
     length=st.integers(1, 20),
     block_size=st.integers(20, 90),
-    folds=st.sampled_from([0, 2, 3]),
+    folds=st.sampled_from([0, 3, 4]),
     seed=st.integers(0, 99),
 )
 @settings(deadline=None, max_examples=300)
