@@ -383,6 +383,7 @@ def _cell_type_peaks(
         "excluded": _excluded(recipe, inputs, genome),
         "merge_distance": windows.merge_distance(recipe.windows),
     }
+    (folder / "peaks").mkdir(exist_ok=True)
     targets = [folder / "peaks" / f"{i:05d}" for i in range(len(recipe.samples))]
     tasks = [
         _task(_save_peaks, path, sample, target, options)
@@ -489,7 +490,7 @@ def _save_arrays(folder: Path, arrays: dict[str, np.ndarray], notes: dict[str, o
     """Write a folder of arrays and notes, there whole or not at all."""
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     with disk_errors(folder):
-        temporary.mkdir(parents=True)
+        temporary.mkdir()  # never its parents: a late task must not bring a removed folder back
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array)
         (temporary / _NOTES).write_text(json.dumps(notes))
