@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,12 +82,16 @@ class Engine:
 
         if self.scheduler is not None:
             return self._run_on_cluster(tasks, finished)
-        with Callback(posttask=lambda key, *_: finished(key)):
+        # dask raises at the first failed task and leaves the others running: a pool of our own is waited for,
+        # so that no task writes after this has returned.
+        threads = None if self.processes else ThreadPoolExecutor(self.n_workers)
+        with Callback(posttask=lambda key, *_: finished(key)), threads or nullcontext():
             return list(
                 dask.compute(
                     *tasks,
                     scheduler="processes" if self.processes else "threads",
                     num_workers=self.n_workers,
+                    pool=threads,
                     optimize_graph=False,
                 )
             )

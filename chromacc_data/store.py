@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -53,7 +52,6 @@ __all__ = [
 FORMATS = {".zarr": "zarr", ".h5": "hdf5"}
 
 _CHUNKS_PER_TASK = 16
-_REMOVALS = 50
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _PARTIAL_SUFFIX = ".partial"
 _REPLACED_SUFFIX = ".replaced"
@@ -421,12 +419,7 @@ class Partial:
 
     def remove(self) -> None:
         """Delete the folder: the store has its final name, or will never have it."""
-        # Tasks that ran when another one failed may still be writing into it.
-        for _ in range(_REMOVALS):
-            shutil.rmtree(self.folder, ignore_errors=True)
-            if not self.folder.exists():
-                return
-            time.sleep(0.1)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _empty(self) -> None:
         for entry in self.folder.iterdir():

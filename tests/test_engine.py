@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import dask
 import pytest
 from tqdm import tqdm
@@ -36,7 +39,20 @@ def test_run__error_of_a_task_is_raised_as_it_was(processes: bool):
     assert caught.value.found == 7
 
 
-def test_run__unreachable_scheduler(monkeypatch: pytest.MonkeyPatch):
+def _finish_late(path: Path) -> None:
+    time.sleep(0.3)
+    path.touch()
+
+
+def test_run__no_task_runs_on_after_an_error(tmp_path: Path):
+    late = tmp_path / "late"
+    tasks = [dask.delayed(_finish_late)(late), dask.delayed(_refuse)(1)]
+    with pytest.raises(InputError):
+        Engine(workers=2).run(tasks)
+    assert late.exists()  # it had begun, and was waited for
+
+
+def test_run__unreachable_scheduler():
     with pytest.raises(InputError, match="cannot reach the dask scheduler"):
         Engine(scheduler="not-an-address").run([dask.delayed(_square)(1)])
 
