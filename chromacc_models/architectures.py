@@ -55,6 +55,7 @@ def baseline(
     strands: str = "both",
     pooling: str = "average",
     pool_scale: float | None = None,
+    dropout: float = 0.0,
     filter_scale: float = 1.0,
     l2: float = 0.0,
     initial_filters: np.ndarray | None = None,
@@ -82,6 +83,8 @@ def baseline(
     pool_scale
         Factor on the pooled value. Average pooling over L places divides the signal of a motif by L, and
         training from random weights then crawls; this undoes it. When None, :data:`POOL_SCALES` has it.
+    dropout
+        Share of the pooled values dropped in training, so that cell types do not rest on single filters.
     filter_scale
         Factor on the Glorot-uniform initial filters.
     l2
@@ -103,7 +106,7 @@ def baseline(
     >>> baseline(100, 2, n_filters=8).output_shape
     (None, 2)
     """
-    filters_seed, head_seed = _seeds(seed, 2)
+    filters_seed, head_seed, dropout_seed = _seeds(seed, 3)
     filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
     return _pooled_network(
         window_length,
@@ -111,6 +114,7 @@ def baseline(
         [SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
         activation=activation,
         pool=_pool(pooling, pool_scale),
+        dropout=_dropout(dropout, dropout_seed),
         head=keras.layers.Dense(n_cell_types, kernel_initializer=_glorot(head_seed), name="head"),
         initial_filters=initial_filters,
         name="baseline",
@@ -129,6 +133,7 @@ def factorization_machine(
     strands: str = "both",
     pooling: str = "average",
     pool_scale: float | None = None,
+    dropout: float = 0.0,
     filter_scale: float = 1.0,
     l2: float = 0.0,
     initial_filters: np.ndarray | None = None,
@@ -151,7 +156,7 @@ def factorization_machine(
     >>> tuple(factorization_machine(100, 2, n_filters=8, k=3).get_layer("head").vectors.shape)
     (8, 2, 3)
     """
-    filters_seed, head_seed, vectors_seed = _seeds(seed, 3)
+    filters_seed, head_seed, vectors_seed, dropout_seed = _seeds(seed, 4)
     filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
     return _pooled_network(
         window_length,
@@ -159,6 +164,7 @@ def factorization_machine(
         [SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
         activation=activation,
         pool=_pool(pooling, pool_scale),
+        dropout=_dropout(dropout, dropout_seed),
         head=FactorizationMachine(
             n_cell_types,
             k,
@@ -183,8 +189,11 @@ def motif_builder(
     strands: str = "both",
     pooling: str = "max",
     pool_scale: float | None = None,
+    dropout: float = 0.0,
     filter_scale: float = 1.0,
+    tables: str = "additive",
     l2: float = 0.0,
+    deviations_l2: float = 0.01,
     initial_filters: np.ndarray | None = None,
     train_filters: bool = True,
     seed: int = 0,
@@ -193,7 +202,7 @@ def motif_builder(
 
     One-hot DNA to the block of `block_length` bases at each position, a convolution dilated by the block
     length over `filter_blocks` blocks, ReLU, max pooling, dense (thesis, Table 3.1 and section 3.6). The
-    thesis has `strands="forward"` and `l2=0.01`, with which it did not learn on real data.
+    thesis has `strands="forward"`, `tables="free"` and `l2=0.01`, with which it did not learn on real data.
 
     Parameters
     ----------
@@ -203,6 +212,12 @@ def motif_builder(
         Bases in a block, n: there are 4**n blocks.
     filter_blocks
         Blocks in a filter, side by side: it covers `filter_blocks * block_length` bases.
+    tables
+        "additive": a block weighs what its bases weigh, as in the baseline network, and a deviation of its
+        own; "free": each block has a weight of its own. See :class:`~chromacc_models.layers.BlockConv1D`.
+    l2, deviations_l2
+        L2 penalties: of the filters, and where tables are additive of their bases' weights and of the blocks'
+        deviations from them. The larger `deviations_l2`, the nearer is the network to the baseline.
     initial_filters
         Initial kernels (filter_blocks, 4**block_length, m), m <= n_filters.
 
@@ -211,17 +226,26 @@ def motif_builder(
     >>> tuple(motif_builder(100, 2, n_filters=8).get_layer("filters").kernel.shape)
     (5, 256, 8)
     """
-    filters_seed, head_seed = _seeds(seed, 2)
+    filters_seed, head_seed, dropout_seed = _seeds(seed, 3)
     filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
     return _pooled_network(
         window_length,
         filter_blocks * block_length,
         [
             KmerBlocks(block_length, name="blocks"),
-            BlockConv1D(n_filters, filter_blocks, block_length, strands=strands, **filter_options),
+            BlockConv1D(
+                n_filters,
+                filter_blocks,
+                block_length,
+                strands=strands,
+                tables=tables,
+                deviation_regularizer=_l2(deviations_l2),
+                **filter_options,
+            ),
         ],
         activation=activation,
         pool=_pool(pooling, pool_scale),
+        dropout=_dropout(dropout, dropout_seed),
         head=keras.layers.Dense(n_cell_types, kernel_initializer=_glorot(head_seed), name="head"),
         initial_filters=initial_filters,
         name="motif_builder",
@@ -367,6 +391,7 @@ def _pooled_network(
     *,
     activation: str,
     pool: keras.layers.Layer,
+    dropout: list[keras.layers.Layer],
     head: keras.layers.Layer,
     initial_filters: np.ndarray | None,
     name: str,
@@ -376,7 +401,7 @@ def _pooled_network(
         raise ValueError(f"activation is {activation!r}; it may be {' or '.join(map(repr, ACTIVATIONS))}")
     sequence = _sequence(window_length, shortest)
     activated = keras.layers.Activation(activation, name="activation")
-    logits = _chain(sequence, [*scan, activated, pool, head])
+    logits = _chain(sequence, [*scan, activated, pool, *dropout, head])
     if initial_filters is not None:
         _set_filters(scan[-1], np.asarray(initial_filters))
     return _finish(sequence, logits, name=name)
@@ -386,6 +411,10 @@ def _pool(pooling: str, scale: float | None) -> keras.layers.Layer:
     return GlobalPooling(
         pooling, scale=POOL_SCALES.get(pooling, 1.0) if scale is None else scale, name="pool"
     )
+
+
+def _dropout(share: float, seed: int) -> list[keras.layers.Layer]:
+    return [keras.layers.Dropout(share, seed=seed, name="dropout")] if share else []
 
 
 def _sequence(window_length: int, shortest: int) -> keras.KerasTensor:
@@ -409,10 +438,14 @@ def _finish(sequence: keras.KerasTensor, logits: keras.KerasTensor, *, name: str
 def _filter_options(seed: int, filter_scale: float, l2: float, train_filters: bool) -> dict[str, Any]:
     return {
         "kernel_initializer": _glorot(seed, filter_scale),
-        "kernel_regularizer": keras.regularizers.L2(l2) if l2 else None,
+        "kernel_regularizer": _l2(l2),
         "trainable": train_filters,
         "name": "filters",
     }
+
+
+def _l2(factor: float) -> keras.regularizers.Regularizer | None:
+    return keras.regularizers.L2(factor) if factor else None
 
 
 def _glorot(seed: int, scale: float = 1.0) -> keras.initializers.Initializer:
@@ -437,4 +470,7 @@ def _set_filters(layer: keras.layers.Layer, initial: np.ndarray) -> None:
         )
     kernel = layer.kernel.numpy().copy()
     kernel[..., : initial.shape[2]] = initial
-    layer.kernel.assign(kernel)
+    if isinstance(layer, BlockConv1D):
+        layer.assign_kernel(kernel)
+    else:
+        layer.kernel.assign(kernel)

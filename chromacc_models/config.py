@@ -27,7 +27,7 @@ class TrainConfig:
     Examples
     --------
     >>> config = TrainConfig(network="factorization_machine", n_filters=64)
-    >>> config.n_filters, config.k, config.dropout
+    >>> config.n_filters, config.k, config.size
     (64, 5, None)
     """
 
@@ -45,13 +45,21 @@ class TrainConfig:
     pooling: Literal["average", "max", "logsumexp"] | None = option("pooling over the window", None)
     pool_scale: float | None = option("factor on the pooled values", None, above=0)
     filter_scale: float | None = option("factor on Glorot's initial filters", None, above=0)
+    tables: Literal["additive", "free"] | None = option(
+        "weights of blocks: of their bases and a deviation, or each its own (motif_builder)", None
+    )
     l2: float | None = option("L2 penalty of the filters", None, minimum=0)
+    deviations_l2: float | None = option(
+        "L2 penalty of blocks' deviations, where tables are additive (motif_builder)", None, minimum=0
+    )
     initial_filters: str | None = option(
         "initial filters: an array (.npy), or a run folder whose filters are transferred", None
     )
     train_filters: bool | None = option("false keeps the initial filters as they are", None)
     size: float | None = option("factor on the numbers of filters and units (basset)", None, above=0)
-    dropout: float | None = option("share of dense units dropped (basset)", None, minimum=0, maximum=0.95)
+    dropout: float | None = option(
+        "share of pooled values, in basset of dense units, dropped in training", None, minimum=0, maximum=0.95
+    )
     learning_rate: float = option("of RMSprop", 0.001, above=0)
     momentum: float = option("of RMSprop", 0.0, minimum=0, maximum=1)
     batch_size: int = option("windows in a step", 128, minimum=1)

@@ -30,6 +30,7 @@ __all__ = [
 
 POOLING_MODES = ("average", "max", "logsumexp")
 STRANDS = ("forward", "both")
+TABLES = ("free", "additive")
 
 N_BASES = 4
 
@@ -46,9 +47,8 @@ def reverse_complement_blocks(n: int) -> np.ndarray:
     >>> int(reverse_complement_blocks(2)[1])  # AC to GT
     11
     """
-    digits = np.indices((N_BASES,) * n).reshape(n, -1)
     powers = N_BASES ** np.arange(n)
-    return powers @ (N_BASES - 1 - digits)
+    return powers @ (N_BASES - 1 - _block_digits(n))
 
 
 @_register
@@ -179,8 +179,16 @@ class BlockConv1D(keras.layers.Layer):
         Bases in a block, and the dilation rate: a filter's blocks lie side by side.
     strands
         "forward" or "both", as in :class:`SequenceConv1D`.
+    tables
+        "free": each block of a filter has a weight of its own. "additive": a block's weight is the sum of
+        its bases' weights, which all blocks with that base at that place share, and of a deviation of its
+        own, at first zero. Both can be the same filters; what differs is what training does to a block that
+        it has seen in few windows, of which there are many: alone it learns noise, here it learns what its
+        bases do elsewhere.
     use_bias, kernel_initializer, kernel_regularizer
-        As in `keras.layers.Conv1D`.
+        As in `keras.layers.Conv1D`; of the bases' weights where tables are additive.
+    deviation_regularizer
+        Regulariser of the deviations.
     """
 
     def __init__(
@@ -190,9 +198,11 @@ class BlockConv1D(keras.layers.Layer):
         n: int,
         *,
         strands: str = "forward",
+        tables: str = "free",
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
+        deviation_regularizer: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -200,20 +210,44 @@ class BlockConv1D(keras.layers.Layer):
         self.width = _positive("width", width)
         self.n = _positive("n", n)
         self.strands = _one_of("strands", strands, STRANDS)
+        self.tables = _one_of("tables", tables, TABLES)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.deviation_regularizer = keras.regularizers.get(deviation_regularizer)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        self.kernel = self.add_weight(
-            shape=(self.width, N_BASES**self.n, self.filters),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            name="kernel",
-        )
+        drawn = {"initializer": self.kernel_initializer, "regularizer": self.kernel_regularizer}
+        shape = (self.width, N_BASES**self.n, self.filters)
+        if self.tables == "free":
+            self.block_weights = self.add_weight(shape=shape, name="kernel", **drawn)
+        else:
+            self.base_weights = self.add_weight(
+                shape=(self.width * self.n, N_BASES, self.filters), name="base_weights", **drawn
+            )
+            self.block_weights = self.add_weight(
+                shape=shape, initializer="zeros", regularizer=self.deviation_regularizer, name="deviations"
+            )
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+
+    @property
+    def kernel(self) -> Any:
+        """Weight of each block of each filter, (width, 4**n, filter)."""
+        if self.tables == "free":
+            return self.block_weights
+        weights = ops.reshape(self.base_weights, (self.width, self.n, N_BASES, self.filters))
+        shared = [
+            ops.take(weights[:, base], digits, axis=1) for base, digits in enumerate(_block_digits(self.n))
+        ]
+        return ops.add(sum(shared), self.block_weights)
+
+    def assign_kernel(self, kernel: Any) -> None:
+        """Give each block of each filter its weight; where tables are additive, all as deviations."""
+        if self.tables == "additive":
+            self.base_weights.assign(ops.zeros_like(self.base_weights))
+        self.block_weights.assign(kernel)
 
     def call(self, blocks: Any) -> Any:
         n_places = blocks.shape[1] - (self.width - 1) * self.n
@@ -246,9 +280,11 @@ class BlockConv1D(keras.layers.Layer):
             "width": self.width,
             "n": self.n,
             "strands": self.strands,
+            "tables": self.tables,
             "use_bias": self.use_bias,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "deviation_regularizer": keras.regularizers.serialize(self.deviation_regularizer),
         }
 
 
@@ -366,6 +402,11 @@ class FactorizationMachine(keras.layers.Layer):
             "vectors_regularizer": keras.regularizers.serialize(self.vectors_regularizer),
             "seed": self.seed,
         }
+
+
+def _block_digits(n: int) -> np.ndarray:
+    """Bases of each block of `n`, shape (n, 4**n)."""
+    return np.indices((N_BASES,) * n).reshape(n, -1)
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:

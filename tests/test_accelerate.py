@@ -17,12 +17,14 @@ from chromacc_models.architectures import NETWORKS, logits_model
 
 WINDOW_LENGTH = 90
 N_CELL_TYPES = 3
-TABLE_NETWORKS = ("baseline", "factorization_machine", "motif_builder")
+TABLE_NETWORKS = ("baseline", "factorization_machine", "motif_builder", "motif_builder of free tables")
 
 
 def make_network(name: str = "baseline", **options: object) -> keras.Model:
     small = {"size": 0.02} if name == "basset" else {"n_filters": 7}
     length = 600 if name == "basset" else WINDOW_LENGTH
+    if name.endswith("free tables"):
+        name, options = "motif_builder", {"tables": "free", **options}
     return NETWORKS[name](length, N_CELL_TYPES, seed=3, **{**small, **options})
 
 

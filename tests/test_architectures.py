@@ -115,10 +115,20 @@ def test_networks__initial_filters_are_the_first_and_stay_when_not_trained(netwo
 
 
 def test_networks__l2_is_on_the_filters():
-    model = build("motif_builder", l2=0.01)
+    model = build("motif_builder", tables="free", l2=0.01)
     kernel = model.get_layer("filters").kernel.numpy()
     assert float(model.losses[0]) == pytest.approx(0.01 * (kernel**2).sum(), rel=1e-5)
-    assert build("motif_builder").losses == []
+    assert build("motif_builder", tables="free").losses == []
+    assert build("baseline").losses == []
+
+
+def test_motif_builder__bases_and_deviations_have_penalties_of_their_own():
+    model = build("motif_builder", l2=0.01, deviations_l2=0.5)
+    filters = model.get_layer("filters")
+    filters.block_weights.assign(np.full(filters.block_weights.shape, 0.1, np.float32))
+    of_bases = (filters.base_weights.numpy() ** 2).sum()
+    expected = [0.01 * of_bases, 0.5 * 0.1**2 * filters.block_weights.numpy().size]
+    np.testing.assert_allclose([float(loss) for loss in model.losses], expected, rtol=1e-5)
 
 
 def test_networks__filter_scale_multiplies_glorot():

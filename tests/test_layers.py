@@ -90,12 +90,13 @@ def test_kmer_blocks__a_column_that_is_not_one_hot_matches_nothing():
     assert numbers(KmerBlocks(2)(inputs)).tolist() == [[16, 16, 11]]  # GT
 
 
+@pytest.mark.parametrize("tables", layers.TABLES)
 @pytest.mark.parametrize("strands", layers.STRANDS)
-def test_block_conv__equals_the_dilated_convolution_of_the_one_hot_form(strands: str):
+def test_block_conv__equals_the_dilated_convolution_of_the_one_hot_form(strands: str, tables: str):
     codes, n, width, n_filters = dna(length=25), 2, 3, 5
-    layer = BlockConv1D(n_filters, width, n, strands=strands)
+    layer = BlockConv1D(n_filters, width, n, strands=strands, tables=tables)
     found = numbers(set_weights(_built(layer, codes, n))(KmerBlocks(n)(as_input(codes))))
-    kernel, bias = layer.get_weights()
+    kernel, bias = numbers(layer.kernel), layer.get_weights()[-1]
 
     def scan(codes: np.ndarray) -> np.ndarray:
         blocks = thesis_blocks(codes, n).astype(np.float64)
@@ -112,6 +113,33 @@ def test_block_conv__equals_the_dilated_convolution_of_the_one_hot_form(strands:
 def _built(layer: BlockConv1D, codes: np.ndarray, n: int) -> BlockConv1D:
     layer.build((None, codes.shape[1] - n + 1))
     return layer
+
+
+def test_block_conv__additive_tables_without_deviations_are_a_convolution_of_bases():
+    codes, n, width = dna(length=30, n_letters=4), 3, 2  # an N takes its whole block out
+    layer = _built(BlockConv1D(4, width, n, tables="additive", use_bias=False), codes, n)
+    plain = SequenceConv1D(4, width * n, use_bias=False)
+    plain.build((None, codes.shape[1], 4))
+    plain.set_weights([layer.base_weights])
+    found = numbers(layer(KmerBlocks(n)(as_input(codes))))
+    np.testing.assert_allclose(found, numbers(plain(as_input(codes))), atol=1e-5)
+
+
+def test_block_conv__a_deviation_is_added_to_its_block_alone():
+    layer = _built(BlockConv1D(2, 3, 2, tables="additive"), dna(length=25), 2)
+    before = numbers(layer.kernel)
+    layer.block_weights.assign(np.eye(3, 16, 5)[..., None] * [0, 0.5])
+    changed = numbers(layer.kernel) - before
+    assert np.argwhere(changed > 0.1).tolist() == [[0, 5, 1], [1, 6, 1], [2, 7, 1]]
+    np.testing.assert_allclose(changed[changed > 0.1], 0.5, rtol=1e-6)
+
+
+def test_block_conv__assigned_kernel_is_the_kernel():
+    kernel = np.random.default_rng(1).normal(size=(3, 16, 2)).astype(np.float32)
+    for tables in layers.TABLES:
+        layer = _built(BlockConv1D(2, 3, 2, tables=tables), dna(length=25), 2)
+        layer.assign_kernel(kernel)
+        np.testing.assert_array_equal(numbers(layer.kernel), kernel)
 
 
 # --- scans of the sequence
@@ -257,6 +285,7 @@ def test_factorization_machine__initial_vectors_by_seed():
         (lambda: KmerBlocks(0), "n is 0"),
         (lambda: FactorizationMachine(1, 0), "k is 0"),
         (lambda: BlockConv1D(1, 0, 2), "width is 0"),
+        (lambda: BlockConv1D(1, 2, 2, tables="dense"), "tables is 'dense'"),
     ],
 )
 def test_layers__unlawful_option(make, message: str):
@@ -267,7 +296,9 @@ def test_layers__unlawful_option(make, message: str):
 def test_layers__saved_and_loaded_in_safe_mode(tmp_path: Path):
     sequence = keras.Input((30, 4))
     conv = SequenceConv1D(3, 5, strands="both", kernel_regularizer="l2")(ReverseComplement()(sequence))
-    blocks = BlockConv1D(4, 2, 3, strands="both", kernel_regularizer="l2")(KmerBlocks(3)(sequence))
+    blocks = BlockConv1D(
+        4, 2, 3, strands="both", tables="additive", kernel_regularizer="l2", deviation_regularizer="l1"
+    )(KmerBlocks(3)(sequence))
     pooled = [GlobalPooling("max", scale=2)(conv), GlobalPooling("logsumexp")(blocks)]
     outputs = FactorizationMachine(2, 3, vectors_regularizer="l2", seed=1)(
         keras.ops.concatenate(pooled, axis=1)
