@@ -74,6 +74,12 @@ class TrainConfig:
         minimum=1,
     )
     plateau_factor: float = option("what it is multiplied by then", 0.5, above=0, maximum=1)
+    average_decay: float | None = option(
+        "decay per step of the moving average of the weights that is validated and saved; none when absent",
+        None,
+        above=0,
+        maximum=0.9999,
+    )
     reverse_complement: Literal["none", "augment"] = option(
         "`augment`: each window on a random strand, drawn anew in each epoch", "none"
     )

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from chromacc_data import schema
+from chromacc_data.batches import Batches
 from chromacc_data.encoding import encode
 from chromacc_data.errors import InputError
 from chromacc_data.store import open_store
@@ -95,6 +96,34 @@ def test_train__saves_the_weights_of_the_best_epoch(store: Path, tmp_path: Path)
     assert run.info["result"]["validation_loss"] == run.history["validation_loss"].min()
 
 
+def test_train__averaged_weights_are_validated_and_saved_and_the_others_trained(store: Path, tmp_path: Path):
+    plain, averaged = (
+        train(store, config(average_decay=decay), tmp_path / str(decay)) for decay in (None, 0.9)
+    )
+    np.testing.assert_array_equal(plain.history["loss"], averaged.history["loss"])
+    assert not np.isin(averaged.history["validation_loss"], plain.history["validation_loss"]).any()
+    codes = np.concatenate([b.codes for b in Batches(store, split="validation", shuffle=False)])
+    labels = np.concatenate([b.labels for b in Batches(store, split="validation", shuffle=False)])
+    p = predict_codes(averaged.model(), codes)
+    loss = -np.mean(np.where(labels, np.log(p), np.log(1 - p)))
+    assert loss == pytest.approx(averaged.history["validation_loss"].min(), rel=1e-5)
+
+
+def test_average__is_of_all_steps_with_the_first_ones_soon_forgotten():
+    model = build_network(config(), 30, 2)
+    bias = model.get_layer("head").bias
+    average = train_module._Average(model, 0.25)
+    expected = bias.numpy()
+    for step, value in enumerate([[1, 2], [3, 5], [4, -1]], start=1):
+        bias.assign(value)
+        average.update(step)
+        decay = [2 / 11, 3 / 12, 0.25][step - 1]
+        expected = decay * expected + (1 - decay) * np.array(value)
+    with average.in_model():
+        np.testing.assert_allclose(bias.numpy(), expected, rtol=1e-6)
+    assert bias.numpy().tolist() == [4, -1]
+
+
 def test_train__stops_when_patience_is_over(store: Path, tmp_path: Path):
     run = train(store, config(epochs=50, patience=2, min_delta=10), tmp_path / "run")
     assert run.history["epoch"].tolist() == [1, 2, 3]
@@ -138,6 +167,7 @@ def test_train__killed_goes_on_to_the_same_bits(
         "learning_rate": 0.02,
     }
     options |= {"size": 0.02} if network == "basset" else {"n_filters": 4, "filter_width": 6}
+    options |= {"average_decay": 0.9, "dropout": 0.3}
     whole = train(path, TrainConfig(**options), tmp_path / "whole")
 
     script = tmp_path / "train.py"
@@ -245,7 +275,11 @@ def test_compile_steps__loss_weighs_open_windows_and_leaves_penalties_out():
     optimizer = keras.optimizers.RMSprop()
     optimizer.build(model.trainable_variables)
     step, loss = train_module._compile_steps(
-        model, accelerated(logits_model(model), "keras"), optimizer, np.array([3.0, 1.0])
+        model,
+        accelerated(logits_model(model), "keras"),
+        optimizer,
+        train_module._Average(model, None),
+        np.array([3.0, 1.0]),
     )
     p = predict_codes(model, windows["codes"]).astype(np.float64)
     y = windows["labels"]

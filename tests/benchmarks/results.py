@@ -1,161 +1,251 @@
-"""Train every network on the real sets, score and compare them, and write the tables of docs/results.md.
+"""Train every network on the real sets, score and compare them, and write docs/results.tsv and results.md.
 
     python tests/benchmarks/results.py --sources ../shared/data --folder runs
 
 Builds the stores of `hg19-dnase-6-chr20-chrX` and `hg19-atac-6`, trains each network with three seeds on the
-block hold-out, and baseline and factorization machines on each fold as well. Killed, the same command goes on
-where it was; finished runs are not made again. Options were chosen by the validation loss of one seed.
+block hold-out, and all but Basset on each fold as well. Killed, the same command goes on where it was. What a
+finished run scored is a few rows of docs/results.tsv; a run whose store and options are those of its rows
+is not made again, on any machine. `--only` takes a part, `--page` writes the page from the rows alone.
+Options were chosen by the validation windows of DNase-6, seed 0.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
+from chromacc_data import schema
 from chromacc_data.build import build
-from chromacc_models.compare import Comparison, compare
+from chromacc_data.files import write_text_atomically
+from chromacc_data.store import open_store
+from chromacc_models.compare import paired_test
 from chromacc_models.config import TrainConfig
-from chromacc_models.evaluate import Evaluation, evaluate
-from chromacc_models.run import Run
-from chromacc_models.train import cross_validate, train
+from chromacc_models.evaluate import evaluate
+from chromacc_models.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "results.md"
+TABLE = ROOT / "docs" / "results.tsv"
 BEGIN, END = "<!-- written by tests/benchmarks/results.py -->", "<!-- end -->"
+
 DATASETS = {"DNase-6": "hg19-dnase-6-chr20-chrX", "ATAC-6": "hg19-atac-6"}
 SEEDS = (0, 1, 2)
+FOLDS = (0, 1, 2, 3, 4)
 
 #: What the interpretable networks share; what is not named is the default of the network.
 COMMON = {
     "n_filters": 300,
     "pooling": "max",
-    "pool_scale": 1.0,
     "strands": "both",
     "learning_rate": 0.001,
-    "reverse_complement": "augment",
     "epochs": 150,
-    "patience": 16,
+    "patience": 12,
     "plateau_patience": 4,
 }
 CONFIGS = {
     "baseline": {**COMMON, "l2": 1e-4},
     "factorization_machine": {**COMMON, "l2": 3e-3},
-    "motif_builder": {**COMMON, "l2": 3e-3},
+    "motif_builder": {**COMMON, "l2": 1e-4, "deviations_l2": 0.01},
     "basset": {
         "learning_rate": 0.001,
         "reverse_complement": "augment",
         "epochs": 40,
-        "patience": 6,
+        "patience": 4,
         "plateau_patience": 2,
     },
 }
 
+#: One run of the table.
+KEYS = ["dataset", "network", "seed", "fold"]
+
 
 @dataclass(frozen=True)
-class Scored:
-    """A network on a dataset: a run and its evaluation for each seed."""
+class Task:
+    """A run to be made: a network on a dataset, by seed, or by fold (with the first seed)."""
 
-    runs: list[Run]
-    evaluations: list[Evaluation]
+    dataset: str
+    network: str
+    seed: int
+    fold: int | None = None
 
-    def scores(self, name: str) -> np.ndarray:
-        """Scores ("auroc" or "auprc") by seed and cell type."""
-        return np.array([[getattr(s, name) for s in e.cell_types] for e in self.evaluations])
+    @property
+    def config(self) -> TrainConfig:
+        """Options of the run."""
+        return TrainConfig(network=self.network, seed=self.seed, fold=self.fold, **CONFIGS[self.network])
 
-
-def train_seeds(store: Path, network: str, folder: Path, seeds: Sequence[int] = SEEDS) -> Scored:
-    """Train a network with each seed, and score it on the test windows."""
-    runs = []
-    for seed in seeds:
-        config = TrainConfig(network=network, seed=seed, **CONFIGS[network])
-        runs.append(train(store, config, folder / f"{network}-{seed}", progress=True))
-    return Scored(runs, [evaluate(run) for run in runs])
-
-
-def train_folds(store: Path, network: str, folder: Path) -> list[Run]:
-    """Train a network on each fold of a store."""
-    config = TrainConfig(network=network, **CONFIGS[network])
-    return cross_validate(store, config, folder / f"{network}-folds", progress=True)
+    @property
+    def name(self) -> str:
+        """Its folder."""
+        part = f"seed-{self.seed}" if self.fold is None else f"fold-{self.fold}"
+        return f"{DATASETS[self.dataset]}/{self.network}/{part}"
 
 
-def score_table(scored: dict[str, Scored]) -> str:
-    """Markdown: mean over seeds, and its range, for each network; then each cell type's mean."""
-    cell_types = next(iter(scored.values())).runs[0].cell_types
-    lines = ["| network | score | mean (range over seeds) | " + " | ".join(cell_types) + " |"]
-    lines.append("|---" * (3 + len(cell_types)) + "|")
-    for network, found in scored.items():
-        for name in ("auroc", "auprc"):
-            values = found.scores(name)
-            means = values.mean(axis=1)
-            mean = f"**{means.mean():.4f}** ({means.min():.4f} to {means.max():.4f})"
-            cells = " | ".join(f"{value:.3f}" for value in values.mean(axis=0))
-            lines.append(f"| {network} | {name.upper()} | {mean} | {cells} |")
-    return "\n".join(lines)
+def tasks() -> Iterator[Task]:
+    """All runs, those that the models are packaged from first."""
+    for seed in SEEDS:
+        for dataset in DATASETS:
+            for network in CONFIGS:
+                yield Task(dataset, network, seed)
+    for fold in FOLDS:
+        for dataset in DATASETS:
+            for network in CONFIGS:
+                if network != "basset":
+                    yield Task(dataset, network, SEEDS[0], fold)
 
 
-def comparison_line(title: str, found: Comparison) -> str:
-    """What a comparison says, in a sentence."""
-    test = found.auroc
-    return (
-        f"- {title}: mean difference in AUROC {test.mean_difference:+.4f} over {test.n} pairs; Wilcoxon "
-        f"signed-rank p = {test.p_two_sided:.2g} (two-sided), {test.p_greater:.2g} (second better); "
-        f"rank-biserial r = {test.rank_biserial:+.2f}"
+def run(task: Task, store: Path, folder: Path) -> pd.DataFrame:
+    """Train and score: a row for each cell type."""
+    finished = train(store, task.config, folder / task.name, progress=True)
+    scores = evaluate(finished).cell_types
+    result = finished.info["result"]
+    return pd.DataFrame(
+        {
+            "dataset": task.dataset,
+            "network": task.network,
+            "seed": task.seed,
+            "fold": -1 if task.fold is None else task.fold,
+            "cell_type": [score.cell_type for score in scores],
+            "auroc": [round(score.auroc, 5) for score in scores],
+            "auprc": [round(score.auprc, 5) for score in scores],
+            "n_windows": [score.n_windows for score in scores],
+            "n_open": [score.n_open for score in scores],
+            "best_epoch": result["best_epoch"],
+            "epochs": result["epochs"],
+            "validation_loss": round(result["validation_loss"], 5),
+            "made_of": _made_of(task, store),
+        }
     )
 
 
-def section(title: str, name: str, folder: Path, sources: Path, networks: Sequence[str], folds: bool) -> str:
-    """Everything about one dataset, as markdown."""
-    recipe = ROOT / "datasets" / name / "recipe.yaml"
-    store = build(recipe, folder / f"{name}.zarr", sources_dir=sources, show_progress=True).path
-    runs = folder / name
-    scored = {network: train_seeds(store, network, runs) for network in networks}
-    lines = [
-        f"### {title}",
-        "",
-        f"`{name}`, test windows of the block hold-out.",
-        "",
-        score_table(scored),
-        "",
-    ]
-    lines += [
-        comparison_line(
-            f"baseline, then {network}, over cell types and seeds", compare(base.runs, other.runs)
+def read_table() -> pd.DataFrame:
+    """What finished runs scored: one row for each run and cell type."""
+    return pd.read_csv(TABLE, sep="\t") if TABLE.exists() else pd.DataFrame(columns=[*KEYS, "made_of"])
+
+
+def add_rows(rows: pd.DataFrame) -> None:
+    """Put the rows of a run into the table, in place of older ones of the same run."""
+    table = read_table()
+    old = (table[KEYS] == rows[KEYS].iloc[0]).all(axis=1)
+    table = pd.concat([table[~old], rows]) if len(table) else rows
+    table = table.sort_values(KEYS, kind="stable")
+    write_text_atomically(TABLE, table.to_csv(sep="\t", index=False))
+
+
+def is_done(task: Task, store: Path) -> bool:
+    """Whether the table holds the run, of this store and these options."""
+    table = read_table()
+    fold = -1 if task.fold is None else task.fold
+    rows = table[(table[KEYS] == [task.dataset, task.network, task.seed, fold]).all(axis=1)]
+    return len(rows) > 0 and (rows["made_of"] == _made_of(task, store)).all()
+
+
+def score_table(rows: pd.DataFrame) -> list[str]:
+    """Markdown: mean over cell types, its range over runs, and each cell type's mean over runs."""
+    cell_types = list(rows["cell_type"].unique())
+    lines = ["| network | runs | score | mean (range over runs) | " + " | ".join(cell_types) + " |"]
+    lines.append("|---" * (4 + len(cell_types)) + "|")
+    for network in (name for name in CONFIGS if name in set(rows["network"])):
+        for name in ("auroc", "auprc"):
+            of_network = rows[rows["network"] == network]
+            values = of_network.pivot_table(index=["seed", "fold"], columns="cell_type", values=name)
+            means = values.mean(axis=1)
+            mean = f"**{means.mean():.4f}** ({means.min():.4f} to {means.max():.4f})"
+            cells = " | ".join(f"{values[cell_type].mean():.3f}" for cell_type in cell_types)
+            lines.append(f"| {network} | {len(means)} | {name.upper()} | {mean} | {cells} |")
+    return lines
+
+
+def comparison_lines(rows: pd.DataFrame, over: str) -> list[str]:
+    """Each network against the baseline, paired over cell types and runs (thesis, 5.2.2)."""
+    values = rows.pivot_table(index=["seed", "fold", "cell_type"], columns="network", values="auroc")
+    lines = []
+    for network in (name for name in CONFIGS if name in values and name != "baseline"):
+        both = values[["baseline", network]].dropna()
+        if both.empty:
+            continue
+        test = paired_test((both[network] - both["baseline"]).to_numpy())
+        lines.append(
+            f"- {network} against baseline, over cell types and {over}: {test.mean_difference:+.4f} AUROC in "
+            f"{test.n} pairs; Wilcoxon signed-rank p = {test.p_two_sided:.2g} (two-sided); rank-biserial "
+            f"r = {test.rank_biserial:+.2f}"
         )
-        for base in (scored.get("baseline"),)
-        for network, other in scored.items()
-        if base is not None and network != "baseline"
-    ]
-    if folds and {"baseline", "factorization_machine"} <= scored.keys():
-        of_folds = [train_folds(store, network, runs) for network in ("baseline", "factorization_machine")]
-        pairs = "baseline, then factorization_machine, over cell types and folds"
-        lines.append(comparison_line(pairs, compare(*of_folds)))
+    return lines
+
+
+def section(title: str, rows: pd.DataFrame) -> str:
+    """Everything about one dataset, as markdown."""
+    seeds, folds = rows[rows["fold"] == -1], rows[rows["fold"] != -1]
+    lines = [f"### {title}", ""]
+    lines += [f"`{DATASETS[title]}`, test windows of the block hold-out, one run a seed:", ""]
+    lines += [*score_table(seeds), "", *comparison_lines(seeds, "seeds")]
+    if len(folds):
+        lines += ["", "Held-out windows of each of five folds of blocks, one run a fold:", ""]
+        lines += [*score_table(folds), "", *comparison_lines(folds, "folds")]
     return "\n".join(lines)
 
 
-def write_page(sections: Sequence[str]) -> None:
-    """Put the sections between the two marks of the page."""
+def options_table() -> str:
+    """Markdown: the options of each network that are not its defaults."""
+    names = list(dict.fromkeys(name for config in CONFIGS.values() for name in config))
+    lines = ["| option | " + " | ".join(CONFIGS) + " |", "|---" * (1 + len(CONFIGS)) + "|"]
+    for name in names:
+        cells = (f"{config[name]}" if name in config else "" for config in CONFIGS.values())
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write_page() -> None:
+    """Put what the table says between the two marks of the page."""
+    table = read_table()
+    parts = [
+        section(title, table[table["dataset"] == title])
+        for title in DATASETS
+        if title in set(table["dataset"])
+    ]
+    parts.append("### Options\n\nWhat is not named is the network's default.\n\n" + options_table())
     before, rest = PAGE.read_text().split(BEGIN)
-    PAGE.write_text(before + BEGIN + "\n\n" + "\n\n".join(sections) + "\n\n" + END + rest.split(END)[1])
+    write_text_atomically(
+        PAGE, before + BEGIN + "\n\n" + "\n\n".join(parts) + "\n\n" + END + rest.split(END)[1]
+    )
 
 
 def main() -> None:
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
-    parser.add_argument("--folder", type=Path, required=True, help="for stores and runs")
-    parser.add_argument("--sources", type=Path, required=True, help="where the recipes' files are")
-    parser.add_argument("--networks", nargs="+", default=list(CONFIGS), choices=list(CONFIGS))
-    parser.add_argument("--no-folds", action="store_true")
+    parser.add_argument("--folder", type=Path, help="for stores and runs")
+    parser.add_argument("--sources", type=Path, help="where the recipes' files are")
+    parser.add_argument("--only", nargs="+", default=[], help="words that a run's folder must hold one of")
+    parser.add_argument("--page", action="store_true", help="only write the page")
     chosen = parser.parse_args()
-    write_page(
-        [
-            section(title, name, chosen.folder, chosen.sources, chosen.networks, not chosen.no_folds)
-            for title, name in DATASETS.items()
-        ]
-    )
+    if not chosen.page:
+        if chosen.folder is None or chosen.sources is None:
+            parser.error("--folder and --sources are needed to train")
+        stores = {
+            dataset: build(
+                ROOT / "datasets" / name / "recipe.yaml",
+                chosen.folder / f"{name}.zarr",
+                sources_dir=chosen.sources,
+                show_progress=True,
+            ).path
+            for dataset, name in DATASETS.items()
+        }
+        for task in tasks():
+            wanted = not chosen.only or any(word in task.name for word in chosen.only)
+            if wanted and not is_done(task, stores[task.dataset]):
+                print(task.name, flush=True)
+                add_rows(run(task, stores[task.dataset], chosen.folder))
+    write_page()
+
+
+def _made_of(task: Task, store: Path) -> str:
+    """Digest of the store's content and the run's options."""
+    content = str(open_store(store).attrs[schema.ATTR_CONTENT_HASH])
+    return hashlib.sha256((content + task.config.to_yaml()).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":
