@@ -66,7 +66,7 @@ def accelerated(model: keras.Model, engine: str = "auto") -> Accelerated:
     if engine == "keras":
         return _plain(model, "it was asked for")
     try:
-        front_end, filters, pool = _find_front_end(model)
+        found = _find_front_end(model)
     except _NotByTablesError as obstacle:
         if engine == "tables":
             remedy = "use --engine keras or auto"
@@ -76,11 +76,11 @@ def accelerated(model: keras.Model, engine: str = "auto") -> Accelerated:
         return _plain(model, str(obstacle))
     if engine == "auto" and tf.config.list_physical_devices("GPU"):
         return _plain(model, "there is a GPU")
-    seconds = front_end.compile()
+    seconds = found.front_end.compile()
     if seconds > _NOTICEABLE_SECONDS:
         LOG.info("compiled the table kernels in %.1f s; they are kept for the next time", seconds)
     reason = "it was asked for" if engine == "tables" else "there is no GPU"
-    return Accelerated(_by_tables(model, front_end, filters, pool), "tables", reason)
+    return Accelerated(_by_tables(model, found), "tables", reason)
 
 
 class _TablePooling(keras.layers.Layer):
@@ -129,12 +129,11 @@ def _pooled(front_end: FrontEnd, codes: tf.Tensor, kernel: tf.Tensor, bias: tf.T
     return pooled(codes, kernel, bias)
 
 
-def _by_tables(
-    model: keras.Model, front_end: FrontEnd, filters: keras.layers.Layer, pool: keras.layers.Layer
-) -> keras.Model:
-    codes = keras.Input((front_end.window_length,), dtype="uint8", name="codes")
-    head = keras.Model(pool.output, model.outputs)
-    return keras.Model(codes, head(_TablePooling(front_end, filters)(codes)), name=model.name)
+def _by_tables(model: keras.Model, found: _Found) -> keras.Model:
+    codes = keras.Input(model.input_shape[1:-1], dtype="uint8", name="codes")
+    pooled = _TablePooling(found.front_end, found.filters)(codes[:, found.scanned])
+    head = keras.Model(found.pool.output, model.outputs)
+    return keras.Model(codes, head(pooled), name=model.name)
 
 
 def _plain(model: keras.Model, reason: str) -> Accelerated:
@@ -146,8 +145,17 @@ class _NotByTablesError(Exception):
     """What stands in the way of tables."""
 
 
-def _find_front_end(model: keras.Model) -> tuple[FrontEnd, keras.layers.Layer, keras.layers.Layer]:
-    """The front end that a network begins with, its layer of filters, and the pooling that ends it."""
+class _Found(NamedTuple):
+    """The front end that a network begins with, and the layers that it stands for."""
+
+    front_end: FrontEnd
+    #: Positions of the window that are scanned.
+    scanned: slice
+    filters: keras.layers.Layer
+    pool: keras.layers.Layer
+
+
+def _find_front_end(model: keras.Model) -> _Found:
     pools = [layer for layer in model.layers if isinstance(layer, GlobalPooling)]
     if len(pools) != 1:
         raise _NotByTablesError(f"{model.name} has no pooling over the whole window")
@@ -155,12 +163,15 @@ def _find_front_end(model: keras.Model) -> tuple[FrontEnd, keras.layers.Layer, k
     activation = _layer_before(pool, keras.layers.Activation)
     filters = _layer_before(activation, SequenceConv1D, keras.layers.Conv1D, BlockConv1D)
     blocks = _layer_before(filters, KmerBlocks) if isinstance(filters, BlockConv1D) else None
-    sequence = _layer_before(blocks or filters, keras.layers.InputLayer)
+    first = _layer_before(blocks or filters, keras.layers.InputLayer, keras.layers.Cropping1D)
+    left, right = first.cropping if isinstance(first, keras.layers.Cropping1D) else (0, 0)
+    if isinstance(first, keras.layers.Cropping1D):
+        _layer_before(first, keras.layers.InputLayer)
     if filters.compute_dtype != "float32":
         raise _NotByTablesError(f"filters in {filters.compute_dtype}; tables are float32")
     try:
         front_end = FrontEnd(
-            window_length=sequence.output.shape[1],
+            window_length=first.output.shape[1],
             n_filters=filters.filters,
             strands=getattr(filters, "strands", "forward"),
             activation=keras.activations.serialize(activation.activation),
@@ -170,7 +181,7 @@ def _find_front_end(model: keras.Model) -> tuple[FrontEnd, keras.layers.Layer, k
         )
     except ValueError as error:
         raise _NotByTablesError(str(error)) from error
-    return front_end, filters, pool
+    return _Found(front_end, slice(left, model.input_shape[1] - right), filters, pool)
 
 
 def _layer_before(layer: keras.layers.Layer, *kinds: type) -> keras.layers.Layer:

@@ -53,6 +53,7 @@ def baseline(
     filter_width: int = 20,
     activation: str = "relu",
     strands: str = "both",
+    scan_length: int | None = None,
     pooling: str = "average",
     pool_scale: float | None = None,
     dropout: float = 0.0,
@@ -78,8 +79,11 @@ def baseline(
         "relu", or "exponential" (more interpretable filters; Koo and Ploenzke 2021).
     strands
         "forward", or "both": the same filters scan both strands and are pooled together.
+    scan_length
+        Bases in the middle of the window that the filters scan; the whole window when None. An open region
+        is often shorter than the window around it, and what its flanks hold is noise to the pooling.
     pooling
-        "average", "max" or "logsumexp", over all places of the window.
+        "average", "max" or "logsumexp", over all places scanned.
     pool_scale
         Factor on the pooled value. Average pooling over L places divides the signal of a motif by L, and
         training from random weights then crawls; this undoes it. When None, :data:`POOL_SCALES` has it.
@@ -110,6 +114,7 @@ def baseline(
     filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
     return _pooled_network(
         window_length,
+        scan_length,
         filter_width,
         [SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
         activation=activation,
@@ -131,6 +136,7 @@ def factorization_machine(
     filter_width: int = 20,
     activation: str = "relu",
     strands: str = "both",
+    scan_length: int | None = None,
     pooling: str = "average",
     pool_scale: float | None = None,
     dropout: float = 0.0,
@@ -160,6 +166,7 @@ def factorization_machine(
     filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
     return _pooled_network(
         window_length,
+        scan_length,
         filter_width,
         [SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
         activation=activation,
@@ -187,6 +194,7 @@ def motif_builder(
     n_filters: int = 300,
     activation: str = "relu",
     strands: str = "both",
+    scan_length: int | None = None,
     pooling: str = "max",
     pool_scale: float | None = None,
     dropout: float = 0.0,
@@ -230,6 +238,7 @@ def motif_builder(
     filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
     return _pooled_network(
         window_length,
+        scan_length,
         filter_blocks * block_length,
         [
             KmerBlocks(block_length, name="blocks"),
@@ -386,6 +395,7 @@ def ppm_filters(
 
 def _pooled_network(
     window_length: int,
+    scan_length: int | None,
     shortest: int,
     scan: list[keras.layers.Layer],
     *,
@@ -401,7 +411,8 @@ def _pooled_network(
         raise ValueError(f"activation is {activation!r}; it may be {' or '.join(map(repr, ACTIVATIONS))}")
     sequence = _sequence(window_length, shortest)
     activated = keras.layers.Activation(activation, name="activation")
-    logits = _chain(sequence, [*scan, activated, pool, *dropout, head])
+    middle = _middle(window_length, scan_length, shortest)
+    logits = _chain(sequence, [*middle, *scan, activated, pool, *dropout, head])
     if initial_filters is not None:
         _set_filters(scan[-1], np.asarray(initial_filters))
     return _finish(sequence, logits, name=name)
@@ -411,6 +422,15 @@ def _pool(pooling: str, scale: float | None) -> keras.layers.Layer:
     return GlobalPooling(
         pooling, scale=POOL_SCALES.get(pooling, 1.0) if scale is None else scale, name="pool"
     )
+
+
+def _middle(window_length: int, scan_length: int | None, shortest: int) -> list[keras.layers.Layer]:
+    if scan_length is None or scan_length == window_length:
+        return []
+    if not shortest <= scan_length < window_length:
+        raise ValueError(f"scan_length is {scan_length}; it must be from {shortest} to {window_length}")
+    left = (window_length - scan_length) // 2
+    return [keras.layers.Cropping1D((left, window_length - scan_length - left), name="middle")]
 
 
 def _dropout(share: float, seed: int) -> list[keras.layers.Layer]:

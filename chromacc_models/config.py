@@ -42,6 +42,9 @@ class TrainConfig:
     )
     activation: Literal["relu", "exponential"] | None = option("activation of the filters", None)
     strands: Literal["forward", "both"] | None = option("strands that the filters scan", None)
+    scan_length: int | None = option(
+        "bp in the middle of the window that the filters scan; the whole window when absent", None, minimum=1
+    )
     pooling: Literal["average", "max", "logsumexp"] | None = option("pooling over the window", None)
     pool_scale: float | None = option("factor on the pooled values", None, above=0)
     filter_scale: float | None = option("factor on Glorot's initial filters", None, above=0)

@@ -134,7 +134,7 @@ def ppms_from_activations(
     activate
         Base codes (window, position) to activations, (window, place, filter) or (window, place, strand,
         filter). Strand 1 is the reverse complement of the bases at the same place. Places that a padded
-        convolution has beyond the ends see unknown bases there.
+        convolution has beyond the ends see unknown bases there; fewer places are those in the middle.
     codes
         Base codes, shape (window, position), uint8.
     width
@@ -200,8 +200,11 @@ def _count_bases(active: np.ndarray, codes: np.ndarray, width: int) -> np.ndarra
     `active` is (window, place, strand, filter), bool.
     """
     _, n_places, _, n_filters = active.shape
-    beyond = n_places - (codes.shape[1] - width + 1)
-    padded = np.pad(codes, ((0, 0), (beyond // 2, beyond - beyond // 2)), constant_values=N_CODE)
+    more = n_places - (codes.shape[1] - width + 1)
+    beyond, cut = max(more, 0), max(-more, 0)
+    padded = np.pad(
+        codes[:, cut // 2 :], ((0, 0), (beyond // 2, beyond - beyond // 2)), constant_values=N_CODE
+    )
     window, place, strand, filter_ = np.nonzero(active)
     sites = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)[window, place]
     sites = np.where(strand[:, None] == 1, reverse_complement(sites), sites)

@@ -64,6 +64,15 @@ def test_accelerated__equals_plain_network(name, activation, pooling, strands):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * size, err_msg=variable.path)
 
 
+@pytest.mark.parametrize("name", TABLE_NETWORKS)
+def test_accelerated__scans_the_middle_of_the_window(name):
+    network = make_network(name, scan_length=57, pool_scale=3.0)
+    codes, _ = make_batch()
+    fast = accelerated(network, "tables")
+    np.testing.assert_allclose(fast.model(codes), network(one_hot(codes, dtype=np.float32)), rtol=1e-5)
+    assert fast.model.input_shape == (None, WINDOW_LENGTH)
+
+
 @pytest.mark.parametrize("engine", ["tables", "keras"])
 @pytest.mark.parametrize("name", TABLE_NETWORKS)
 def test_accelerated__shares_variables_and_penalties(name, engine):

@@ -83,6 +83,25 @@ def test_networks__share_their_layer_names(network: str):
     assert names == ["sequence", *blocks, "filters", "activation", "pool", "head", "accessibility"]
 
 
+@pytest.mark.parametrize("network", ["baseline", "factorization_machine", "motif_builder"])
+def test_networks__scan_the_middle_of_the_window(network: str):
+    whole, middle = build(network), build(network, scan_length=91)
+    short = NETWORKS[network](91, 3, **SMALL[network])
+    for model in (middle, short):
+        model.set_weights(whole.get_weights())
+    np.testing.assert_array_equal(predict(middle), predict(short, CODES[:, 54 : 54 + 91]))
+    assert middle.input_shape == whole.input_shape
+    with pytest.raises(ValueError, match=r"scan_length is 201; it must be from [68] to 200"):
+        build(network, scan_length=201)
+
+
+def test_networks__drop_pooled_values_in_training_only():
+    model, plain = build("baseline", dropout=0.5), build("baseline")
+    np.testing.assert_array_equal(predict(model), predict(plain))
+    inputs = one_hot(CODES, dtype=np.float32)
+    assert not np.allclose(model(inputs, training=True), plain(inputs, training=True))
+
+
 def test_gains_from_xla__only_tables_do():
     assert [name for name in NETWORKS if architectures.gains_from_xla(build(name))] == ["motif_builder"]
 

@@ -164,6 +164,19 @@ def test_ppms_from_activations__unknown_bases_and_padding():
     assert sites.ppms[0].tolist() == [[0.25] * 4, [1, 0, 0, 0], [1, 0, 0, 0]]
 
 
+@pytest.mark.parametrize("length", [6, 7])
+def test_ppms_from_activations__places_in_the_middle_of_the_window(length):
+    kernel = kernel_of([[1, 0, 0, 0], [0, 1, 0, 0]])
+    codes = encode("ACTACTGACT")[None]  # AC at 0, 3 and 7; the middle, from 2 or from 1 on, holds the second
+    left = (10 - length) // 2
+    scan = activate(kernel)
+    sites = ppms_from_activations(
+        lambda codes: scan(codes[:, left : left + length]), codes, width=2, threshold=0.9
+    )
+    assert sites.n_sites.tolist() == [1]
+    assert sites.ppms[0].tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
+
+
 def test_ppms_from_activations__silent_filter():
     kernel = kernel_of([[-1, -1, -1, -1]], [[1, 0, 0, 0]])
     sites = ppms_from_activations(activate(kernel), encode("ACGTA")[None], width=1)
@@ -236,7 +249,7 @@ def test_filter_motifs__motif_builder(planted, method):
     for tap, block in enumerate(("TG", "AC", "TC")):
         first, second = encode(block)
         kernel[tap, first * 4 + second, 0] = 1
-    model.get_layer("filters").set_weights([kernel, np.zeros(2, np.float32)])
+    model.get_layer("filters").assign_kernel(kernel)
     motifs = filter_motifs(model, method=method, codes=planted)
     assert (motifs[0].width, motifs[0].consensus) == (6, "TGACTC")
 
