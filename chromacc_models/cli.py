@@ -18,6 +18,15 @@ AT_LEAST_1 = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "test"])
 
 
+network_engine = click.option(
+    "--engine",
+    type=click.Choice(["auto", "tables", "keras"]),
+    default="auto",
+    show_default=True,
+    help="How the network is computed: table kernels, plain Keras, or the faster one here.",
+)
+
+
 def train_options(command: Callable) -> Callable:
     """Options that make a configuration."""
     for option in (
@@ -28,13 +37,7 @@ def train_options(command: Callable) -> Callable:
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option; repeatable."),
         click.option("-o", "--out", type=FILE, required=True, help="Run folder."),
         click.option("--threads", type=AT_LEAST_1, help="Threads of TensorFlow; all cores when not given."),
-        click.option(
-            "--engine",
-            type=click.Choice(["auto", "tables", "keras"]),
-            default="auto",
-            show_default=True,
-            help="How it is computed: table kernels, plain Keras, or the faster one here.",
-        ),
+        network_engine,
     ):
         command = option(command)
     return command
@@ -217,6 +220,7 @@ def check(console: Console, folder: Path) -> None:
 @click.option("--strands", type=click.Choice(["forward", "both"]), default="forward", show_default=True)
 @click.option("--batch-size", type=AT_LEAST_1, default=256, show_default=True, help="Windows in one call.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@network_engine
 @engine_options
 @common_options
 def predict(
@@ -229,6 +233,7 @@ def predict(
     strands: str,
     batch_size: int,
     overwrite: bool,
+    engine: str,
     workers: int | None,
     processes: bool,
     scheduler: str | None,
@@ -246,6 +251,7 @@ def predict(
         strands=strands,
         batch_size=batch_size,
         engine=Engine(workers=workers, processes=processes, scheduler=scheduler),
+        network_engine=engine,
         overwrite=overwrite,
         show_progress=console.progress,
     )

@@ -67,10 +67,15 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
     def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
         """Predictions of a batch, shape (sequence, cell_type), float32."""
         one_hot = self._checked(x)
-        codes = _base_codes(one_hot)
-        if codes is not None and self._accelerated.engine == "tables":
-            return self._by_tables(tf.constant(codes)).numpy()
+        if self._accelerated.engine == "tables":
+            codes = _base_codes(one_hot)
+            if codes is not None:
+                return self.predict_codes(codes)
         return self._call("predictions", lambda: self.model.outputs, one_hot)[0]
+
+    def predict_codes(self, codes: np.ndarray) -> np.ndarray:
+        """Predictions for base codes (sequence, position), uint8: what the one-hot form of them gives."""
+        return self._on_codes(tf.constant(codes)).numpy()
 
     def predict_activation_on_batch(
         self, x: np.ndarray, layer: str | int, pre_nonlinearity: bool = False
@@ -166,7 +171,7 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
         return accelerated(self.model, self._engine)
 
     @functools.cached_property
-    def _by_tables(self) -> Callable[[tf.Tensor], tf.Tensor]:
+    def _on_codes(self) -> Callable[[tf.Tensor], tf.Tensor]:
         signature = [tf.TensorSpec((None, self.model.input_shape[1]), tf.uint8)]
         network = self._accelerated.model
         return tf.function(lambda codes: network(codes, training=False), input_signature=signature)

@@ -20,6 +20,7 @@ import numpy as np
 
 from chromacc_data.bed import read_intervals
 from chromacc_data.console import progress_bar
+from chromacc_data.encoding import reverse_complement
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors
@@ -97,6 +98,7 @@ def predict(
     strands: Strands = "forward",
     batch_size: int = 256,
     engine: Engine | None = None,
+    network_engine: str = "auto",
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> list[Path]:
@@ -127,6 +129,8 @@ def predict(
     engine
         Where the tasks run; local threads when not given. On a cluster, the workers need the files by the
         same paths; each loads the network and the regions once.
+    network_engine
+        How the network is computed: see :func:`chromacc_models.accelerate.accelerated`.
     overwrite
         Replace files that exist.
     show_progress
@@ -148,10 +152,12 @@ def predict(
     if strands not in ("forward", "both"):
         raise InputError("unknown strands", where="--strands", found=strands, expected="forward or both")
     network = find_network(model)
-    names, columns = _chosen(network, cell_types)
+    names, columns = _chosen(network, cell_types, network_engine)
     paths = output_paths(out, names)
     _require_writable(out, paths, overwrite=overwrite)
-    job = _Job(network, Path(regions).resolve(), Path(fasta).resolve(), strands, batch_size, columns)
+    job = _Job(
+        network, Path(regions).resolve(), Path(fasta).resolve(), strands, batch_size, columns, network_engine
+    )
     n_regions = len(job.loader())  # bad regions or a wrong genome show up here, before the first task
     table = read_intervals(job.regions)
     with _partial(out) as folder:
@@ -177,9 +183,10 @@ class _Job:
     strands: Strands
     batch_size: int
     columns: tuple[int, ...]
+    network_engine: str
 
     def model(self) -> KipoiModel:
-        return _load_model(self.network.weights, self.network.sha256, _stamp(self.network.weights))
+        return _load_model(self.network, self.network_engine)
 
     def loader(self) -> BedLoader:
         window_length = self.model().model.input_shape[1]
@@ -211,10 +218,10 @@ def _predict_span(job: _Job, path: Path, shape: tuple[int, int], span: tuple[int
     model, loader = job.model(), job.loader()
     for start in range(*span, job.batch_size):
         stop = min(start + job.batch_size, span[1])
-        inputs = loader.batch(slice(start, stop))["inputs"]
-        found = model.predict_on_batch(inputs)
+        codes = loader.codes(slice(start, stop))
+        found = model.predict_codes(codes)
         if job.strands == "both":
-            found = (found + model.predict_on_batch(inputs[:, ::-1, ::-1])) / 2
+            found = (found + model.predict_codes(reverse_complement(codes))) / 2
         values[start:stop] = found[:, job.columns]
     values.flush()
 
@@ -223,16 +230,16 @@ def _predict_span(job: _Job, path: Path, shape: tuple[int, int], span: tuple[int
 _LOCK = threading.RLock()
 
 
-def _load_model(weights: Path, sha256: str | None, stamp: tuple) -> KipoiModel:
+def _load_model(network: Network, network_engine: str) -> KipoiModel:
     with _LOCK:
-        return _model_once(weights, sha256, stamp)
+        return _model_once(network.weights, network.sha256, network_engine, _stamp(network.weights))
 
 
 @functools.lru_cache(maxsize=1)
-def _model_once(weights: Path, sha256: str | None, stamp: tuple) -> KipoiModel:
+def _model_once(weights: Path, sha256: str | None, network_engine: str, stamp: tuple) -> KipoiModel:
     from chromacc_models.kipoi_model import KipoiModel
 
-    return KipoiModel(str(weights), sha256=sha256)
+    return KipoiModel(str(weights), sha256=sha256, engine=network_engine)
 
 
 def _load_regions(regions: Path, fasta: Path, window_length: int, stamps: tuple) -> BedLoader:
@@ -255,9 +262,11 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _chosen(network: Network, cell_types: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _chosen(
+    network: Network, cell_types: Sequence[str] | None, network_engine: str
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and columns of the cell types that are wanted."""
-    model = _load_model(network.weights, network.sha256, _stamp(network.weights)).model
+    model = _load_model(network, network_engine).model
     n_outputs, known = model.output_shape[1], network.cell_types
     if known is None:
         known = tuple(f"output_{i}" for i in range(n_outputs))

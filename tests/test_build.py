@@ -23,7 +23,7 @@ from tests.small import LENGTHS, RECIPE, write_small_dataset
 def cluster() -> Iterator[str]:
     """Address of a scheduler with two workers, each a process of its own."""
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     ) as running:
         yield running.scheduler_address
 

@@ -17,7 +17,7 @@ from kipoi.specs import DataLoaderImport
 from kipoiseq.dataloaders import SeqIntervalDl
 
 import chromacc_data
-from chromacc_data.encoding import codes_from_one_hot, decode, encode
+from chromacc_data.encoding import codes_from_one_hot, decode, encode, one_hot
 from chromacc_data.errors import InputError
 from chromacc_data.loader import BedLoader
 from tests.test_bgzip import write_bgzip
@@ -116,6 +116,8 @@ def test_batches__equal_kipoiseq(tmp_path_factory, intervals, window_length, use
     assert len(ours) == len(theirs)
     assert_equal_to_kipoiseq(collated(ours, batch_size), collated(theirs, batch_size))
     np.testing.assert_array_equal(ours[0]["inputs"], collated(ours)["inputs"][0])
+    rows = np.arange(len(ours))[::2]
+    np.testing.assert_array_equal(one_hot(ours.codes(rows)), ours.batch(rows)["inputs"])
 
 
 # What SeqIntervalDl gets wrong.

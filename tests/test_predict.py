@@ -23,6 +23,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.loader import BedLoader
 from chromacc_models import kipoi_files as kf
 from chromacc_models import predict as predict_module
+from chromacc_models.architectures import baseline
 from chromacc_models.kipoi_package import package
 from chromacc_models.predict import find_network, predict
 from chromacc_models.prediction_files import SUFFIXES, mean_over_bases, output_paths
@@ -145,6 +146,17 @@ def test_predict__run_folder_and_bare_file(place: Path, tmp_path: Path, expected
     np.testing.assert_allclose(table[list(names)], expected, atol=1e-5)
 
 
+def test_predict__engines_give_the_same(place: Path, tmp_path: Path):
+    weights = tmp_path / "baseline.keras"
+    baseline(LENGTH, 3, n_filters=5, pool_scale=1.0).save(weights)
+    found = []
+    for name in ("tables", "keras"):
+        run(place, tmp_path / f"{name}.tsv", model=weights, network_engine=name)
+        found.append(pd.read_csv(tmp_path / f"{name}.tsv", sep="\t").iloc[:, 5:].to_numpy())
+    np.testing.assert_allclose(*found, atol=1e-6)
+    assert found[0].std() > 1e-4
+
+
 def many_regions(place: Path, path: Path, n: int = 300) -> None:
     rng = np.random.default_rng(1)
     starts = rng.integers(0, 2900, n)
@@ -177,7 +189,7 @@ def test_predict__cluster(place: Path, tmp_path: Path, monkeypatch: pytest.Monke
     paths = [tmp_path / name for name in ("local.h5", "cluster.h5")]
     predict(place / "model", tmp_path / "many.bed", place / "genome.fa", paths[0])
     monkeypatch.setattr(predict_module, "_REGIONS_PER_TASK", 50)
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         engine = Engine(scheduler=cluster.scheduler_address)
         predict(place / "model", tmp_path / "many.bed", place / "genome.fa", paths[1], engine=engine)
     with h5py.File(paths[0]) as local, h5py.File(paths[1]) as remote:
@@ -256,6 +268,7 @@ def test_predict__bad_regions_leave_nothing(place: Path, tmp_path: Path, kind: s
         ({"cell_types": ["cell 1", "cell 1"]}, "new.tsv", "none, or given twice"),
         ({"strands": "reverse"}, "new.tsv", "unknown strands"),
         ({"batch_size": 0}, "new.tsv", "batch size below 1"),
+        ({"network_engine": "cuda"}, "new.tsv", "unknown engine"),
     ],
 )
 def test_predict__bad_options(place: Path, tmp_path: Path, options: dict, out: str, message: str):
