@@ -5,7 +5,7 @@
     python tests/benchmarks/end_to_end.py memory STORE
     python tests/benchmarks/end_to_end.py predict MODEL FASTA [--regions 1000000]
 
-- train: `chromacc-models train` of the baseline and the motif building network with 300 filters, by tables and
+- train: `chromacc-models train` of baseline and motif building network with 300 filters, by tables and
   by plain Keras, same epochs. The ratio is of whole commands, start of Python and TensorFlow included.
 - scaling: seconds of a training step as windows, filters and cell types are multiplied, over linear growth.
 - memory: largest memory of a training of one epoch, for a store larger than what is kept in memory (the one

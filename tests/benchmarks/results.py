@@ -40,20 +40,22 @@ FOLDS = (0, 1, 2, 3, 4)
 #: What the interpretable networks share; what is not named is the default of the network.
 COMMON = {
     "n_filters": 300,
+    "scan_length": 300,
     "pooling": "max",
-    "strands": "both",
-    "learning_rate": 0.001,
-    "epochs": 150,
+    "learning_rate": 0.002,
+    "average_decay": 0.998,
+    "epochs": 100,
     "patience": 12,
     "plateau_patience": 4,
 }
 CONFIGS = {
-    "baseline": {**COMMON, "l2": 1e-4},
-    "factorization_machine": {**COMMON, "l2": 3e-3},
-    "motif_builder": {**COMMON, "l2": 1e-4, "deviations_l2": 0.01},
+    "baseline": {**COMMON, "dropout": 0.3, "l2": 3e-4},
+    "factorization_machine": {**COMMON, "dropout": 0.2, "l2": 1e-3},
+    "motif_builder": {**COMMON, "dropout": 0.3, "l2": 3e-4, "deviations_l2": 0.01},
     "basset": {
         "learning_rate": 0.001,
         "reverse_complement": "augment",
+        "average_decay": 0.99,
         "epochs": 40,
         "patience": 4,
         "plateau_patience": 2,
