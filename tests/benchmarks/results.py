@@ -3,9 +3,10 @@
     python tests/benchmarks/results.py --sources ../shared/data --folder runs
 
 Builds the stores of `hg19-dnase-6-chr20-chrX` and `hg19-atac-6`, trains each network with three seeds on the
-block hold-out, and all but Basset on each fold as well. Killed, the same command goes on where it was. What a
-finished run scored is a few rows of docs/results.tsv; a run whose store and options are those of its rows
-is not made again, on any machine. `--only` takes a part, `--page` writes the page from the rows alone.
+block hold-out, all but Basset on each fold as well, and with one option changed on DNase-6. Killed, the same
+command goes on where it was. What a finished run scored is a few rows of docs/results.tsv; a run whose store
+and options are those of its rows is not made again, on any machine. `--only` takes a part, `--page` writes
+the page from the rows alone.
 Options were chosen by the validation windows of DNase-6, seed 0.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from chromacc_data import schema
@@ -62,28 +64,45 @@ CONFIGS = {
     },
 }
 
+#: Single changes of a network's options, made on DNase-6 to see what each of them does.
+CHANGES = {
+    "whole window scanned": {"scan_length": None},
+    "weights not averaged": {"average_decay": None},
+    "no dropout": {"dropout": 0.0},
+    "no penalty of filters": {"l2": 0.0},
+    "average pooling": {"pooling": "average"},
+    "forward strand only": {"strands": "forward", "reverse_complement": "augment"},
+    "free tables": {"tables": "free"},
+    "free tables, larger penalty": {"tables": "free", "l2": 3e-3},
+}
+UNCHANGED = "-"
+
 #: One run of the table.
-KEYS = ["dataset", "network", "seed", "fold"]
+KEYS = ["dataset", "network", "changed", "seed", "fold"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A run to be made: a network on a dataset, by seed, or by fold (with the first seed)."""
+    """A run to be made: a network on a dataset, by seed, or by fold or change (with the first seed)."""
 
     dataset: str
     network: str
     seed: int
     fold: int | None = None
+    changed: str = UNCHANGED
 
     @property
     def config(self) -> TrainConfig:
         """Options of the run."""
-        return TrainConfig(network=self.network, seed=self.seed, fold=self.fold, **CONFIGS[self.network])
+        options = {**CONFIGS[self.network], **CHANGES.get(self.changed, {})}
+        return TrainConfig(network=self.network, seed=self.seed, fold=self.fold, **options)
 
     @property
     def name(self) -> str:
         """Its folder."""
         part = f"seed-{self.seed}" if self.fold is None else f"fold-{self.fold}"
+        if self.changed != UNCHANGED:
+            part = self.changed.replace(" ", "-").replace(",", "")
         return f"{DATASETS[self.dataset]}/{self.network}/{part}"
 
 
@@ -98,6 +117,10 @@ def tasks() -> Iterator[Task]:
             for network in CONFIGS:
                 if network != "basset":
                     yield Task(dataset, network, SEEDS[0], fold)
+    for changed in CHANGES:
+        networks = ("motif_builder",) if "tables" in changed else ("baseline", "motif_builder")
+        for network in networks:
+            yield Task("DNase-6", network, SEEDS[0], None, changed)
 
 
 def run(task: Task, store: Path, folder: Path) -> pd.DataFrame:
@@ -109,6 +132,7 @@ def run(task: Task, store: Path, folder: Path) -> pd.DataFrame:
         {
             "dataset": task.dataset,
             "network": task.network,
+            "changed": task.changed,
             "seed": task.seed,
             "fold": -1 if task.fold is None else task.fold,
             "cell_type": [score.cell_type for score in scores],
@@ -142,7 +166,8 @@ def is_done(task: Task, store: Path) -> bool:
     """Whether the table holds the run, of this store and these options."""
     table = read_table()
     fold = -1 if task.fold is None else task.fold
-    rows = table[(table[KEYS] == [task.dataset, task.network, task.seed, fold]).all(axis=1)]
+    key = [task.dataset, task.network, task.changed, task.seed, fold]
+    rows = table[(table[KEYS] == key).all(axis=1)]
     return len(rows) > 0 and (rows["made_of"] == _made_of(task, store)).all()
 
 
@@ -179,8 +204,24 @@ def comparison_lines(rows: pd.DataFrame, over: str) -> list[str]:
     return lines
 
 
-def section(title: str, rows: pd.DataFrame) -> str:
+def change_lines(rows: pd.DataFrame) -> list[str]:
+    """Markdown: mean test AUROC of the first seed with one option changed, less that with none."""
+    first = rows[(rows["seed"] == SEEDS[0]) & (rows["fold"] == -1)]
+    means = first.pivot_table(index="changed", columns="network", values="auroc")
+    networks = [name for name in CONFIGS if name in means and means[name].count() > 1]
+    lines = ["| changed | " + " | ".join(networks) + " |", "|---" * (1 + len(networks)) + "|"]
+    plain = means.loc[UNCHANGED]
+    lines.append("| nothing | " + " | ".join(f"{plain[name]:.4f}" for name in networks) + " |")
+    for changed in (name for name in CHANGES if name in means.index):
+        found = (means.loc[changed, name] - plain[name] for name in networks)
+        cells = ("" if np.isnan(value) else f"{value:+.4f}" for value in found)
+        lines.append(f"| {changed} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def section(title: str, all_rows: pd.DataFrame) -> str:
     """Everything about one dataset, as markdown."""
+    rows = all_rows[all_rows["changed"] == UNCHANGED]
     seeds, folds = rows[rows["fold"] == -1], rows[rows["fold"] != -1]
     lines = [f"### {title}", ""]
     lines += [f"`{DATASETS[title]}`, test windows of the block hold-out, one run a seed:", ""]
@@ -188,6 +229,9 @@ def section(title: str, rows: pd.DataFrame) -> str:
     if len(folds):
         lines += ["", "Held-out windows of each of five folds of blocks, one run a fold:", ""]
         lines += [*score_table(folds), "", *comparison_lines(folds, "folds")]
+    if len(rows) < len(all_rows):
+        lines += ["", "What single options do, first seed, mean test AUROC over cell types:", ""]
+        lines += change_lines(all_rows)
     return "\n".join(lines)
 
 
