@@ -16,7 +16,7 @@ from chromacc_data.motifs import Motif
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Sites", "filter_motifs", "ppms_from_activations", "ppms_from_weights"]
+__all__ = ["Sites", "base_weights", "filter_motifs", "ppms_from_activations", "ppms_from_weights"]
 
 _N_BASES = 4
 #: Windows that are scanned at once: activations take 4 bytes a place, strand and filter.
@@ -118,6 +118,29 @@ def ppms_from_weights(kernel: np.ndarray, *, smoothing: float = 0.0) -> np.ndarr
     ratio = np.divide(weights, size, out=np.zeros_like(weights), where=size > 0)
     probability = share * ratio + (1 - share) / n_blocks
     return _base_probabilities(probability.reshape(n_filters, n_taps, *[_N_BASES] * block_length))
+
+
+def base_weights(kernel: np.ndarray) -> np.ndarray:
+    """Positive weights of filters by base, shape (filter, width, 4), float64.
+
+    What :func:`ppms_from_weights` divides by its sum at each position; undivided, strong positions stay
+    stronger than weak ones. Of weights over blocks a base gets the mean over the blocks that have it.
+
+    Parameters
+    ----------
+    kernel
+        As in :func:`ppms_from_weights`.
+
+    Examples
+    --------
+    >>> base_weights(np.array([[3, -1, 1, 0], [-1, -1, 2, -1]])[:, :, None]).tolist()
+    [[[3.0, 0.0, 1.0, 0.0], [0.0, 0.0, 2.0, 0.0]]]
+    """
+    block_length = _block_length(kernel)
+    weights = np.maximum(np.moveaxis(kernel, -1, 0), 0).astype(np.float64)
+    n_filters, n_taps, _ = weights.shape
+    sums = _base_probabilities(weights.reshape(n_filters, n_taps, *[_N_BASES] * block_length))
+    return sums / _N_BASES ** (block_length - 1)
 
 
 def ppms_from_activations(

@@ -203,8 +203,8 @@ def _align(present: np.ndarray, filter_widths: np.ndarray, motifs: Sequence[Moti
     for start in range(width + widest - 1):
         common = padded[:, start : start + widest].reshape(n_filters, -1) @ columns
         better = common > best
-        best[better] = common[better]
-        offset[better] = start - (widest - 1)
+        np.copyto(best, common, where=better)
+        np.copyto(offset, start - (widest - 1), where=better)
     score = best.astype(np.float64) / np.minimum(filter_widths[:, None], motif_widths)
     return Alignments(score, offset, np.ones(score.shape, dtype=np.int8))
 
