@@ -21,7 +21,7 @@ from chromacc_models.layers import OneHot
 from chromacc_models.logos import logo_grid
 from chromacc_models.run import Run
 
-__all__ = ["RunMotifs", "filter_importance", "run_motifs"]
+__all__ = ["RunMotifs", "filter_importance", "pooled_activations", "run_motifs"]
 
 _BATCH = 256
 
@@ -116,6 +116,26 @@ def filter_importance(model: keras.Model, codes: np.ndarray) -> np.ndarray:
     InputError
         If the network does not pool over the whole input.
     """
+    values = pooled_activations(model, codes)
+    weights = keras.ops.convert_to_numpy(model.get_layer("head").kernel)
+    return values.std(axis=0, dtype=np.float64) * np.sqrt(
+        np.mean(np.square(weights, dtype=np.float64), axis=1)
+    )
+
+
+def pooled_activations(model: keras.Model, codes: np.ndarray) -> np.ndarray:
+    """What the head of a network sees of each window: (window, filter), float32.
+
+    Parameters
+    ----------
+    model, codes
+        As in :func:`filter_importance`.
+
+    Raises
+    ------
+    InputError
+        If the network does not pool over the whole input.
+    """
     names = {layer.name for layer in model.layers}
     if not {"pool", "head"} <= names:
         raise InputError(
@@ -125,13 +145,9 @@ def filter_importance(model: keras.Model, codes: np.ndarray) -> np.ndarray:
         )
     pooled = keras.Model(model.inputs, model.get_layer("pool").output)
     one_hot = OneHot()
-    values = np.concatenate(
+    return np.concatenate(
         [
             keras.ops.convert_to_numpy(pooled(one_hot(codes[first : first + _BATCH])))
             for first in range(0, len(codes), _BATCH)
         ]
-    )
-    weights = keras.ops.convert_to_numpy(model.get_layer("head").kernel)
-    return values.std(axis=0, dtype=np.float64) * np.sqrt(
-        np.mean(np.square(weights, dtype=np.float64), axis=1)
     )

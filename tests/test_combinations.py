@@ -35,7 +35,7 @@ def plant(
     both_strands: bool = False,
     seed: int = 1,
 ) -> tuple[np.ndarray, list[dict[int, tuple[int, int]]]]:
-    """Kernel (width, 4, filter) of filters with motifs at random places; and {motif: (offset, strand)} of each."""
+    """Kernel (width, 4, filter) of filters with motifs at random places, {motif: place} of each."""
     rng = np.random.default_rng(seed)
     kernel = rng.normal(0, noise, (WIDTH, 4, n_filters)) if noise else np.zeros((WIDTH, 4, n_filters))
     truth = []
