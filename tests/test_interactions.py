@@ -224,7 +224,7 @@ def test_compare_pairs__planted_pairs_of_a_network_stand_out():
     membership = labels(*range(12), n=12)
     found = compare_pairs([values], [membership], planted, n_permutations=999)
     assert found.permutation_p == 0.001
-    assert found.welch_p < 1e-6
+    assert found.welch_p < 1e-3
     assert found.mean_correct == pytest.approx(2.3)
     order = np.random.default_rng(1).permutation(12)
     permuted = compare_pairs([values[np.ix_(order, order)]], [membership[order]], planted, n_permutations=999)
