@@ -5,6 +5,7 @@ The arrays are numpy's and so are the functions on them; only :func:`filter_moti
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -16,7 +17,14 @@ from chromacc_data.motifs import Motif
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Sites", "base_weights", "filter_motifs", "ppms_from_activations", "ppms_from_weights"]
+__all__ = [
+    "Sites",
+    "base_weights",
+    "filter_motifs",
+    "ppms_from_activations",
+    "ppms_from_weights",
+    "untrained_motifs",
+]
 
 _N_BASES = 4
 #: Windows that are scanned at once: activations take 4 bytes a place, strand and filter.
@@ -71,11 +79,40 @@ def filter_motifs(
             _activation(model, layer), codes, width=width, threshold=threshold
         )
         n_sites = counted.tolist()
-    elif method in ("weights", "smoothed"):
-        ppms = ppms_from_weights(kernel, smoothing=smoothing if method == "smoothed" else 0.0)
     else:
-        raise ValueError(f"method is {method!r}; it may be 'weights', 'smoothed' or 'activations'")
+        ppms = _weight_ppms(kernel, method, smoothing)
     return tuple(Motif(f"filter_{i}", ppm, n_sites=n_sites[i]) for i, ppm in enumerate(ppms))
+
+
+def untrained_motifs(
+    model: keras.Model,
+    n: int,
+    *,
+    method: Literal["weights", "smoothed", "activations"] = "weights",
+    codes: np.ndarray | None = None,
+    layer: str = "filters",
+    smoothing: float = 0.1,
+    threshold: float = 0.5,
+    seed: int = 0,
+) -> tuple[Motif, ...]:
+    """Motifs of `n` filters that have learned nothing: uniform weights, the shape of a network's filters.
+
+    What matches these matches by chance. Other parameters are those of :func:`filter_motifs`; `model` itself
+    stays as it is.
+    """
+    rng = np.random.default_rng(seed)
+    kernel = np.asarray(model.get_layer(layer).kernel)
+    if method != "activations":
+        ppms = _weight_ppms(rng.uniform(-1, 1, (*kernel.shape[:2], n)), method, smoothing)
+        return tuple(Motif(f"untrained_{i}", ppm) for i, ppm in enumerate(ppms))
+    import keras
+
+    motifs: list[Motif] = []
+    while len(motifs) < n:
+        untrained = keras.models.clone_model(model)
+        untrained.get_layer(layer).kernel.assign(rng.uniform(-1, 1, kernel.shape).astype(kernel.dtype))
+        motifs += filter_motifs(untrained, method=method, codes=codes, layer=layer, threshold=threshold)
+    return tuple(dataclasses.replace(motif, id=f"untrained_{i}") for i, motif in enumerate(motifs[:n]))
 
 
 def ppms_from_weights(kernel: np.ndarray, *, smoothing: float = 0.0) -> np.ndarray:
@@ -182,6 +219,12 @@ def ppms_from_activations(
     ppms = np.full(counts.shape, 1 / _N_BASES)
     np.divide(counts, n_sites[:, None, None], out=ppms, where=n_sites[:, None, None] > 0)
     return Sites(ppms, n_sites.astype(np.int64))
+
+
+def _weight_ppms(kernel: np.ndarray, method: str, smoothing: float) -> np.ndarray:
+    if method not in ("weights", "smoothed"):
+        raise ValueError(f"method is {method!r}; it may be 'weights', 'smoothed' or 'activations'")
+    return ppms_from_weights(kernel, smoothing=smoothing if method == "smoothed" else 0.0)
 
 
 def _activation(model: keras.Model, layer: str) -> Callable[[np.ndarray], np.ndarray]:

@@ -104,11 +104,12 @@ def interaction_table(
     filters: Sequence[str],
     *,
     n_top: int | None = None,
+    absolute: bool = False,
 ) -> pd.DataFrame:
     """Pairs of filters by cell type, the largest scaled interaction first.
 
     The order is that of the signed value, as in the thesis' Appendix A: the top are pairs that open chromatin
-    together; at the end stand those that close it.
+    together, at the end stand those that close it.
 
     Parameters
     ----------
@@ -118,6 +119,8 @@ def interaction_table(
         Names.
     n_top
         Pairs of each cell type; all when None.
+    absolute
+        Order by size instead.
 
     Returns
     -------
@@ -128,7 +131,8 @@ def interaction_table(
     names = np.array(filters, dtype=object)
     parts = []
     for cell_type, raw, values in zip(cell_types, products, scaled, strict=True):
-        order = np.argsort(-values[first, second], kind="stable")[:n_top]
+        of_pairs = values[first, second]
+        order = np.argsort(-np.abs(of_pairs) if absolute else -of_pairs, kind="stable")[:n_top]
         a, b = first[order], second[order]
         parts.append(
             pd.DataFrame(

@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score
 
 from chromacc_data.encoding import encode, one_hot
 from chromacc_models.architectures import factorization_machine
+from chromacc_models.importance import pooled_activations
 from chromacc_models.interactions import (
     candidate_pairs,
     collapse,
@@ -22,7 +23,6 @@ from chromacc_models.interactions import (
     ranking_scores,
     scale_by_spread,
 )
-from chromacc_models.reading import pooled_activations
 
 
 def symmetric(n: int, seed: int = 0) -> np.ndarray:
