@@ -25,7 +25,7 @@ from chromacc_models.interactions import (
     scale_by_spread,
 )
 from chromacc_models.layers import FactorizationMachine
-from chromacc_models.matching import match_filters
+from chromacc_models.matching import match_filters, number_groups
 from chromacc_models.reading import MAX_E, group_names, read_filters_of_run
 from chromacc_models.run import Run
 from chromacc_models.tomtom import match_motifs
@@ -177,7 +177,7 @@ def _similar(e: np.ndarray, max_e: float) -> np.ndarray:
     distance = np.maximum(e, e.T)
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance), method="complete")
-    return fcluster(tree, max_e, criterion="distance").astype(np.int64) - 1
+    return number_groups(fcluster(tree, max_e, criterion="distance"))
 
 
 def _first_rows(table: pd.DataFrame, n_shown: int) -> str:

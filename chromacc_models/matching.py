@@ -26,6 +26,7 @@ __all__ = [
     "match_filters",
     "match_scores",
     "motif_groups",
+    "number_groups",
     "present_bases",
 ]
 
@@ -171,7 +172,15 @@ def motif_groups(
     """
     present, widths = _consensus(motifs)
     related = _best_strand(present, widths, motifs, both_strands).score > min_score
-    _, label = connected_components(related, directed=False)
+    return number_groups(connected_components(related, directed=False)[1])
+
+
+def number_groups(label: np.ndarray) -> np.ndarray:
+    """Groups by any labels, (motif,), numbered from 0 in the order of their first motifs.
+
+    >>> number_groups(np.array([7, 2, 2, 7, 5])).tolist()
+    [0, 1, 1, 0, 2]
+    """
     _, first, group = np.unique(label, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[group]
 

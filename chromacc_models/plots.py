@@ -192,7 +192,7 @@ def interactions(table: pd.DataFrame, *, n_bars: int = 10, n_columns: int = 3) -
         axes.set_title(cell_type)
     for axes in panels[len(cell_types) :]:
         axes.set_axis_off()
-    figure.supxlabel("Interaction: logit per two standard deviations", fontsize=8)
+    figure.supxlabel("Added to the logit when both filters rise by a standard deviation", fontsize=8)
     return figure
 
 
@@ -215,5 +215,5 @@ def _with_score(name: str, scores: Mapping[str, float]) -> str:
 
 
 def _side(row: pd.Series, side: str) -> str:
-    """A filter of a pair, under the name of its motif where it has one."""
-    return row.get(f"motif_{side}") or row[f"filter_{side}"].replace("filter_", "f")
+    """A filter of a pair, behind the name of its motif where it has one."""
+    return f"{row.get(f'motif_{side}', '')} {row[f'filter_{side}'].replace('filter_', 'f')}".strip()

@@ -108,7 +108,7 @@ class RunMotifs:
         if self.chance is not None:
             value["chance"] = self.chance.to_dict("records")
             lines += [
-                f"how many of the {len(self.motifs)} filters match the database, and how many would that learned "
+                f"how many of {len(self.motifs)} filters match the database, and how many would that learned "
                 "nothing (untrained, or with their positions shuffled):",
                 self.chance.to_string(index=False, float_format="{:.4g}".format),
             ]
@@ -278,7 +278,7 @@ def _part_columns(decompositions: Sequence[Decomposition], known: Sequence[Motif
     """Parts as SYMBOL@OFFSET and strand, the heaviest first."""
     return {
         "parts": [
-            "+".join(f"{known[p.motif].symbol}@{p.offset}{'+' if p.strand > 0 else '-'}" for p in d.parts)
+            " ".join(f"{known[p.motif].symbol}@{p.offset}{'+' if p.strand > 0 else '-'}" for p in d.parts)
             for d in decompositions
         ],
         "explained": [d.explained for d in decompositions],

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from chromacc_data.encoding import decode, encode, one_hot, reverse_complement
 from chromacc_data.motifs import information
-from chromacc_models.filters import filter_motifs, ppms_from_activations, ppms_from_weights
+from chromacc_models.filters import filter_motifs, ppms_from_activations, ppms_from_weights, untrained_motifs
 
 WEIGHTS = arrays(
     np.float32,
@@ -260,6 +260,37 @@ def test_filter_motifs__basset(planted):
     model = basset(200, 1, size=0.05)
     windows = np.random.default_rng(2).integers(0, 4, (20, 200)).astype(np.uint8)
     assert [m.width for m in filter_motifs(model, method="activations", codes=windows)] == [19] * 15
+
+
+@pytest.mark.parametrize("method", ["weights", "smoothed", "activations"])
+def test_untrained_motifs__know_nothing_of_the_network(planted, method):
+    from chromacc_models.architectures import baseline
+
+    model = baseline(40, 1, n_filters=3, filter_width=7)
+    model.get_layer("filters").set_weights([np.ones((7, 4, 3), np.float32), np.zeros(3, np.float32)])
+    before = model.get_weights()
+    motifs = untrained_motifs(model, 8, method=method, codes=planted, seed=1)
+    assert [m.id for m in motifs] == [f"untrained_{i}" for i in range(8)]
+    assert {m.width for m in motifs} == {7}
+    assert len({m.ppm.tobytes() for m in motifs}) == 8
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    again = untrained_motifs(model, 8, method=method, codes=planted, seed=1)
+    np.testing.assert_array_equal(motifs[5].ppm, again[5].ppm)
+    assert not np.array_equal(untrained_motifs(model, 1, method=method, codes=planted)[0].ppm, motifs[0].ppm)
+
+
+def test_untrained_motifs__are_those_of_a_new_network():
+    # Of weights, half are negative: what is left of a position is 0 to 4 bases with any ratio.
+    from chromacc_models.architectures import baseline
+
+    fresh = filter_motifs(baseline(40, 1, n_filters=2000, filter_width=5, seed=3))
+    uniform = untrained_motifs(baseline(40, 1, n_filters=2, filter_width=5), 2000)
+    bits = [information(np.stack([m.ppm for m in motifs])) for motifs in (fresh, uniform)]
+    assert bits[0].mean() == pytest.approx(bits[1].mean(), abs=0.03)
+    for of_positions in bits:
+        assert np.mean(of_positions == 0) == pytest.approx(1 / 16, abs=0.01)
+        assert np.mean(of_positions > 2 - 1e-9) == pytest.approx(4 / 16, abs=0.02)
 
 
 def test_filter_motifs__asks_for_codes():
