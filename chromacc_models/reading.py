@@ -176,7 +176,7 @@ def run_motifs(
     if targets is not None:
         found = _search(reading, targets, method=method, seed=seed)
         columns |= _database_columns(found)
-        tables["tomtom.tsv"] = match_table(found.matches, motifs, targets)
+        tables["tomtom.tsv"] = match_table(found.matches, motifs, targets, nulls=found.nulls)
         tables["tomtom_null.tsv"] = null_table(found.best_e, found.nulls)
     if planted is not None:
         matched = match_filters(motifs, planted, both_strands=reading.both_strands)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -159,15 +159,29 @@ def best_e_values(queries: Sequence[Motif], targets: Sequence[Motif]) -> np.ndar
 
 
 def match_table(
-    matches: Matches, queries: Sequence[Motif], targets: Sequence[Motif], *, max_e: float = 1.0
+    matches: Matches,
+    queries: Sequence[Motif],
+    targets: Sequence[Motif],
+    *,
+    nulls: Mapping[str, np.ndarray] | None = None,
+    max_e: float = 1.0,
 ) -> pd.DataFrame:
     """Matches of at most that E-value with the columns of Tomtom's own table, the best of a query first.
+
+    Parameters
+    ----------
+    matches, queries, targets
+        What :func:`match_motifs` gave, and for what.
+    nulls
+        Smallest E-value of each null filter by the name of the null: see :func:`null_share`.
+    max_e
+        E-value up to which a match is a row.
 
     Returns
     -------
     pd.DataFrame
         Query_ID, Target_ID, Target_name, Optimal_offset, p-value, E-value, q-value, Overlap, Query_consensus,
-        Target_consensus (turned where Orientation is -), Orientation.
+        Target_consensus (turned where Orientation is -), Orientation, and null_NAME for each null.
     """
     query, target = np.nonzero(matches.e <= max_e)
     order = np.lexsort((matches.p[query, target], query))
@@ -187,6 +201,7 @@ def match_table(
             "Query_consensus": [queries[i].consensus for i in query],
             "Target_consensus": consensus,
             "Orientation": strand,
+            **{f"null_{name}": null_share(e, matches.e[query, target]) for name, e in (nulls or {}).items()},
         }
     )
 
@@ -227,7 +242,7 @@ def null_share(null_e: np.ndarray, e: np.ndarray) -> np.ndarray:
 
 def null_table(
     e: np.ndarray,
-    nulls: dict[str, np.ndarray],
+    nulls: Mapping[str, np.ndarray],
     *,
     thresholds: Sequence[float] = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0),
 ) -> pd.DataFrame:

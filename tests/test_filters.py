@@ -303,9 +303,10 @@ def test_filter_motifs__asks_for_codes():
         filter_motifs(model, method="gradients")
 
 
-def test_filters__import_no_tensorflow():
+@pytest.mark.parametrize("module", ["filters", "logos", "matching", "tomtom", "combinations", "interactions"])
+def test_filters__import_no_tensorflow(module):
     code = (
-        "import sys; import chromacc_models.filters, chromacc_models.logos; "
+        f"import sys; import chromacc_models.{module}; "
         "sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -112,6 +112,7 @@ def test_run_motifs__with_a_database(taught: Run, known: Path):
     assert (chance["expected_untrained"] < 3).any()
     saved = pd.read_csv(taught.folder / "tomtom.tsv", sep="\t")
     assert saved.loc[saved["Query_ID"] == "filter_0", "Target_ID"].iloc[0] == "GATAAGG"
+    assert {"null_untrained", "null_shuffled"} <= set(saved.columns)
     value, text = found.report()
     assert value["chance"][0]["E"] == 0.0001
     assert "learned nothing" in text

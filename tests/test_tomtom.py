@@ -191,6 +191,10 @@ def test_match_table__best_first_and_turned(database: list[Motif]):
     assert (best["Query_consensus"] == best["Target_consensus"]).all()
     assert table.groupby("Query_ID")["p-value"].apply(lambda p: p.is_monotonic_increasing).all()
     assert len(match_table(match_motifs(queries, database), queries, database, max_e=1e-6)) == 2
+    nulls = {"shuffled": np.array([1e-9, 0.5, 60])}
+    beside = match_table(match_motifs(queries, database), queries, database, nulls=nulls, max_e=60)
+    np.testing.assert_array_equal(beside["null_shuffled"], null_share(nulls["shuffled"], beside["E-value"]))
+    assert beside["null_shuffled"].nunique() > 1
 
 
 # Q-values
