@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import nnls
 
 from chromacc_data.encoding import encode, one_hot
 from chromacc_data.motif_files import read_motifs
@@ -123,6 +125,37 @@ def test_decompose_filters__never_more_parts_than_asked_for(seed: int, max_parts
         assert 1 <= len(found.parts) <= max_parts
         assert len(found.motifs) == len(found.parts)
         assert 0 < found.explained <= 1
+
+
+def test_decompose_filters__a_motif_that_is_there_twice_is_one_part():
+    motifs = random_motifs(5, width=7)
+    twice = np.concatenate([motifs[0].ppm, np.zeros((3, 4)), motifs[0].ppm])
+    (found,) = decompose_filters(twice[None], motifs, penalty=0)
+    assert len(found.motifs) == len(found.parts)
+    assert found.motifs >= {0}
+
+
+def test_decompose_filters__pairs_are_those_of_an_exhaustive_search():
+    motifs, width = random_motifs(3, width=5), 8
+    rng = np.random.default_rng(2)
+    weights = rng.random((20, width, 4)) ** 3
+    found = decompose_filters(weights, motifs, max_parts=2, penalty=0, min_inside=1)
+    columns = {
+        (m, offset): np.pad(motif.ppm, ((offset, width - 5 - offset), (0, 0))).ravel()
+        for m, motif in enumerate(motifs)
+        for offset in range(width - 4)
+    }
+    n_best = 0
+    for filter_, y in zip(found, weights.reshape(20, -1), strict=True):
+        left = {
+            pair: nnls(np.stack([np.ones(width * 4), *(columns[p] for p in pair)], axis=1), y)[1] ** 2
+            for pair in itertools.combinations(columns, 2)
+            if pair[0][0] != pair[1][0]
+        }
+        explained = 1 - min(left.values()) / np.square(y - y.mean()).sum()
+        assert filter_.explained <= explained + 1e-9
+        n_best += filter_.explained == pytest.approx(explained)
+    assert n_best >= 18
 
 
 def test_decompose_filters__motifs_wider_than_the_filter_and_past_its_end():

@@ -100,6 +100,7 @@ def test_match_motifs__equals_tomtom_on_jaspar(jaspar: Reference):
     assert jaspar.correlation("p", "p-value") > 0.999999
     assert jaspar.correlation("e", "E-value") > 0.999999
     assert jaspar.correlation("q", "q-value") > 0.999999
+    np.testing.assert_allclose(jaspar.found.q[jaspar.at], jaspar.rows["q-value"], rtol=0.03)
     assert jaspar.share_of_same_best() == 1
     assert (jaspar.found.offset[jaspar.at] == jaspar.rows["Optimal_offset"]).mean() > 0.999
     assert (jaspar.found.overlap[jaspar.at] == jaspar.rows["Overlap"]).mean() > 0.999
@@ -216,7 +217,20 @@ def test_q_values__share_of_nulls_by_hand():
     np.testing.assert_allclose(q[1], false_discovery_control(np.linspace(0, 1, 200)), rtol=0.02)
 
 
+def test_q_values__too_few_for_a_share_of_nulls():
+    p = np.concatenate([np.full(50, 0.001), (np.arange(50) + 0.5) / 50])
+    np.testing.assert_allclose(q_values(p), false_discovery_control(p))
+    assert (q_values(np.append(p, 0.001)) < false_discovery_control(np.append(p, 0.001))).all()
+
+
 # What chance gives
+
+
+def test_null_share__counts_equal_ones_and_itself():
+    assert null_share(np.array([3.0, 1.0, 2.0]), np.array([[0.5, 1.0], [2.0, 9.0]])).tolist() == [
+        [0.25, 0.5],
+        [0.75, 1.0],
+    ]
 
 
 def test_shuffle_columns__keeps_the_columns():
