@@ -217,6 +217,21 @@ def test_q_values__share_of_nulls_by_hand():
     np.testing.assert_allclose(q[1], false_discovery_control(np.linspace(0, 1, 200)), rtol=0.02)
 
 
+def test_q_values__share_of_nulls_equals_a_bootstrap():
+    # 40 small p-values, and others that thin out above 0.6: where lambda may go makes a difference.
+    rng = np.random.default_rng(0)
+    p = np.sort(np.concatenate([np.full(40, 1e-4), rng.random(160) * 0.6, 0.6 + 0.4 * rng.random(20)]))
+    lambdas = np.arange(1, 101) / 200
+    shares = np.array([(p >= limit).mean() / (1 - limit) for limit in lambdas])
+    errors = np.zeros(100)
+    for _ in range(100):
+        drawn = rng.choice(p, 1000)
+        estimates = np.array([(drawn >= limit).mean() / (1 - limit) for limit in lambdas])
+        errors += (estimates - shares.min()) ** 2
+    share = q_values(p)[0] / false_discovery_control(p)[0]
+    assert share == pytest.approx(shares[errors.argmin()], abs=0.02)
+
+
 def test_q_values__too_few_for_a_share_of_nulls():
     p = np.concatenate([np.full(50, 0.001), (np.arange(50) + 0.5) / 50])
     np.testing.assert_allclose(q_values(p), false_discovery_control(p))
