@@ -97,20 +97,26 @@ def untrained_motifs(
 ) -> tuple[Motif, ...]:
     """Motifs of `n` filters that have learned nothing: uniform weights, the shape of a network's filters.
 
-    What matches these matches by chance. Other parameters are those of :func:`filter_motifs`; `model` itself
-    stays as it is.
+    What matches these matches by chance. The weight of a block is the sum of its bases' weights, as in a new
+    network of additive tables: blocks drawn one by one average out to flat matrices, each of which matches
+    something. Other parameters are those of :func:`filter_motifs`; `model` itself stays as it is.
     """
     rng = np.random.default_rng(seed)
     kernel = np.asarray(model.get_layer(layer).kernel)
     if method != "activations":
-        ppms = _weight_ppms(rng.uniform(-1, 1, (*kernel.shape[:2], n)), method, smoothing)
+        ppms = _weight_ppms(_uniform_kernel(rng, kernel, n), method, smoothing)
         return tuple(Motif(f"untrained_{i}", ppm) for i, ppm in enumerate(ppms))
     import keras
 
     motifs: list[Motif] = []
     while len(motifs) < n:
         untrained = keras.models.clone_model(model)
-        untrained.get_layer(layer).kernel.assign(rng.uniform(-1, 1, kernel.shape).astype(kernel.dtype))
+        drawn = _uniform_kernel(rng, kernel, kernel.shape[-1]).astype(kernel.dtype)
+        filters = untrained.get_layer(layer)
+        if hasattr(filters, "assign_kernel"):  # of block tables
+            filters.assign_kernel(drawn)
+        else:
+            filters.kernel.assign(drawn)
         motifs += filter_motifs(untrained, method=method, codes=codes, layer=layer, threshold=threshold)
     return tuple(dataclasses.replace(motif, id=f"untrained_{i}") for i, motif in enumerate(motifs[:n]))
 
@@ -225,6 +231,18 @@ def _weight_ppms(kernel: np.ndarray, method: str, smoothing: float) -> np.ndarra
     if method not in ("weights", "smoothed"):
         raise ValueError(f"method is {method!r}; it may be 'weights', 'smoothed' or 'activations'")
     return ppms_from_weights(kernel, smoothing=smoothing if method == "smoothed" else 0.0)
+
+
+def _uniform_kernel(rng: np.random.Generator, kernel: np.ndarray, n: int) -> np.ndarray:
+    """Kernel of `n` filters of the shape of those in `kernel`, whose bases have uniform weights."""
+    block_length = _block_length(kernel)
+    by_base = rng.uniform(-1, 1, (len(kernel), block_length, _N_BASES, n))
+    drawn = np.zeros((len(kernel), *[_N_BASES] * block_length, n))
+    for base in range(block_length):
+        drawn += np.expand_dims(
+            by_base[:, base], [1 + other for other in range(block_length) if other != base]
+        )
+    return drawn.reshape(len(kernel), -1, n)
 
 
 def _activation(model: keras.Model, layer: str) -> Callable[[np.ndarray], np.ndarray]:

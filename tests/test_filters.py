@@ -293,6 +293,32 @@ def test_untrained_motifs__are_those_of_a_new_network():
         assert np.mean(of_positions > 2 - 1e-9) == pytest.approx(4 / 16, abs=0.02)
 
 
+@pytest.mark.parametrize("tables", ["free", "additive"])
+def test_untrained_motifs__of_blocks_are_those_of_new_additive_tables(tables):
+    from chromacc_models.architectures import motif_builder
+
+    blocks = {"block_length": 3, "filter_blocks": 4}
+    fresh = filter_motifs(motif_builder(40, 1, n_filters=1000, tables="additive", **blocks))
+    model = motif_builder(40, 1, n_filters=2, tables=tables, **blocks)
+    bits = [
+        information(np.stack([m.ppm for m in motifs])) for motifs in (fresh, untrained_motifs(model, 1000))
+    ]
+    assert bits[0].shape == bits[1].shape
+    np.testing.assert_allclose(*(np.quantile(b, [0.25, 0.5, 0.75]) for b in bits), atol=0.02)
+
+
+@pytest.mark.parametrize("options", [{}, {"tables": "additive"}, {"scan_length": 24, "dropout": 0.5}])
+def test_untrained_motifs__of_blocks_by_activations(planted, options):
+    from chromacc_models.architectures import motif_builder
+
+    model = motif_builder(40, 1, block_length=2, filter_blocks=3, n_filters=3, strands="both", **options)
+    before = model.get_weights()
+    motifs = untrained_motifs(model, 5, method="activations", codes=planted)
+    assert len({m.ppm.tobytes() for m in motifs}) == 5
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_filter_motifs__asks_for_codes():
     from chromacc_models.architectures import baseline
 
