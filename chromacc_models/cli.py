@@ -17,6 +17,16 @@ from chromacc_data.errors import InputError
 AT_LEAST_1 = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "test"])
 
+METHOD = click.option(
+    "--method",
+    type=click.Choice(["weights", "smoothed", "activations"]),
+    default="weights",
+    show_default=True,
+    help="From the weights, smoothed where they are small, or from the sequences that activate a filter.",
+)
+DATABASE = click.option("--database", type=FILE, help="Known motifs: MEME, JASPAR or CIS-BP file.")
+TRUTH = click.option("--truth", type=FILE, help="Motifs that were planted into simulated windows.")
+
 
 network_engine = click.option(
     "--engine",
@@ -142,23 +152,60 @@ def compare(
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
-@click.option(
-    "--method",
-    type=click.Choice(["weights", "smoothed", "activations"]),
-    default="weights",
-    show_default=True,
-    help="From the weights, smoothed where they are small, or from the sequences that activate a filter.",
-)
+@METHOD
+@DATABASE
+@TRUTH
 @click.option(
     "--logos", "n_logos", type=AT_LEAST_1, default=24, show_default=True, help="Logos in the picture."
 )
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the filters that learned nothing.")
 @common_options
-def motifs(console: Console, run_folder: Path, method: str, n_logos: int) -> None:
+def motifs(
+    console: Console,
+    run_folder: Path,
+    method: str,
+    database: Path | None,
+    truth: Path | None,
+    n_logos: int,
+    seed: int,
+) -> None:
     """Write the filters of RUN as motifs: a MEME file, a table, and logos of the most important."""
     _start_tensorflow()
     from chromacc_models import reading
 
-    console.result(*reading.run_motifs(run_folder, method=method, n_logos=n_logos).report())
+    found = reading.run_motifs(
+        run_folder, method=method, database=database, truth=truth, n_logos=n_logos, seed=seed
+    )
+    console.result(*found.report())
+
+
+@main_group.command()
+@click.argument("run_folder", type=FILE, metavar="RUN")
+@METHOD
+@DATABASE
+@TRUTH
+@click.option(
+    "--top", "n_top", type=AT_LEAST_1, default=1000, show_default=True, help="Pairs of each cell type."
+)
+@click.option("--absolute", is_flag=True, help="Rank by size, whether a pair opens or closes.")
+@common_options
+def interactions(
+    console: Console,
+    run_folder: Path,
+    method: str,
+    database: Path | None,
+    truth: Path | None,
+    n_top: int,
+    absolute: bool,
+) -> None:
+    """Write the interactions of RUN's filters, and of the motifs they match: tables and a picture."""
+    _start_tensorflow()
+    from chromacc_models import interaction_reading
+
+    found = interaction_reading.run_interactions(
+        run_folder, method=method, database=database, truth=truth, n_top=n_top, absolute=absolute
+    )
+    console.result(*found.report())
 
 
 @main_group.command()

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import false_discovery_control, norm, rankdata, wilcoxon
+from scipy.stats import false_discovery_control, norm, rankdata, t, wilcoxon
 from sklearn.metrics import average_precision_score
 
 from chromacc_data.errors import InputError
-from chromacc_models.evaluate import delong, read_predictions, without_nan
+from chromacc_models.evaluate import delong, open_batches, read_predictions, without_nan
 from chromacc_models.run import Run
 
 __all__ = [
     "CellTypeComparison",
     "Comparison",
     "PairedTest",
+    "ResampledTest",
     "compare",
     "compare_predictions",
+    "corrected_resampled_t",
     "holm",
     "paired_test",
 ]
@@ -40,6 +42,19 @@ class PairedTest(NamedTuple):
     p_greater: float
     #: Matched-pairs rank-biserial correlation, from -1 (all negative) to 1 (all positive).
     rank_biserial: float
+
+
+class ResampledTest(NamedTuple):
+    """Corrected resampled t-test over folds."""
+
+    n_folds: int
+    mean_difference: float
+    #: With the variance that folds which share training windows are taken to have.
+    standard_error: float
+    t: float
+    p_two_sided: float
+    #: Against the alternative that the mean difference is positive.
+    p_greater: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,10 @@ class CellTypeComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two networks, or two sets of folds, on the same windows; differences are b less a."""
+    """Two networks, or two sets of folds, on the same windows; differences are b less a.
+
+    `auroc_folds` and `auprc_folds` are None unless two folds or more were compared.
+    """
 
     a: str
     b: str
@@ -69,10 +87,14 @@ class Comparison:
     auprc: PairedTest
     cell_types: tuple[CellTypeComparison, ...]
     n_undefined: int
+    auroc_folds: ResampledTest | None = None
+    auprc_folds: ResampledTest | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON, which knows no NaN: a number that there is not is None."""
-        tests = {name: without_nan(getattr(self, name)._asdict()) for name in ("auroc", "auprc")}
+        names = ("auroc", "auprc", "auroc_folds", "auprc_folds")
+        found = {name: getattr(self, name) for name in names}
+        tests = {name: test and without_nan(test._asdict()) for name, test in found.items()}
         rows = [without_nan(dataclasses.asdict(row)) for row in self.cell_types]
         return dataclasses.asdict(self) | tests | {"cell_types": rows}
 
@@ -84,6 +106,12 @@ class Comparison:
                 f"Wilcoxon p = {test.p_two_sided:.3g} (two-sided), {test.p_greater:.3g} (b better), "
                 f"rank-biserial r = {test.rank_biserial:+.2f}"
             )
+        for name, test in (("AUROC", self.auroc_folds), ("AUPRC", self.auprc_folds)):
+            if test is not None:
+                lines.append(
+                    f"{name} over {test.n_folds} folds, which share training windows: corrected resampled "
+                    f"t-test p = {test.p_two_sided:.3g} (two-sided), {test.p_greater:.3g} (b better)"
+                )
         lines.append("cell type by cell type, AUROC by DeLong's paired test:")
         for c in self.cell_types:
             fold = "" if c.fold is None else f" (fold {c.fold})"
@@ -122,7 +150,13 @@ def compare(
     pairs = [_read_pair(x, y, split) for x, y in zip(runs_a, runs_b, strict=True)]
     folds = [run.config.fold for run in runs_a]
     names = [", ".join(str(run.folder) for run in runs) for runs in (runs_a, runs_b)]
-    return compare_predictions(pairs, runs_a[0].cell_types, folds=folds, names=(names[0], names[1]))
+    return compare_predictions(
+        pairs,
+        runs_a[0].cell_types,
+        folds=folds,
+        test_train_ratio=_test_train_ratio(runs_a, split) if _are_folds(folds) else None,
+        names=(names[0], names[1]),
+    )
 
 
 def compare_predictions(
@@ -130,6 +164,7 @@ def compare_predictions(
     cell_types: Sequence[str],
     *,
     folds: Sequence[int | None] | None = None,
+    test_train_ratio: float | None = None,
     names: tuple[str, str] = ("a", "b"),
 ) -> Comparison:
     """Compare predictions of two networks for the same windows.
@@ -138,6 +173,9 @@ def compare_predictions(
     (5.2.2); each cell type's AUROCs by DeLong's test for paired curves, with Holm's and Benjamini and
     Hochberg's correction over all of them. Cell types of one class are left out and counted.
 
+    Wilcoxon's test takes differences as independent. Those of folds are not: the folds share most of their
+    training windows. So beside it stands :func:`corrected_resampled_t` of the mean difference of each fold.
+
     Parameters
     ----------
     pairs
@@ -145,7 +183,9 @@ def compare_predictions(
     cell_types
         Names of the columns.
     folds
-        Fold of each pair, for the report.
+        Fold of each pair.
+    test_train_ratio
+        Test windows over training windows of a fold, for the test over folds; without it there is none.
     names
         Names of the two networks.
     """
@@ -158,6 +198,14 @@ def compare_predictions(
                 rows.append(_compare_cell_type(cell_type, fold, labels[:, i], first[:, i], second[:, i]))
     if not rows:
         raise InputError("nothing to compare", found="each cell type is open in all windows or in none")
+    over_folds = {}
+    if test_train_ratio is not None and _are_folds(folds or ()):
+        for name in ("auroc", "auprc"):
+            by_fold = _mean_by_fold(rows, name)
+            if len(by_fold) > 1:
+                over_folds[f"{name}_folds"] = corrected_resampled_t(
+                    by_fold, test_train_ratio=test_train_ratio
+                )
     p = np.array([row.p for row in rows])
     corrected = zip(rows, holm(p), false_discovery_control(p), strict=True)
     rows = [dataclasses.replace(row, p_holm=float(h), p_bh=float(q)) for row, h, q in corrected]
@@ -167,6 +215,7 @@ def compare_predictions(
         auprc=paired_test(np.array([row.auprc_b - row.auprc_a for row in rows])),
         cell_types=tuple(rows),
         n_undefined=n_undefined,
+        **over_folds,
     )
 
 
@@ -191,6 +240,42 @@ def paired_test(differences: np.ndarray) -> PairedTest:
         p_greater=float(wilcoxon(signed, alternative="greater").pvalue),
         rank_biserial=round(2 * positive / total - 1, 12),
     )
+
+
+def corrected_resampled_t(differences: np.ndarray, *, test_train_ratio: float) -> ResampledTest:
+    """Corrected resampled t-test of the differences of k folds (Nadeau and Bengio 2003, section 5.2).
+
+    Training sets of folds overlap, so their scores vary together, and the variance between folds is smaller
+    than that of a new sample. Their correction takes the variance of the mean as
+    (1 / k + n_test / n_train) times the variance between folds; t has k - 1 degrees of freedom.
+
+    Parameters
+    ----------
+    differences
+        Of the folds, shape (fold,); two or more.
+    test_train_ratio
+        n_test / n_train: 1 / (k - 1) where all of a k-fold division is used. 0 gives the usual t-test.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two folds or a negative ratio.
+
+    Examples
+    --------
+    >>> found = corrected_resampled_t(np.array([0.02, 0.03, 0.01, 0.02]), test_train_ratio=1 / 3)
+    >>> round(found.t, 3), round(found.p_two_sided, 3)
+    (3.207, 0.049)
+    """
+    n = len(differences)
+    if n < 2 or test_train_ratio < 0:
+        raise ValueError(f"{n} folds, ratio {test_train_ratio}; expected two or more, and at least 0")
+    mean, variance = float(differences.mean()), float(differences.var(ddof=1))
+    error = float(np.sqrt((1 / n + test_train_ratio) * variance))
+    # Folds that agree to the last digit have no error: they differ for certain, or not at all.
+    statistic = mean / error if error > 0 else float(np.copysign(np.inf, mean)) if mean else 0.0
+    p_two_sided, p_greater = 2 * t.sf(abs(statistic), n - 1), t.sf(statistic, n - 1)
+    return ResampledTest(n, mean, error, statistic, float(p_two_sided), float(p_greater))
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -220,6 +305,25 @@ def _compare_cell_type(
     return CellTypeComparison(
         cell_type, fold, *map(float, auroc), difference, error, float(p), nan, nan, *scores
     )
+
+
+def _are_folds(folds: Sequence[int | None]) -> bool:
+    """Whether all are folds, and different ones: runs of one split differ by their seeds alone."""
+    return len(folds) > 1 and None not in folds and len(set(folds)) == len(folds)
+
+
+def _mean_by_fold(rows: Sequence[CellTypeComparison], score: str) -> np.ndarray:
+    """Mean difference over the cell types of each fold, (fold,)."""
+    differences: dict[int | None, list[float]] = {}
+    for row in rows:
+        difference = getattr(row, f"{score}_b") - getattr(row, f"{score}_a")
+        differences.setdefault(row.fold, []).append(difference)
+    return np.array([np.mean(values) for values in differences.values()])
+
+
+def _test_train_ratio(runs: Sequence[Run], split: str) -> float:
+    sizes = {name: sum(open_batches(run, split=name).n_windows for run in runs) for name in (split, "train")}
+    return sizes[split] / sizes["train"]
 
 
 def _open_runs(runs: Run | Path | str | Sequence[Run | Path | str]) -> list[Run]:

@@ -5,6 +5,7 @@ The arrays are numpy's and so are the functions on them; only :func:`filter_moti
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -16,7 +17,14 @@ from chromacc_data.motifs import Motif
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Sites", "filter_motifs", "ppms_from_activations", "ppms_from_weights"]
+__all__ = [
+    "Sites",
+    "base_weights",
+    "filter_motifs",
+    "ppms_from_activations",
+    "ppms_from_weights",
+    "untrained_motifs",
+]
 
 _N_BASES = 4
 #: Windows that are scanned at once: activations take 4 bytes a place, strand and filter.
@@ -71,11 +79,46 @@ def filter_motifs(
             _activation(model, layer), codes, width=width, threshold=threshold
         )
         n_sites = counted.tolist()
-    elif method in ("weights", "smoothed"):
-        ppms = ppms_from_weights(kernel, smoothing=smoothing if method == "smoothed" else 0.0)
     else:
-        raise ValueError(f"method is {method!r}; it may be 'weights', 'smoothed' or 'activations'")
+        ppms = _weight_ppms(kernel, method, smoothing)
     return tuple(Motif(f"filter_{i}", ppm, n_sites=n_sites[i]) for i, ppm in enumerate(ppms))
+
+
+def untrained_motifs(
+    model: keras.Model,
+    n: int,
+    *,
+    method: Literal["weights", "smoothed", "activations"] = "weights",
+    codes: np.ndarray | None = None,
+    layer: str = "filters",
+    smoothing: float = 0.1,
+    threshold: float = 0.5,
+    seed: int = 0,
+) -> tuple[Motif, ...]:
+    """Motifs of `n` filters that have learned nothing: uniform weights, the shape of a network's filters.
+
+    What matches these matches by chance. The weight of a block is the sum of its bases' weights, as in a new
+    network of additive tables: blocks drawn one by one average out to flat matrices, each of which matches
+    something. Other parameters are those of :func:`filter_motifs`; `model` itself stays as it is.
+    """
+    rng = np.random.default_rng(seed)
+    kernel = np.asarray(model.get_layer(layer).kernel)
+    if method != "activations":
+        ppms = _weight_ppms(_uniform_kernel(rng, kernel, n), method, smoothing)
+        return tuple(Motif(f"untrained_{i}", ppm) for i, ppm in enumerate(ppms))
+    import keras
+
+    motifs: list[Motif] = []
+    while len(motifs) < n:
+        untrained = keras.models.clone_model(model)
+        drawn = _uniform_kernel(rng, kernel, kernel.shape[-1]).astype(kernel.dtype)
+        filters = untrained.get_layer(layer)
+        if hasattr(filters, "assign_kernel"):  # of block tables
+            filters.assign_kernel(drawn)
+        else:
+            filters.kernel.assign(drawn)
+        motifs += filter_motifs(untrained, method=method, codes=codes, layer=layer, threshold=threshold)
+    return tuple(dataclasses.replace(motif, id=f"untrained_{i}") for i, motif in enumerate(motifs[:n]))
 
 
 def ppms_from_weights(kernel: np.ndarray, *, smoothing: float = 0.0) -> np.ndarray:
@@ -120,6 +163,29 @@ def ppms_from_weights(kernel: np.ndarray, *, smoothing: float = 0.0) -> np.ndarr
     return _base_probabilities(probability.reshape(n_filters, n_taps, *[_N_BASES] * block_length))
 
 
+def base_weights(kernel: np.ndarray) -> np.ndarray:
+    """Positive weights of filters by base, shape (filter, width, 4), float64.
+
+    What :func:`ppms_from_weights` divides by its sum at each position; undivided, strong positions stay
+    stronger than weak ones. Of weights over blocks a base gets the mean over the blocks that have it.
+
+    Parameters
+    ----------
+    kernel
+        As in :func:`ppms_from_weights`.
+
+    Examples
+    --------
+    >>> base_weights(np.array([[3, -1, 1, 0], [-1, -1, 2, -1]])[:, :, None]).tolist()
+    [[[3.0, 0.0, 1.0, 0.0], [0.0, 0.0, 2.0, 0.0]]]
+    """
+    block_length = _block_length(kernel)
+    weights = np.maximum(np.moveaxis(kernel, -1, 0), 0).astype(np.float64)
+    n_filters, n_taps, _ = weights.shape
+    sums = _base_probabilities(weights.reshape(n_filters, n_taps, *[_N_BASES] * block_length))
+    return sums / _N_BASES ** (block_length - 1)
+
+
 def ppms_from_activations(
     activate: Callable[[np.ndarray], np.ndarray], codes: np.ndarray, *, width: int, threshold: float = 0.5
 ) -> Sites:
@@ -159,6 +225,24 @@ def ppms_from_activations(
     ppms = np.full(counts.shape, 1 / _N_BASES)
     np.divide(counts, n_sites[:, None, None], out=ppms, where=n_sites[:, None, None] > 0)
     return Sites(ppms, n_sites.astype(np.int64))
+
+
+def _weight_ppms(kernel: np.ndarray, method: str, smoothing: float) -> np.ndarray:
+    if method not in ("weights", "smoothed"):
+        raise ValueError(f"method is {method!r}; it may be 'weights', 'smoothed' or 'activations'")
+    return ppms_from_weights(kernel, smoothing=smoothing if method == "smoothed" else 0.0)
+
+
+def _uniform_kernel(rng: np.random.Generator, kernel: np.ndarray, n: int) -> np.ndarray:
+    """Kernel of `n` filters of the shape of those in `kernel`, whose bases have uniform weights."""
+    block_length = _block_length(kernel)
+    by_base = rng.uniform(-1, 1, (len(kernel), block_length, _N_BASES, n))
+    drawn = np.zeros((len(kernel), *[_N_BASES] * block_length, n))
+    for base in range(block_length):
+        drawn += np.expand_dims(
+            by_base[:, base], [1 + other for other in range(block_length) if other != base]
+        )
+    return drawn.reshape(len(kernel), -1, n)
 
 
 def _activation(model: keras.Model, layer: str) -> Callable[[np.ndarray], np.ndarray]:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ["calibration", "learning_curves", "paired_scores", "roc", "save"]
+__all__ = ["calibration", "interactions", "learning_curves", "paired_scores", "roc", "save"]
 
 # Okabe and Ito: told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -28,6 +28,8 @@ _STYLE = {
 }
 #: More cell types than this are drawn in grey, without names.
 _MOST_NAMED = len(COLOURS)
+#: Panels in a figure of interactions.
+_MOST_PANELS = 12
 
 
 @mpl.rc_context(_STYLE)
@@ -162,6 +164,38 @@ def paired_scores(
     return figure
 
 
+@mpl.rc_context(_STYLE)
+def interactions(table: pd.DataFrame, *, n_bars: int = 10, n_columns: int = 3) -> Figure:
+    """The first pairs of each cell type as bars, at most twelve cell types.
+
+    Parameters
+    ----------
+    table
+        Columns cell_type, rank, filter_a, filter_b, scaled, and motif_a and motif_b where known.
+    n_bars
+        Pairs of each cell type.
+    """
+    cell_types = list(dict.fromkeys(table["cell_type"]))[:_MOST_PANELS]
+    n_columns = min(n_columns, len(cell_types))
+    n_rows = -(-len(cell_types) // n_columns)
+    figure = Figure(figsize=(4.0 * n_columns, (0.22 * n_bars + 0.7) * n_rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for axes, cell_type in zip(panels, cell_types, strict=False):
+        shown = table[(table["cell_type"] == cell_type) & (table["rank"] <= n_bars)]
+        names = [f"{_side(row, 'a')} × {_side(row, 'b')}" for _, row in shown.iterrows()]
+        colours = np.where(shown["scaled"] > 0, COLOURS[0], COLOURS[1])
+        axes.barh(range(len(shown)), shown["scaled"], color=colours)
+        axes.axvline(0, color=_GREY, linewidth=0.8)
+        axes.set_yticks(range(len(shown)), names, fontsize=6)
+        axes.invert_yaxis()
+        axes.set_title(cell_type)
+    for axes in panels[len(cell_types) :]:
+        axes.set_axis_off()
+    figure.supxlabel("Added to the logit when both filters rise by a standard deviation", fontsize=8)
+    return figure
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure in the format of the path's suffix, whole or not at all."""
     staged = path.with_name(f"{path.stem}.partial{path.suffix}")
@@ -178,3 +212,8 @@ def _figure(*, width: float = 5.0, height: float = 3.4) -> tuple[Figure, Axes]:
 
 def _with_score(name: str, scores: Mapping[str, float]) -> str:
     return f"{name} ({scores[name]:.3f})" if name in scores else name
+
+
+def _side(row: pd.Series, side: str) -> str:
+    """A filter of a pair, behind the name of its motif where it has one."""
+    return f"{row.get(f'motif_{side}', '')} {row[f'filter_{side}'].replace('filter_', 'f')}".strip()

@@ -50,6 +50,7 @@ def make_dataset(
     codes: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     split: np.ndarray | None = None,
+    fold: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Small lazy Dataset with the layout of a store; random unless given."""
     rng = np.random.default_rng(seed)
@@ -67,7 +68,7 @@ def make_dataset(
         schema.END: starts + window_length,
         schema.STRAND: np.zeros(n_windows, np.int8),
         schema.SPLIT: np.arange(n_windows, dtype=np.int8) % 3 if split is None else split.astype(np.int8),
-        schema.FOLD: np.full(n_windows, schema.NO_FOLD, np.int8),
+        schema.FOLD: np.full(n_windows, schema.NO_FOLD if fold is None else fold, np.int8),
     }
     ds = schema.template(
         n_windows,

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 from chromacc_data import cli as data_cli
 from chromacc_data import console
 from chromacc_data.errors import CheckError, InputError
+from chromacc_data.motif_files import write_motifs
+from chromacc_data.motifs import Motif
 from chromacc_models import cli as models_cli
 from tests.small import RECIPE, write_small_dataset
 
@@ -124,11 +127,24 @@ def test_models__from_store_to_predictions(command: Callable, tmp_path: Path):
     code, out, err = command(models_cli.main, "motifs", run, "-q", "--logos", 2)
     assert code == 0, err
     assert {"motifs.meme", "motifs.tsv", "motifs.png"} <= {path.name for path in run.iterdir()}
+    known = tmp_path / "known.meme"
+    ppms = np.random.default_rng(0).dirichlet([1] * 4, (60, 8))
+    write_motifs(known, [Motif(f"M{i}", ppm) for i, ppm in enumerate(ppms)])
+    code, out, err = command(models_cli.main, "motifs", run, "-q", "--database", known, "--json")
+    assert code == 0, err
+    assert len(json.loads(out)["filters"]) == 4
+    assert (run / "tomtom.tsv").exists()
+    code, out, err = command(models_cli.main, "interactions", run, "-q", "--truth", known, "--json")
+    assert code == 0, err
+    assert len(json.loads(out)["interactions"]) == 6 * 3
+    assert (run / "interactions.tsv").exists()
     baseline = tmp_path / "baseline"
     command(models_cli.main, "train", store, *settings[:-1], "--network", "baseline", "-o", baseline, "-q")
     code, out, err = command(models_cli.main, "compare", baseline, run)
     assert code == 0, err
     assert "Wilcoxon" in out
+    code, out, err = command(models_cli.main, "interactions", baseline, "-q")
+    assert (code, "the network has no interactions" in err, "Traceback" in err) == (2, True, False)
     model, genome = tmp_path / "models" / "small" / "FM", recipe.parent / "genome.fa"
     code, out, err = command(models_cli.main, "package", run, "--genome", genome, "--to", model)
     assert code == 0, err

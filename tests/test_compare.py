@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm, wilcoxon
+from scipy.stats import norm, ttest_1samp, wilcoxon
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from chromacc_data.errors import InputError
-from chromacc_models.compare import compare, compare_predictions, holm, paired_test
+from chromacc_models.compare import compare, compare_predictions, corrected_resampled_t, holm, paired_test
 from chromacc_models.config import TrainConfig
-from chromacc_models.train import train
+from chromacc_models.train import cross_validate, train
 from tests.test_evaluate import naive_delong, simulated
 
 
@@ -89,6 +89,65 @@ def test_holm__equals_the_step_down_procedure(p: list[float]):
                 break
             rejected.add(int(i))
         assert rejected == set(np.flatnonzero(corrected <= alpha).tolist())
+
+
+def test_corrected_resampled_t__by_hand():
+    # Mean 2, variance 1, three folds: the variance of the mean is 1/3 + 1/2.
+    found = corrected_resampled_t(np.array([1.0, 2.0, 3.0]), test_train_ratio=0.5)
+    assert found.t == pytest.approx(2 / np.sqrt(5 / 6))
+    assert found.standard_error == pytest.approx(np.sqrt(5 / 6))
+    assert found.p_greater == pytest.approx(found.p_two_sided / 2)
+
+
+def test_corrected_resampled_t__without_correction_is_scipys():
+    differences = np.random.default_rng(0).normal(0.3, 1, 10)
+    plain = corrected_resampled_t(differences, test_train_ratio=0)
+    expected = ttest_1samp(differences, 0)
+    assert (plain.t, plain.p_two_sided) == (pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
+    greater = ttest_1samp(differences, 0, alternative="greater").pvalue
+    assert plain.p_greater == pytest.approx(greater)
+    assert corrected_resampled_t(differences, test_train_ratio=1 / 9).p_two_sided > plain.p_two_sided
+
+
+def test_corrected_resampled_t__folds_that_agree():
+    assert corrected_resampled_t(np.zeros(3), test_train_ratio=0.5).p_two_sided == 1
+    assert corrected_resampled_t(np.full(3, 0.25), test_train_ratio=0.5).p_greater == 0
+    assert corrected_resampled_t(np.full(3, -0.25), test_train_ratio=0.5).p_greater == 1
+    with pytest.raises(ValueError, match="1 folds"):
+        corrected_resampled_t(np.ones(1), test_train_ratio=0.5)
+
+
+def test_compare_predictions__over_folds():
+    pairs = []
+    for seed in range(3):
+        labels, predictions = simulated(100, 2)
+        pairs.append((labels, noisy(predictions, seed), predictions))
+    found = compare_predictions(pairs, ("a", "b"), folds=[0, 1, 2], test_train_ratio=0.5)
+    means = [np.mean([row.difference for row in found.cell_types if row.fold == fold]) for fold in range(3)]
+    expected = corrected_resampled_t(np.array(means), test_train_ratio=0.5)
+    assert found.auroc_folds.t == pytest.approx(expected.t)
+    assert found.auprc_folds.n_folds == 3
+    assert "over 3 folds" in str(found)
+    assert found.to_dict()["auroc_folds"]["n_folds"] == 3
+    # Runs of one split that differ by their seeds are no folds.
+    for folds in (None, [None] * 3, [0, 0, 0]):
+        seeds = compare_predictions(pairs, ("a", "b"), folds=folds, test_train_ratio=0.5)
+        assert seeds.auroc_folds is None
+        assert seeds.to_dict()["auroc_folds"] is None
+
+
+def test_compare__folds_of_a_cross_validation(make_store: Callable[..., Path], tmp_path: Path):
+    path = make_store("a.zarr", n_windows=90, window_length=20, fold=np.arange(90, dtype=np.int8) % 3)
+    options = {"network": "baseline", "n_filters": 2, "filter_width": 4, "epochs": 1}
+    a, b = (
+        cross_validate(path, TrainConfig(**options, seed=seed), tmp_path / f"{seed}") for seed in range(2)
+    )
+    found = compare(a, b)
+    by_fold = [np.mean([r.difference for r in found.cell_types if r.fold == fold]) for fold in range(3)]
+    # Of three folds one tests, one validates, and one trains.
+    expected = corrected_resampled_t(np.array(by_fold), test_train_ratio=1)
+    assert found.auroc_folds.standard_error == pytest.approx(expected.standard_error)
+    assert compare(a[0], b[0]).auroc_folds is None
 
 
 def test_compare__runs(make_store: Callable[..., Path], tmp_path: Path):

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from chromacc_data.encoding import decode, encode, one_hot, reverse_complement
 from chromacc_data.motifs import information
-from chromacc_models.filters import filter_motifs, ppms_from_activations, ppms_from_weights
+from chromacc_models.filters import filter_motifs, ppms_from_activations, ppms_from_weights, untrained_motifs
 
 WEIGHTS = arrays(
     np.float32,
@@ -262,6 +262,63 @@ def test_filter_motifs__basset(planted):
     assert [m.width for m in filter_motifs(model, method="activations", codes=windows)] == [19] * 15
 
 
+@pytest.mark.parametrize("method", ["weights", "smoothed", "activations"])
+def test_untrained_motifs__know_nothing_of_the_network(planted, method):
+    from chromacc_models.architectures import baseline
+
+    model = baseline(40, 1, n_filters=3, filter_width=7)
+    model.get_layer("filters").set_weights([np.ones((7, 4, 3), np.float32), np.zeros(3, np.float32)])
+    before = model.get_weights()
+    motifs = untrained_motifs(model, 8, method=method, codes=planted, seed=1)
+    assert [m.id for m in motifs] == [f"untrained_{i}" for i in range(8)]
+    assert {m.width for m in motifs} == {7}
+    assert len({m.ppm.tobytes() for m in motifs}) == 8
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    again = untrained_motifs(model, 8, method=method, codes=planted, seed=1)
+    np.testing.assert_array_equal(motifs[5].ppm, again[5].ppm)
+    assert not np.array_equal(untrained_motifs(model, 1, method=method, codes=planted)[0].ppm, motifs[0].ppm)
+
+
+def test_untrained_motifs__are_those_of_a_new_network():
+    # Of weights, half are negative: what is left of a position is 0 to 4 bases with any ratio.
+    from chromacc_models.architectures import baseline
+
+    fresh = filter_motifs(baseline(40, 1, n_filters=2000, filter_width=5, seed=3))
+    uniform = untrained_motifs(baseline(40, 1, n_filters=2, filter_width=5), 2000)
+    bits = [information(np.stack([m.ppm for m in motifs])) for motifs in (fresh, uniform)]
+    assert bits[0].mean() == pytest.approx(bits[1].mean(), abs=0.03)
+    for of_positions in bits:
+        assert np.mean(of_positions == 0) == pytest.approx(1 / 16, abs=0.01)
+        assert np.mean(of_positions > 2 - 1e-9) == pytest.approx(4 / 16, abs=0.02)
+
+
+@pytest.mark.parametrize("tables", ["free", "additive"])
+def test_untrained_motifs__of_blocks_are_those_of_new_additive_tables(tables):
+    from chromacc_models.architectures import motif_builder
+
+    blocks = {"block_length": 3, "filter_blocks": 4}
+    fresh = filter_motifs(motif_builder(40, 1, n_filters=1000, tables="additive", **blocks))
+    model = motif_builder(40, 1, n_filters=2, tables=tables, **blocks)
+    bits = [
+        information(np.stack([m.ppm for m in motifs])) for motifs in (fresh, untrained_motifs(model, 1000))
+    ]
+    assert bits[0].shape == bits[1].shape
+    np.testing.assert_allclose(*(np.quantile(b, [0.25, 0.5, 0.75]) for b in bits), atol=0.02)
+
+
+@pytest.mark.parametrize("options", [{}, {"tables": "additive"}, {"scan_length": 24, "dropout": 0.5}])
+def test_untrained_motifs__of_blocks_by_activations(planted, options):
+    from chromacc_models.architectures import motif_builder
+
+    model = motif_builder(40, 1, block_length=2, filter_blocks=3, n_filters=3, strands="both", **options)
+    before = model.get_weights()
+    motifs = untrained_motifs(model, 5, method="activations", codes=planted)
+    assert len({m.ppm.tobytes() for m in motifs}) == 5
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_filter_motifs__asks_for_codes():
     from chromacc_models.architectures import baseline
 
@@ -272,9 +329,10 @@ def test_filter_motifs__asks_for_codes():
         filter_motifs(model, method="gradients")
 
 
-def test_filters__import_no_tensorflow():
+@pytest.mark.parametrize("module", ["filters", "logos", "matching", "tomtom", "combinations", "interactions"])
+def test_filters__import_no_tensorflow(module):
     code = (
-        "import sys; import chromacc_models.filters, chromacc_models.logos; "
+        f"import sys; import chromacc_models.{module}; "
         "sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -61,3 +61,19 @@ def test_save__format_by_suffix(suffix: str, tmp_path: Path):
 def test_plots__leave_pyplot_alone():
     code = "import sys, chromacc_models.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_interactions__one_panel_for_each_cell_type():
+    rows = [
+        (cell_type, rank, f"filter_{rank}", "filter_9", 3.0 - rank, "GATA4" if rank == 1 else "", "")
+        for cell_type in ("a", "b", "c", "d")
+        for rank in (1, 2, 3, 4)
+    ]
+    names = ["cell_type", "rank", "filter_a", "filter_b", "scaled", "motif_a", "motif_b"]
+    figure = plots.interactions(pd.DataFrame(rows, columns=names), n_bars=4)
+    drawn = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in drawn] == ["a", "b", "c", "d"]
+    assert [bar.get_width() for bar in drawn[0].patches] == [2, 1, 0, -1]
+    assert [label.get_text() for label in drawn[0].get_yticklabels()][:2] == ["GATA4 f1 × f9", "f2 × f9"]
+    nameless = plots.interactions(pd.DataFrame(rows, columns=names)[names[:5]], n_bars=1)
+    assert [label.get_text() for label in nameless.axes[0].get_yticklabels()] == ["f1 × f9"]

@@ -1,0 +1,217 @@
+"""Read a run with factorization machines: interactions of its filters, under the names of their motifs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors, write_text_atomically
+from chromacc_data.motif_files import read_motifs
+from chromacc_data.motifs import Motif
+from chromacc_models import plots
+from chromacc_models.importance import pooled_activations
+from chromacc_models.interactions import (
+    collapse,
+    inner_products,
+    interaction_table,
+    scale_by_spread,
+)
+from chromacc_models.layers import FactorizationMachine
+from chromacc_models.matching import match_filters, number_groups
+from chromacc_models.reading import MAX_E, group_names, read_filters_of_run
+from chromacc_models.run import Run
+from chromacc_models.tomtom import match_motifs
+
+__all__ = ["FilterNames", "RunInteractions", "name_by_database", "name_by_truth", "run_interactions"]
+
+#: Pairs that the picture shows of each cell type.
+_N_BARS = 10
+
+
+class FilterNames(NamedTuple):
+    """What filters look for."""
+
+    #: Names of motifs, or of groups of motifs, (motif,).
+    motifs: tuple[str, ...]
+    #: (filter, motif), bool.
+    membership: np.ndarray
+
+    def of_filters(self) -> list[str]:
+        """Name of each filter: its motifs with + between them, empty without one."""
+        return ["+".join(self.motifs[i] for i in np.flatnonzero(row)) for row in self.membership]
+
+
+@dataclass(frozen=True)
+class RunInteractions:
+    """Interactions of a run.
+
+    `table` is that of :func:`chromacc_models.interactions.interaction_table`, with motif_a and motif_b where
+    motifs were given; `motif_table` has the same by motif: cell_type, rank, motif_a, motif_b,
+    scaled, n_pairs (of filters), homotypic.
+    """
+
+    folder: Path
+    table: pd.DataFrame
+    motif_table: pd.DataFrame | None
+    files: tuple[str, ...]
+
+    def report(self, n_shown: int = 12) -> tuple[dict[str, Any], str]:
+        """The result for programs and for people; about `n_shown` lines of each table."""
+        value: dict[str, Any] = {"run": self.folder, "interactions": self.table.to_dict("records")}
+        lines = [_first_rows(self.table, n_shown)]
+        if self.motif_table is not None:
+            value["motif_interactions"] = self.motif_table.to_dict("records")
+            lines.append(_first_rows(self.motif_table, n_shown))
+        files = ", ".join(f"{self.folder / name}" for name in self.files)
+        return value, "\n".join([*lines, f"interactions are in {files}"])
+
+
+def run_interactions(
+    run: Run | Path | str,
+    *,
+    method: Literal["weights", "smoothed", "activations"] = "weights",
+    database: Path | str | None = None,
+    truth: Path | str | None = None,
+    n_top: int = 1000,
+    absolute: bool = False,
+) -> RunInteractions:
+    """Interactions that a run's factorization machines learned, written to `interactions.tsv` and `.png`.
+
+    With motifs, `motif_interactions.tsv` has them by motif: summed over the filters of a motif, pairs of
+    filters of one motif apart (homotypic).
+
+    Parameters
+    ----------
+    run
+        A finished run of the factorization machines network, or its folder.
+    method
+        How a filter becomes a motif: see :func:`chromacc_models.filters.filter_motifs`.
+    database
+        File of known motifs: a filter has the name of its best match, if its E-value is at most 0.01.
+    truth
+        File of planted motifs: a filter has the names of those it matches by the rule of the thesis.
+    n_top
+        Pairs of each cell type.
+    absolute
+        Rank by the size of the scaled interaction, not its signed value.
+
+    Raises
+    ------
+    InputError
+        If the network has no factorization machines, both sorts of motifs are given, or the store is gone or
+        has changed.
+    """
+    if database is not None and truth is not None:
+        raise InputError("two sources of names", found="--database and --truth", expected="one of them")
+    run = run if isinstance(run, Run) else Run.open(run)
+    known = None if database is None and truth is None else read_motifs(database or truth)
+    reading = read_filters_of_run(run, method=method)
+    head = next((layer for layer in reading.model.layers if isinstance(layer, FactorizationMachine)), None)
+    if head is None:
+        raise InputError(
+            "the network has no interactions",
+            where=run.folder,
+            found=run.config.network,
+            expected="factorization_machine",
+            remedy="train one with `--network factorization_machine`",
+        )
+    raw = inner_products(np.asarray(head.vectors))
+    spread = pooled_activations(reading.model, reading.codes).std(axis=0, dtype=np.float64)
+    scaled = scale_by_spread(raw, spread)
+    filters = [motif.id for motif in reading.motifs]
+    table = interaction_table(raw, scaled, run.cell_types, filters, n_top=n_top, absolute=absolute)
+    tables = {"interactions.tsv": table}
+    if known is not None:
+        if database is not None:
+            names = name_by_database(reading.motifs, known)
+        else:
+            names = name_by_truth(reading.motifs, known, both_strands=reading.both_strands)
+        name = dict(zip(filters, names.of_filters(), strict=True))
+        table["motif_a"], table["motif_b"] = table["filter_a"].map(name), table["filter_b"].map(name)
+        tables["motif_interactions.tsv"] = _motif_table(scaled, names, run.cell_types, absolute=absolute)
+    picture = plots.interactions(table, n_bars=_N_BARS)  # before the first file: one that fails leaves none
+    with disk_errors(run.folder):
+        for file, rows in tables.items():
+            write_text_atomically(run.folder / file, rows.to_csv(sep="\t", index=False, float_format="%.6g"))
+        plots.save(picture, run.folder / "interactions.png")
+    files = (*tables, "interactions.png")
+    return RunInteractions(run.folder, table, tables.get("motif_interactions.tsv"), files)
+
+
+def name_by_database(
+    filters: Sequence[Motif], database: Sequence[Motif], *, max_e: float = MAX_E
+) -> FilterNames:
+    """Filters under their best matches in a database, of an E-value of at most `max_e`.
+
+    Best matches that match each other as well as that are one group (CTCF and CTCFL): any two of a group do
+    (complete linkage on the larger E-value of both directions).
+    """
+    e = match_motifs(filters, database).e
+    matched = np.flatnonzero(e.min(axis=1) <= max_e)
+    best = e[matched].argmin(axis=1)
+    chosen, of_filter = np.unique(best, return_inverse=True)
+    named = [database[i] for i in chosen]
+    group = _similar(match_motifs(named, database).e[:, chosen], max_e) if len(named) > 1 else chosen * 0
+    names = group_names(named, group) if len(named) else []
+    membership = np.zeros((len(filters), len(names)), dtype=bool)
+    membership[matched, group[of_filter]] = True
+    return FilterNames(tuple(names), membership)
+
+
+def name_by_truth(filters: Sequence[Motif], planted: Sequence[Motif], *, both_strands: bool) -> FilterNames:
+    """Filters under the groups of planted motifs that they match, as in the thesis (section 3.3)."""
+    matched = match_filters(filters, planted, both_strands=both_strands)
+    return FilterNames(tuple(group_names(planted, matched.group)), matched.in_group)
+
+
+def _similar(e: np.ndarray, max_e: float) -> np.ndarray:
+    """Groups of motifs by their E-values (motif, motif), numbered from 0: (motif,) int64."""
+    distance = np.maximum(e, e.T)
+    np.fill_diagonal(distance, 0)
+    tree = linkage(squareform(distance), method="complete")
+    return number_groups(fcluster(tree, max_e, criterion="distance"))
+
+
+def _first_rows(table: pd.DataFrame, n_shown: int) -> str:
+    """The first ranks of each cell type."""
+    n_ranks = max(1, n_shown // table["cell_type"].nunique()) if len(table) else 0
+    return (
+        table[table["rank"] <= n_ranks].head(2 * n_shown).to_string(index=False, float_format="{:.3g}".format)
+    )
+
+
+def _motif_table(
+    scaled: np.ndarray, names: FilterNames, cell_types: Sequence[str], *, absolute: bool
+) -> pd.DataFrame:
+    """Interactions by motif; homotypic ones stand behind the others of a cell type, ranked for themselves."""
+    pairs = collapse(scaled, names.membership)
+    first, second = np.nonzero(np.triu(pairs.n_pairs))
+    motif = np.array(names.motifs, dtype=object)
+    homotypic = first == second
+    parts = []
+    for cell_type, values in zip(cell_types, pairs.values[:, first, second], strict=True):
+        order = np.lexsort((-np.abs(values) if absolute else -values, homotypic))
+        kinds = homotypic[order]
+        rank = np.where(kinds, np.cumsum(kinds), np.cumsum(~kinds))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "cell_type": cell_type,
+                    "rank": rank,
+                    "motif_a": motif[first[order]],
+                    "motif_b": motif[second[order]],
+                    "scaled": values[order],
+                    "n_pairs": pairs.n_pairs[first, second][order],
+                    "homotypic": kinds,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
