@@ -76,6 +76,7 @@ demo: $(READY)
 	@echo "  $(DEMO)/predictions.tsv                    the same, with named columns"
 	@echo "Next, with . $(VENV)/bin/activate:"
 	@echo "  chromacc-data verify $(DEMO)/hg19-dnase-6.zarr"
+	@echo "  chromacc-models interactions $(DEMO)/run"
 	@echo "  chromacc-models train $(DEMO)/hg19-dnase-6.zarr --network baseline -o $(DEMO)/baseline"
 	@echo "  chromacc-models compare $(DEMO)/baseline $(DEMO)/run"
 	@echo "  your own data: README.md, and the recipes in datasets/"
