@@ -135,7 +135,7 @@ def windows_elsewhere(
             "the genome has too few windows for the background",
             where="simulation.n_windows",
             found=f"{n_windows:,}",
-            expected=f"at most {known.size:,}: {length} bp each, without N, overlapping neither each other nor a peak",
+            expected=f"at most {known.size:,}: {length} bp without N, apart from each other and from peaks",
             remedy="fewer or shorter windows, more chromosomes, or a `markov` background",
         )
     taken = np.sort(generator.choice(known, n_windows, replace=False))

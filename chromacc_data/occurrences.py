@@ -1,4 +1,4 @@
-"""Where the consensus of a motif occurs in sequences, planted or by accident, and the removal of accidents."""
+"""Where the consensus of a motif occurs in sequences, planted or by accident; removal of accidents."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def require_room(pool: Pool, recipe: SitesRecipe, length: int, *, where: str = "
                     "motifs that cannot stand there without overlapping",
                     where=f"{where}.positions",
                     found=f"a motif of {width} bp at {start}",
-                    expected=f"an end at {end} or before, where the {'window ends' if i == n - 1 else 'next site is'}",
+                    expected=f"an end at {end} or before: there the {'window ends' if i == n - 1 else 'next is'}",
                     remedy="positions further apart, or narrower motifs",
                 )
         return
@@ -218,7 +218,7 @@ def draw_sites(
 
 
 def draw_bases(generator: np.random.Generator, sites: Sites, pool: Pool, recipe: SitesRecipe) -> np.ndarray:
-    """Bases of each site, read on its own strand, (window, site, widest) uint8; without meaning past its end."""
+    """Bases of each site, on its own strand, (window, site, widest) uint8; without meaning past its end."""
     if recipe.bases == "consensus":
         return pool.consensus[sites.motif]
     ends = np.cumsum(pool.ppms, axis=-1)

@@ -43,7 +43,7 @@ class Verified:
         if self.simulated:
             findings = (
                 f"bases, sites, scores and labels of all {n_windows} windows are what the recipe gives",
-                f"sites, scores and labels of {n_compared} windows are those of its truth, read window by window",
+                f"sites, scores and labels of {n_compared} windows are those of its truth, window by window",
             )
         else:
             findings = (
