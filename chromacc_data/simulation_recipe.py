@@ -118,10 +118,9 @@ class SitesRecipe:
         "0-based start of each site; when absent, all arrangements have the same chance",
         (),
         minimum=0,
-        only_with=("spacings", ((),)),
     )
     spacings: tuple[int, ...] = option(
-        "bp between a site and the next, drawn from these; the row of sites lies anywhere in the window",
+        "instead of positions: bp from a site to the next, drawn from these; the row of sites lies anywhere",
         (),
         minimum=0,
     )
@@ -133,12 +132,16 @@ class SitesRecipe:
                 found="neither" if self.number is None else "both",
                 expected="`number` or `groups`",
             )
-        if isinstance(self.number, tuple) and not sum(self.number) > 0:
-            raise InputError("weights without a weight", where="number", expected="one above 0 or more")
+        if not self.groups and not any(self.weights[1:]):
+            raise InputError("no site", where="number", expected="1 or more, or a weight above 0 for that")
         if self.groups and self.repeats:
             raise InputError("groups draw one motif each", where="repeats", remedy="remove `repeats`")
         if () in self.groups:
             raise InputError("an empty group", where=f"groups[{self.groups.index(())}]", expected="motifs")
+        if self.positions and self.spacings:
+            raise InputError(
+                "positions and spacings", where="positions", expected="one of them", remedy="remove the other"
+            )
         if self.positions and (isinstance(self.number, tuple) or len(self.positions) != self.max_sites):
             raise InputError(
                 "not one position for each site",
@@ -162,7 +165,7 @@ class SitesRecipe:
         if self.groups:
             return len(self.groups)
         if isinstance(self.number, tuple):
-            return max(n for n, weight in enumerate(self.number) if weight > 0)
+            return max((n for n, weight in enumerate(self.number) if weight > 0), default=0)
         return int(self.number or 0)
 
 
@@ -213,7 +216,7 @@ class Target:
     pairs: tuple[Pair, ...] = option("motifs that act together", (), only_with=("model", ("paired",)))
     draw: Literal["even", "uniform", "normal", "matching"] | None = option(
         "draw by the seed instead, decoys left out: contributions that are `even`: evenly spaced from -1 to "
-        "1, in random order; `uniform`: between -1 and 1; `normal`: of mean 0 and variance 1; or, with `paired`, "
+        "1, in random order; `uniform`: between -1 and 1; `normal`: of mean 0 and variance 1; with `paired`: "
         "`matching`: each motif paired with one other",
         None,
     )

@@ -147,12 +147,13 @@ def require_room(pool: Pool, recipe: SitesRecipe, length: int, *, where: str = "
         for i, (start, width, end) in enumerate(
             zip(recipe.positions, at, [*recipe.positions[1:], length], strict=True)
         ):
+            last = i == n - 1
             if start + width > end:
                 raise InputError(
                     "motifs that cannot stand there without overlapping",
                     where=f"{where}.positions",
                     found=f"a motif of {width} bp at {start}",
-                    expected=f"an end at {end} or before: there the {'window ends' if i == n - 1 else 'next is'}",
+                    expected=f"an end at {end} or before, where the {'window ends' if last else 'next is'}",
                     remedy="positions further apart, or narrower motifs",
                 )
         return
