@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromacc_data.accessibility import Model, models_of, pairs_present, scores
@@ -104,6 +104,7 @@ PAIRS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(SITE, min_size=1, max_size=4), PAIRS)
 def test_pairs_present__the_same_from_the_other_strand(spaced: list, pair: Pair):
     forward, start = [], 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromacc_data.backgrounds import GenomeWindows, MarkovChain, count_words, shuffle_dinucleotides
@@ -74,6 +74,7 @@ def test_markov_chain__only_words_of_the_genome(genome: Genome):
     assert {decode(row) for row in codes} == known
 
 
+@settings(deadline=None)
 @given(st.text("ACGT", min_size=1, max_size=60), st.integers(0, 2**32))
 def test_shuffle_dinucleotides__keeps_counts_and_ends(text: str, seed: int):
     codes = encode(text)
