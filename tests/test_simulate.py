@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from dask.distributed import LocalCluster
 
 from chromacc_data import batches, build, info, schema, simulate, store
 from chromacc_data.encoding import codes_from_one_hot, decode, encode, reverse_complement
@@ -18,6 +20,15 @@ from chromacc_data.recipe import load_recipe
 from chromacc_data.verify import verify
 from tests.simulated import BACKGROUNDS, MOTIFS, SIMPLE, simulated_recipe, write_simulated_dataset
 from tests.test_backgrounds import dinucleotides
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Address of a scheduler with one worker, a process of its own."""
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as running:
+        yield running.scheduler_address
 
 
 def built_dataset(tmp_path: Path, recipe: str = SIMPLE, name: str = "a.zarr", **options):
@@ -69,12 +80,13 @@ def test_build__verifies_with_every_background(tmp_path: Path, background: str):
     assert verify(tmp_path / "a.zarr", n_sample=None).simulated
 
 
-def test_build__same_bits_for_any_engine_and_chunk(tmp_path: Path):
+def test_build__same_bits_for_any_engine_and_chunk(tmp_path: Path, cluster: str):
     path = write_simulated_dataset(tmp_path / "set")
     engines = {
         "one": Engine(workers=1),
         "two": Engine(workers=2),
         "processes": Engine(workers=2, processes=True),
+        "cluster": Engine(scheduler=cluster),
     }
     hashes = {build.build(path, tmp_path / f"{n}.zarr", engine=e).content_hash for n, e in engines.items()}
     assert len(hashes) == 1
@@ -265,3 +277,24 @@ def test_build__changed_function_is_another_set(tmp_path: Path):
     (path.parent / "own.py").write_text((path.parent / "own.py").read_text() + "# changed\n")
     with pytest.raises(InputError, match="another recipe or other inputs"):
         build.build(path, tmp_path / "a.zarr")
+
+
+DATASETS = Path(__file__).resolve().parents[1] / "datasets"
+SHIPPED = sorted(p.parent for p in DATASETS.glob("*/recipe.yaml") if load_recipe(p).simulation is not None)
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_datasets__simulator_opens(folder: Path, tmp_path: Path):
+    recipe = load_recipe(folder / "recipe.yaml")
+    inputs = resolve_inputs(recipe, sources_dir=None, cache_dir=None, engine=Engine(workers=1))
+    simulator = simulate.open_simulator(recipe, inputs, open_genome(recipe, inputs), tmp_path)
+    assert [model.cell_type for model in simulator.models] == list(recipe.cell_types)
+
+
+def test_datasets__twenty_motifs_and_the_pairs_of_table_a1():
+    recipe = load_recipe(DATASETS / "paired-20" / "recipe.yaml")
+    pairs = {(pair.first, pair.second) for pair in recipe.simulation.targets[0].pairs}
+    table_a1 = """HHEX IRF4, ZBTB12 NFIB, JUND SCRT1, ELK1 FOXL1, HOXA7 NKX2-2, TFAP2E HOXD8, ZHX1 BSX, MAX MAFG,
+                  JUNB GATA4, ZNF282 BHLHE41"""
+    assert pairs == {tuple(pair.split()) for pair in table_a1.split(",")}
+    assert sorted(name for pair in pairs for name in pair) == sorted(recipe.simulation.motifs.names)
