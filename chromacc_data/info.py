@@ -45,7 +45,7 @@ def describe(path: Path) -> tuple[dict, str]:
         *_origin(value),
         f"  content hash {ds.attrs[schema.ATTR_CONTENT_HASH]}",
         "open windows by cell type",
-        *count_lines(value["open_windows"]),
+        *_balance(value["open_windows"], ds.sizes[schema.WINDOW]),
         "windows by split",
         *count_lines(value["splits"]),
         "counts of the build",
@@ -62,6 +62,14 @@ def describe(path: Path) -> tuple[dict, str]:
         lines += ["AUROC of a perfect reader of the motifs, test windows"]
         lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in best.items()]
     return value, "\n".join(lines)
+
+
+def _balance(open_windows: dict[str, int], n_windows: int) -> list[str]:
+    """Open windows of each cell type, and what share of all windows they are."""
+    return [
+        f"{line} {n / max(n_windows, 1):>7.1%}"
+        for line, n in zip(count_lines(open_windows), open_windows.values(), strict=True)
+    ]
 
 
 def _origin(value: dict) -> list[str]:

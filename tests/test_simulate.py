@@ -26,7 +26,7 @@ from tests.test_backgrounds import dinucleotides
 def cluster() -> Iterator[str]:
     """Address of a scheduler with one worker, a process of its own."""
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     ) as running:
         yield running.scheduler_address
 
@@ -98,6 +98,14 @@ def test_build__same_bits_for_any_engine_and_chunk(tmp_path: Path, cluster: str)
         for variable in schema.SIMULATED:
             found, expected = (store.read_variable(ds, variable.name) for ds in (again, first))
             assert np.array_equal(found, expected), (chunk, variable.name)
+
+
+@pytest.mark.parametrize("background", ["markov", "shuffle", "closed"])
+def test_build__same_bits_where_workers_read_the_genome(tmp_path: Path, background: str):
+    path = write_simulated_dataset(tmp_path / "set", simulated_recipe(background))
+    engines = {"one": Engine(workers=1), "processes": Engine(workers=2, processes=True)}
+    hashes = {build.build(path, tmp_path / f"{n}.zarr", engine=e).content_hash for n, e in engines.items()}
+    assert len(hashes) == 1
 
 
 def test_build__goes_on_with_an_unfinished_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -197,7 +205,9 @@ def test_info__tells_motifs_balance_and_ceiling(tmp_path: Path):
     assert "genome" not in text.split("content hash")[0]
     assert "AUROC of a perfect reader" in text
     assert set(value["ceiling"]) == {"sum_1", "sum_2", "pair", "own"}
-    assert value["open_windows"]["own"] == value["counts"]["windows_open_in_own"]
+    n_open = value["open_windows"]["own"]
+    assert n_open == value["counts"]["windows_open_in_own"]
+    assert f"{n_open:,} {n_open / 1500:>7.1%}" in text
 
 
 ERRORS = {
