@@ -128,7 +128,8 @@ def find_peaks(
         delayed(_save_peaks, path, sample, target, options)
         for path, sample, target in zip(inputs.samples, recipe.samples, targets, strict=True)
     ]
-    with progress_bar(len(tasks), unit="cell types", description="peaks", show=show_progress) as bar:
+    shown = show_progress and bool(tasks)
+    with progress_bar(len(tasks), unit="cell types", description="peaks", show=shown) as bar:
         engine.run(tasks, bar=bar)
     return targets
 

@@ -304,7 +304,7 @@ def test_datasets__simulator_opens(folder: Path, tmp_path: Path):
 def test_datasets__twenty_motifs_and_the_pairs_of_table_a1():
     recipe = load_recipe(DATASETS / "paired-20" / "recipe.yaml")
     pairs = {(pair.first, pair.second) for pair in recipe.simulation.targets[0].pairs}
-    table_a1 = """HHEX IRF4, ZBTB12 NFIB, JUND SCRT1, ELK1 FOXL1, HOXA7 NKX2-2, TFAP2E HOXD8, ZHX1 BSX, MAX MAFG,
-                  JUNB GATA4, ZNF282 BHLHE41"""
+    table_a1 = """HHEX IRF4, ZBTB12 NFIB, JUND SCRT1, ELK1 FOXL1, HOXA7 NKX2-2, TFAP2E HOXD8, ZHX1 BSX,
+                  MAX MAFG, JUNB GATA4, ZNF282 BHLHE41"""
     assert pairs == {tuple(pair.split()) for pair in table_a1.split(",")}
     assert sorted(name for pair in pairs for name in pair) == sorted(recipe.simulation.motifs.names)
