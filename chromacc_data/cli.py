@@ -78,9 +78,9 @@ def build(
 @common_options
 def info(console: Console, store: Path) -> None:
     """Print what STORE holds and what it was made from."""
-    from chromacc_data import store as stores
+    from chromacc_data import info as infos
 
-    console.result(*stores.describe(store))
+    console.result(*infos.describe(store))
 
 
 @main_group.command()
@@ -104,7 +104,7 @@ def verify(
     processes: bool,
     scheduler: str | None,
 ) -> None:
-    """Check STORE: checksums, content hash, and its windows against the genome and peaks they came from."""
+    """Check STORE: checksums, content hash, and its windows against what they were made from."""
     from chromacc_data import verify as verifying
 
     checked = verifying.verify(

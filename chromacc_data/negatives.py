@@ -9,12 +9,13 @@ import numba
 import numpy as np
 
 from chromacc_data.encoding import N_CODE
+from chromacc_data.errors import InputError
 from chromacc_data.intervals import complement_intervals
 from chromacc_data.peaks import Peaks
 from chromacc_data.recipe import NegativesRecipe
 from chromacc_data.windows import Windows
 
-__all__ = ["SequenceSource", "closed_windows"]
+__all__ = ["SequenceSource", "closed_windows", "windows_elsewhere"]
 
 _GC_BATCH = 1 << 14  # windows of bases held at once: 10 MB at 600 bp
 
@@ -74,7 +75,8 @@ def closed_windows(
     is_open = windows.labels.any(axis=1)
     gc, _ = _gc_and_n(genome, windows.chrom[is_open], windows.start[is_open], length)
     wanted = _quota(np.bincount(_gc_bins(gc[~np.isnan(gc)], recipe.gc_bin), minlength=n_bins), recipe.ratio)
-    runs = _closed_runs(windows, peaks, blacklist, lengths, length)
+    taken = [(windows.chrom, windows.start, windows.end), *_around(peaks, length)]
+    runs = _closed_runs([*taken, *_around(_given(blacklist), 0)], lengths, length)
     chrom, start = _draw_matched(genome, runs, wanted, length, recipe, np.random.default_rng([seed, 1]))
     order = np.lexsort((start, chrom))
     chrom, start = chrom[order], start[order]
@@ -90,6 +92,56 @@ def closed_windows(
     )
 
 
+def windows_elsewhere(
+    n_windows: int,
+    peaks: Sequence[Peaks],
+    genome: SequenceSource,
+    *,
+    length: int,
+    lengths: Sequence[int],
+    blacklist: Peaks | None = None,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random windows without N, outside all peaks extended by one window length and outside the blacklist.
+
+    Each part of the genome that is left is laid out with windows end to end, from a random place; of those,
+    random ones are taken. No two of them overlap.
+
+    Parameters
+    ----------
+    n_windows
+        Windows wanted.
+    peaks, genome, lengths, blacklist, seed
+        As for :func:`closed_windows`; with neither peaks nor blacklist, windows from anywhere.
+    length
+        bp of each.
+
+    Returns
+    -------
+    chrom, start
+        (window,) int32 and int64, sorted.
+
+    Raises
+    ------
+    InputError
+        If there are not as many.
+    """
+    generator = np.random.default_rng([seed, 1])
+    runs = _closed_runs([*_around(peaks, length), *_around(_given(blacklist), 0)], lengths, length)
+    chrom, start = _tiles(runs, generator.integers(length, size=runs.first.size), length)
+    known = np.flatnonzero(_gc_and_n(genome, chrom, start, length)[1] == 0)
+    if known.size < n_windows:
+        raise InputError(
+            "the genome has too few windows for the background",
+            where="simulation.n_windows",
+            found=f"{n_windows:,}",
+            expected=f"at most {known.size:,}: {length} bp without N, apart from each other and from peaks",
+            remedy="fewer or shorter windows, more chromosomes, or a `markov` background",
+        )
+    taken = np.sort(generator.choice(known, n_windows, replace=False))
+    return chrom[taken].astype(np.int32), start[taken]
+
+
 class _ClosedRuns(NamedTuple):
     """Runs of positions where a closed window may start: chromosome, first one, number of them."""
 
@@ -98,15 +150,22 @@ class _ClosedRuns(NamedTuple):
     n_starts: np.ndarray
 
 
-def _closed_runs(
-    windows: Windows, peaks: Sequence[Peaks], blacklist: Peaks | None, lengths: Sequence[int], length: int
-) -> _ClosedRuns:
-    """Where closed windows may start: they lie whole in what peaks, windows and blacklist leave."""
-    taken = [(p.chrom, p.start - length, p.end + length) for p in peaks]
-    taken.append((windows.chrom, windows.start, windows.end))
-    if blacklist is not None:
-        taken.append((blacklist.chrom, blacklist.start, blacklist.end))
-    chrom, start, end = (np.concatenate(parts) for parts in zip(*taken, strict=True))
+_Intervals = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _given(blacklist: Peaks | None) -> list[Peaks]:
+    return [] if blacklist is None else [blacklist]
+
+
+def _around(peaks: Sequence[Peaks], flank: int) -> list[_Intervals]:
+    """Chromosome, start and end of all peaks, extended by `flank` on each side."""
+    return [(p.chrom, p.start - flank, p.end + flank) for p in peaks]
+
+
+def _closed_runs(taken: Sequence[_Intervals], lengths: Sequence[int], length: int) -> _ClosedRuns:
+    """Where closed windows may start: they lie whole in what the intervals leave."""
+    nothing = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    chrom, start, end = (np.concatenate(parts) for parts in zip(nothing, *taken, strict=True))
     limit = np.asarray(lengths, dtype=np.int64)[chrom]
     start, end = np.maximum(start, 0), np.minimum(end, limit)
     inside = start < end

@@ -19,6 +19,8 @@ from typing import Literal
 from chromacc_data import options
 from chromacc_data.errors import InputError
 from chromacc_data.options import option
+from chromacc_data.recipe_source import Source
+from chromacc_data.simulation_recipe import SimulationRecipe
 
 __all__ = [
     "FragmentRecipe",
@@ -27,6 +29,7 @@ __all__ = [
     "OutputRecipe",
     "Recipe",
     "Sample",
+    "SimulationRecipe",
     "Source",
     "SplitRecipe",
     "WindowRecipe",
@@ -34,37 +37,6 @@ __all__ = [
     "load_recipe",
     "parse_recipe",
 ]
-
-
-@dataclass(frozen=True)
-class Source:
-    """One input: a file or an address, exactly one of the two. Short form: the file or address as text."""
-
-    file: str | None = option("path relative to the recipe's folder, or to `--sources DIR`", None)
-    url: str | None = option(
-        "address, downloaded once into the cache",
-        None,
-        pattern=(r"https?://[^/\s]+/\S+", "http(s)://HOST/PATH"),
-    )
-    sha256: str | None = option(
-        "checksum of the file", None, pattern=(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")
-    )
-
-    def __post_init__(self) -> None:
-        if (self.file is None) == (self.url is None):
-            raise InputError(
-                "a source is either a file or a url",
-                found="neither" if self.file is None else "both",
-                expected="`file: PATH` or `url: ADDRESS`",
-            )
-
-    @classmethod
-    def from_text(cls, text: str) -> dict[str, str]:
-        """Keys that the short form stands for."""
-        return {"url" if "://" in text else "file": text}
-
-    def __str__(self) -> str:
-        return str(self.file if self.url is None else self.url)
 
 
 @dataclass(frozen=True)
@@ -215,6 +187,9 @@ class WindowRecipe:
         return self.label or ("joint_peak" if self.file is None else "midpoint")
 
 
+_MERGE_DISTANCE = WindowRecipe().merge_distance
+
+
 @dataclass(frozen=True)
 class NegativesRecipe:
     """Closed windows outside all peaks and the blacklist, matched in GC content to the open ones."""
@@ -305,8 +280,14 @@ class Recipe:
         "name of the dataset", pattern=(r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits and `.` `_` `-`")
     )
     title: str = option("one line for people")
-    genome: GenomeRecipe = option("the reference sequence")
-    samples: tuple[Sample, ...] = option("the cell types, in the order of the store")
+    genome: GenomeRecipe | None = option(
+        "the reference sequence; required but for a simulation whose background is `independent`", None
+    )
+    samples: tuple[Sample, ...] = option(
+        "the cell types, in the order of the store; of a simulation: the peaks that background windows avoid",
+        (),
+    )
+    simulation: SimulationRecipe | None = option("make sequences instead of cutting them from a genome", None)
     description: str = option("more lines for people", "")
     windows: WindowRecipe = option("windows and labels", WindowRecipe)
     blacklist: Source | None = option("BED of regions; windows that touch one are dropped and counted", None)
@@ -320,10 +301,13 @@ class Recipe:
     text: str = field(default="", metadata={}, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.samples:
-            raise InputError("no cell type", where="samples", expected="one sample or more")
-        for index, name in enumerate(self.cell_types):
-            if name in self.cell_types[:index]:
+        if self.simulation is None:
+            self._require_real_inputs()
+        else:
+            self._require_simulated_inputs(self.simulation)
+        names = [sample.cell_type for sample in self.samples]
+        for index, name in enumerate(names):
+            if name in names[:index]:
                 raise InputError(
                     "cell type given twice",
                     where=f"samples[{index}].cell_type",
@@ -331,14 +315,59 @@ class Recipe:
                     expected="each cell type once",
                     remedy="rename one of the two, or remove it",
                 )
-        if self.split.by == "chromosome" and self.genome.chromosomes is not None:
+        if self.split.by == "chromosome" and self.genome and self.genome.chromosomes is not None:
             for key in ("validation", "test"):
                 absent = [n for n in getattr(self.split, key) if n not in self.genome.chromosomes]
                 _require_none(absent, "not among `genome.chromosomes`", where=f"split.{key}")
 
+    def _require_real_inputs(self) -> None:
+        if self.genome is None:
+            raise InputError(
+                "`genome` is missing",
+                expected="genome: the reference sequence",
+                remedy="name its FASTA, or set `simulation` to make sequences",
+            )
+        if not self.samples:
+            raise InputError("no cell type", where="samples", expected="one sample or more")
+
+    def _require_simulated_inputs(self, simulation: SimulationRecipe) -> None:
+        needs_genome, needs_peaks = simulation.background.needs_genome, simulation.background.kind == "closed"
+        may_have_peaks = simulation.background.kind in ("closed", "shuffle")
+        kind = f"`simulation.background.kind: {simulation.background.kind}`"
+        for key, given, needed, allowed in (
+            ("genome", self.genome is not None, needs_genome, needs_genome),
+            ("samples", bool(self.samples), needs_peaks, may_have_peaks),
+            ("blacklist", self.blacklist is not None, False, may_have_peaks),
+            ("negatives", self.negatives is not None, False, False),
+        ):
+            if needed and not given:
+                raise InputError(f"`{key}` is missing", where="simulation", expected=f"{key}, for {kind}")
+            if given and not allowed:
+                raise InputError(
+                    f"`{key}` does not go with `simulation`", where=key, found=kind, remedy=f"remove `{key}`"
+                )
+        merge_distance = self.windows.merge_distance if may_have_peaks else _MERGE_DISTANCE
+        if self.windows != WindowRecipe(self.windows.length, merge_distance=merge_distance):
+            raise InputError(
+                "simulated windows have a length only",
+                where="windows",
+                expected="`length`" + (", `merge_distance`" if may_have_peaks else ""),
+                remedy="remove the other keys",
+            )
+        if self.split.by != "random":
+            raise InputError(
+                "simulated windows lie on no chromosome",
+                where="split.by",
+                found=self.split.by,
+                expected="random",
+            )
+        simulation.require_fits(self.windows.length)
+
     @property
     def cell_types(self) -> tuple[str, ...]:
-        """Names of the cell types, in the order of the store."""
+        """Names of the cell types (of a simulation: of its targets), in the order of the store."""
+        if self.simulation is not None:
+            return self.simulation.cell_types
         return tuple(sample.cell_type for sample in self.samples)
 
     @property
@@ -350,6 +379,8 @@ class Recipe:
     def digest(self) -> str:
         """SHA-256 of the options in force: comments, order of keys and written-out defaults do not matter."""
         content = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("path", "text")}
+        if self.simulation is None:
+            del content["simulation"]  # stores built before there were simulations stay the same
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -23,12 +23,20 @@ WINDOW = "window"
 POSITION = "position"
 BASE = "base"
 CELL_TYPE = "cell_type"
+SITE = "site"
+MOTIF = "motif"
+
+#: Dimensions whose entries have names, kept as coordinates.
+NAMED = (BASE, CELL_TYPE, MOTIF)
 
 BASES = ("A", "C", "G", "T")
 
 # Codes of the `split` variable, by value.
 SPLITS = ("train", "validation", "test")
 NO_FOLD = -1
+
+#: Motif and start of a site that is not there.
+NO_SITE = -1
 
 # Root attributes: str, int or a JSON text (those marked JSON), so that both formats hold them alike.
 ATTR_FORMAT = "format"
@@ -44,6 +52,7 @@ ATTR_INPUTS = "inputs"  # JSON [{"name", "source", "sha256", "bytes"}]
 ATTR_VERSIONS = "versions"  # JSON {"chromacc": ..., "bedtools": ...}
 ATTR_COUNTS = "counts"  # JSON: intervals, peaks and windows, kept and dropped by reason
 ATTR_LEAKS = "leak_audit"  # JSON: what the splits share
+ATTR_TRUTH = "truth"  # JSON: motifs and accessibility models of a simulated set; see `chromacc_data.truth`
 ATTR_WINDOW_CHUNK = "window_chunk"  # windows in a chunk, and in a block of the content hash
 
 # Attributes of variables: what one holds, and the names that its codes stand for (`chrom`, `split`).
@@ -93,9 +102,57 @@ FOLD = Variable(
     required=False,
 )
 
-VARIABLES: dict[str, Variable] = {
-    v.name: v for v in (SEQUENCE, ACCESSIBILITY, CHROM, START, END, STRAND, SPLIT, FOLD)
-}
+# The truth of a simulated set; a store has all of these or none.
+SITE_MOTIF = Variable(
+    "site_motif",
+    (WINDOW, SITE),
+    "int16",
+    "index into `motif`, of the sites from left to right; -1 where the window has no more",
+    required=False,
+)
+SITE_START = Variable(
+    "site_start",
+    (WINDOW, SITE),
+    "int32",
+    "0-based first position of the site in the window; -1 without site",
+    required=False,
+)
+SITE_STRAND = Variable(
+    "site_strand",
+    (WINDOW, SITE),
+    "int8",
+    "1, or -1 where the site is the motif's reverse complement; 0 without site",
+    required=False,
+)
+SCORE = Variable(
+    "score",
+    (WINDOW, CELL_TYPE),
+    "float64",
+    "score of the planted sites; open where it is at least the cell type's threshold",
+    required=False,
+)
+OPEN_PROBABILITY = Variable(
+    "open_probability",
+    (WINDOW, CELL_TYPE),
+    "float32",
+    "chance that the window is open, given its sequence and how such sequences are made; six decimals",
+    required=False,
+)
+ACCIDENTAL = Variable(
+    "accidental",
+    (WINDOW, MOTIF),
+    "uint16",
+    "occurrences of the motif's consensus that were not planted and reach outside the sites",
+    required=False,
+)
+
+TRUTH = (SITE_MOTIF, SITE_START, SITE_STRAND, SCORE, OPEN_PROBABILITY, ACCIDENTAL)
+
+#: Variables of a store whose windows come from a genome, and of one whose windows are simulated.
+REAL = (SEQUENCE, ACCESSIBILITY, CHROM, START, END, STRAND, SPLIT, FOLD)
+SIMULATED = (SEQUENCE, ACCESSIBILITY, SPLIT, FOLD, *TRUTH)
+
+VARIABLES: dict[str, Variable] = {variable.name: variable for variable in (*REAL, *TRUTH)}
 
 
 def template(
@@ -106,6 +163,8 @@ def template(
     chunk: int,
     variables: Sequence[Variable],
     chrom_names: Sequence[str] = (),
+    motifs: Sequence[str] = (),
+    n_sites: int = 0,
     attrs: Mapping[str, str | int] | None = None,
 ) -> xr.Dataset:
     """Empty lazy Dataset with the layout of a store, to be filled chunk by chunk.
@@ -120,10 +179,19 @@ def template(
         Those of :data:`VARIABLES` that the store holds.
     chrom_names
         Names that the codes of ``chrom`` stand for.
+    motifs, n_sites
+        Names of the motifs, and sites that a window can have, of a simulated set.
     attrs
         Root attributes besides format and version.
     """
-    sizes = {WINDOW: n_windows, POSITION: window_length, BASE: len(BASES), CELL_TYPE: len(cell_types)}
+    sizes = {
+        WINDOW: n_windows,
+        POSITION: window_length,
+        BASE: len(BASES),
+        CELL_TYPE: len(cell_types),
+        SITE: n_sites,
+        MOTIF: len(motifs),
+    }
     data = {}
     for variable in variables:
         shape = tuple(sizes[dim] for dim in variable.dims)
@@ -133,7 +201,8 @@ def template(
         data[CHROM.name][2][ATTR_NAMES] = list(chrom_names)
     if SPLIT.name in data:
         data[SPLIT.name][2][ATTR_NAMES] = list(SPLITS)
-    coords = {BASE: np.array(BASES, dtype=object), CELL_TYPE: np.array(list(cell_types), dtype=object)}
+    names = {BASE: BASES, CELL_TYPE: cell_types} | ({MOTIF: motifs} if motifs else {})
+    coords = {dim: np.array(list(values), dtype=object) for dim, values in names.items()}
     root = {ATTR_FORMAT: FORMAT, ATTR_FORMAT_VERSION: FORMAT_VERSION, ATTR_WINDOW_CHUNK: chunk}
     return xr.Dataset(data, coords, root | dict(attrs or {}))
 
@@ -185,6 +254,14 @@ def validate(ds: xr.Dataset, *, where: str = "store") -> None:
     if tuple(map(str, ds[BASE].values)) != BASES:
         raise InputError(
             "bases in another order", where=where, found=list(ds[BASE].values), expected=list(BASES)
+        )
+    truth = [variable.name for variable in TRUTH if variable.name in ds]
+    if truth and (len(truth) < len(TRUTH) or ATTR_TRUTH not in ds.attrs or MOTIF not in ds.coords):
+        raise InputError(
+            "a simulated set without its whole truth",
+            where=where,
+            found=", ".join(truth),
+            expected=", ".join([*(variable.name for variable in TRUTH), f"the attribute {ATTR_TRUTH}"]),
         )
     names = [str(n) for n in ds[CELL_TYPE].values]
     if len(set(names)) != len(names):

@@ -13,7 +13,7 @@ from chromacc_data import schema
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import SplitRecipe
 
-__all__ = ["DROPPED", "Assignment", "assign", "leak_audit", "require_no_leaks"]
+__all__ = ["DROPPED", "Assignment", "assign", "assign_random", "leak_audit", "require_no_leaks"]
 
 #: Split of a window that is left out because it would leak.
 DROPPED = -1
@@ -83,12 +83,11 @@ def assign(
     >>> assign(chrom, start, start + 10, recipe, names=["chr1", "chr2", "chr3"]).split.tolist()
     [0, 0, 1, 2]
     """
-    generator = np.random.default_rng([seed, 0])
     if recipe.by == "random":
-        unit = generator.permutation(start.size)
-        n_windows = np.ones(start.size, dtype=np.int64)
-        split = _shares(n_windows, recipe)
-    elif recipe.by == "chromosome":
+        split, fold = assign_random(start.size, recipe, seed=seed)
+        return Assignment(split, fold, {"windows_over_a_block_edge_dropped": 0})
+    generator = np.random.default_rng([seed, 0])
+    if recipe.by == "chromosome":
         unit, n_windows = chrom, np.bincount(chrom, minlength=len(names))
         split = _named(names, recipe)
     else:
@@ -103,6 +102,23 @@ def assign(
     counts = {"windows_over_a_block_edge_dropped": int(leaking.sum())}
     _require_filled(window_split, recipe)
     return Assignment(window_split, window_fold, counts)
+
+
+def assign_random(n_windows: int, recipe: SplitRecipe, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Split and fold of each window, (window,) int8, by the rule `random` of :func:`assign`.
+
+    Needs no coordinates: simulated windows have none.
+
+    >>> assign_random(5, SplitRecipe(validation=1, test=1), seed=1)[0].tolist()
+    [0, 2, 1, 0, 0]
+    """
+    unit = np.random.default_rng([seed, 0]).permutation(n_windows)
+    each = np.ones(n_windows, dtype=np.int64)
+    split = _shares(each, recipe)
+    fold = _folds(each, split, recipe)
+    window_split, window_fold = split[unit].astype(np.int8), fold[unit].astype(np.int8)
+    _require_filled(window_split, recipe)
+    return window_split, window_fold
 
 
 def leak_audit(

@@ -37,7 +37,6 @@ __all__ = [
     "content_hash",
     "convert",
     "count_lines",
-    "describe",
     "leftovers",
     "looks_like_a_store",
     "open_store",
@@ -275,52 +274,6 @@ def convert(source: Path, out: Path, *, engine: Engine, show_progress: bool = Fa
         )
 
 
-def describe(path: Path) -> tuple[dict, str]:
-    """What a store holds and where it comes from, for programs and for people."""
-    ds = open_store(path)
-    splits = np.bincount(read_variable(ds, schema.SPLIT.name), minlength=len(schema.SPLITS))
-    positives = read_variable(ds, schema.ACCESSIBILITY.name).sum(axis=0, dtype=np.int64)
-    texts = (
-        schema.ATTR_GENOME,
-        schema.ATTR_INPUTS,
-        schema.ATTR_VERSIONS,
-        schema.ATTR_COUNTS,
-        schema.ATTR_LEAKS,
-    )
-    value = {
-        "store": path,
-        **{str(name): attr for name, attr in ds.attrs.items() if name not in texts},
-        **{name: json.loads(ds.attrs[name]) for name in texts if name in ds.attrs},
-        "sizes": dict(ds.sizes),
-        "splits": dict(zip(schema.SPLITS, splits.tolist(), strict=True)),
-        "open_windows": {str(n): int(p) for n, p in zip(ds[schema.CELL_TYPE].values, positives, strict=True)},
-    }
-    genome = value.get(schema.ATTR_GENOME, {"assembly": "simulated", "sequences": {}})
-    sequences = ", ".join(f"{name} ({s['length']:,} bp)" for name, s in genome["sequences"].items())
-    lines = [
-        f"{path}: {ds.attrs.get(schema.ATTR_TITLE, '')}",
-        f"  {ds.sizes[schema.WINDOW]:,} windows of {ds.sizes[schema.POSITION]} bp "
-        f"x {ds.sizes[schema.CELL_TYPE]} cell types, chunks of {ds.attrs[schema.ATTR_WINDOW_CHUNK]}",
-        f"  genome {genome['assembly']}: {sequences}",
-        f"  content hash {ds.attrs[schema.ATTR_CONTENT_HASH]}",
-        "open windows by cell type",
-        *count_lines(value["open_windows"]),
-        "windows by split",
-        *count_lines(value["splits"]),
-        "counts of the build",
-        *count_lines(value.get(schema.ATTR_COUNTS, {})),
-        "shared between splits and folds",
-        *count_lines(
-            {
-                f"{pair} ({kind})": shared["windows"]
-                for kind, pairs in value.get(schema.ATTR_LEAKS, {}).items()
-                for pair, shared in pairs.items()
-            }
-        ),
-    ]
-    return value, "\n".join(lines)
-
-
 def count_lines(counts: Mapping[str, int]) -> list[str]:
     """Counts by name, one aligned line each."""
     return [f"  {name:<40} {count:>12,}" for name, count in counts.items()]
@@ -443,7 +396,7 @@ def _encoding(ds: xr.Dataset) -> dict[str, dict]:
     # level and large blocks do best, as DNA holds little for the match finder. crc32c guards each read.
     compressors = [BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", blocksize=1 << 20), Crc32cCodec()]
     chunk = int(ds.attrs[schema.ATTR_WINDOW_CHUNK])
-    texts = {name: {"compressors": [Crc32cCodec()]} for name in (schema.BASE, schema.CELL_TYPE)}
+    texts = {name: {"compressors": [Crc32cCodec()]} for name in schema.NAMED if name in ds.coords}
     return texts | {
         name: {
             "chunks": (min(chunk, max(1, ds.sizes[schema.WINDOW])), *ds[name].shape[1:]),
@@ -455,7 +408,7 @@ def _encoding(ds: xr.Dataset) -> dict[str, dict]:
 
 def _write_layout(ds: xr.Dataset, staged: Path) -> None:
     with disk_errors(staged):
-        texts = {name: ds[name].astype(object) for name in (schema.BASE, schema.CELL_TYPE)}
+        texts = {name: ds[name].astype(object) for name in schema.NAMED if name in ds.coords}
         clean = ds.assign_coords(texts).drop_encoding()
         clean.to_zarr(
             staged, mode="w", compute=False, consolidated=False, zarr_format=3, encoding=_encoding(clean)
@@ -486,9 +439,7 @@ def _write_chunk(staged: Path, start: int, stop: int, blocks: Mapping[str, np.nd
 
 def _check_chunk(staged: Path, start: int, stop: int, marker: Path) -> str | None:
     group = zarr.open_group(staged, mode="r")
-    names = sorted(
-        name for name, array in group.arrays() if array.shape and name not in (schema.BASE, schema.CELL_TYPE)
-    )
+    names = sorted(name for name, array in group.arrays() if array.shape and name not in schema.NAMED)
     try:
         found = _digest({name: group[name][start:stop] for name in names})
     except (OSError, ValueError, RuntimeError):
@@ -523,6 +474,9 @@ def _root_hash(ds: xr.Dataset, digests: list[str | None]) -> str:
         else [],
         "chunks": digests,
     }
+    if schema.ATTR_TRUTH in ds.attrs:  # what the codes of sites and scores mean
+        layout["truth"] = ds.attrs[schema.ATTR_TRUTH]
+        layout["motifs"] = [str(name) for name in ds[schema.MOTIF].values]
     return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()
 
 

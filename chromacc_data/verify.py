@@ -18,8 +18,10 @@ from chromacc_data.console import progress_bar
 from chromacc_data.encoding import encode, one_hot
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, InputError
+from chromacc_data.inputs import Inputs, resolve_inputs
 from chromacc_data.recipe import Recipe, load_recipe, parse_recipe
 from chromacc_data.store import content_hash, open_store, read_variable, read_window_block
+from chromacc_data.truth import check_truth, is_simulated
 
 __all__ = ["Verified", "verify"]
 
@@ -33,15 +35,23 @@ class Verified:
     n_windows: int
     n_compared: int
     recipe: Path
+    simulated: bool = False
 
     def report(self) -> tuple[dict, str]:
         """The result for programs and for people."""
-        return asdict(self), (
-            f"{self.path}: good\n"
-            f"  every chunk passes its checksum; content hash {self.content_hash}\n"
-            f"  labels, coordinates and splits of all {self.n_windows:,} windows are what the sources give\n"
-            f"  bases of {self.n_compared:,} windows are those of the genome"
-        )
+        n_windows, n_compared = f"{self.n_windows:,}", f"{self.n_compared:,}"
+        if self.simulated:
+            findings = (
+                f"bases, sites, scores and labels of all {n_windows} windows are what the recipe gives",
+                f"sites, scores and labels of {n_compared} windows are those of its truth, window by window",
+            )
+        else:
+            findings = (
+                f"labels, coordinates and splits of all {n_windows} windows are what the sources give",
+                f"bases of {n_compared} windows are those of the genome",
+            )
+        checksums = f"every chunk passes its checksum; content hash {self.content_hash}"
+        return asdict(self), "\n  ".join([f"{self.path}: good", checksums, *findings])
 
 
 def verify(
@@ -63,12 +73,16 @@ def verify(
     4. Bases of a sample of windows, or of all, are read again with pyfaidx, not with the reader that built
        the store: all must be equal.
 
+    A simulated store has no genome to be compared with. Its windows are made again from the recipe, bases
+    included, and those of the sample are checked against the truth in the store, by
+    :func:`chromacc_data.truth.check_truth`.
+
     Parameters
     ----------
     path
         The store.
     n_sample
-        Windows whose bases are compared; None compares all.
+        Windows whose bases are compared, or whose truth is checked; None takes all.
     recipe_path, sources_dir, cache_dir
         Where the recipe and its sources are now; by default where the store was built from.
     engine
@@ -90,22 +104,25 @@ def verify(
     if found != expected:
         raise CheckError("content differs from its hash", where=path, found=found, expected=expected)
     recipe = _recipe(ds, path, recipe_path)
-    inputs = building.resolve_inputs(recipe, sources_dir=sources_dir, cache_dir=cache_dir, engine=engine)
+    inputs = resolve_inputs(recipe, sources_dir=sources_dir, cache_dir=cache_dir, engine=engine)
     _compare_inputs(ds, inputs, path)
-    genome = building.open_genome(recipe, inputs)
-    # Beside the store: that is where the workers of a cluster can read.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        plan = building.make_plan(
-            recipe, inputs, genome, Path(folder), engine=engine, show_progress=show_progress
-        )
-        attrs = building.provenance(recipe, inputs, genome, plan)
-        _compare_plan(ds, building.lazy_dataset(recipe, genome, plan, attrs=attrs), path)
     n = ds.sizes[schema.WINDOW]
     rows = np.arange(n)
     if n_sample is not None and n_sample < n:
         rows = np.sort(np.random.default_rng(seed).choice(n, n_sample, replace=False))
-    _compare_bases(ds, rows, inputs.fasta, path, show_progress=show_progress)
-    return Verified(path, found, n, len(rows), recipe.path)
+    if is_simulated(ds):
+        check_truth(ds, rows, path=path)
+    # Beside the store: that is where the workers of a cluster can read.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        content = building.open_content(recipe, inputs, Path(folder))
+        plan = building.make_plan(content, Path(folder), engine=engine, show_progress=show_progress)
+        again = building.lazy_dataset(content, plan, attrs=building.provenance(content, plan))
+        _compare_plan(ds, again, path)
+        if is_simulated(ds):
+            _compare_simulated(ds, again, path, show_progress=show_progress)
+    if not is_simulated(ds):
+        _compare_bases(ds, rows, inputs.fasta, path, show_progress=show_progress)
+    return Verified(path, found, n, len(rows), recipe.path, is_simulated(ds))
 
 
 def _recipe(ds: xr.Dataset, path: Path, recipe_path: Path | None) -> Recipe:
@@ -129,7 +146,7 @@ def _recipe(ds: xr.Dataset, path: Path, recipe_path: Path | None) -> Recipe:
     return recipe
 
 
-def _compare_inputs(ds: xr.Dataset, inputs: building.Inputs, path: Path) -> None:
+def _compare_inputs(ds: xr.Dataset, inputs: Inputs, path: Path) -> None:
     for now, then in zip(inputs.records, json.loads(ds.attrs[schema.ATTR_INPUTS]), strict=True):
         if now["sha256"] != then["sha256"]:
             raise CheckError(
@@ -146,11 +163,12 @@ def _compare_plan(ds: xr.Dataset, again: xr.Dataset, path: Path) -> None:
     for name, found, expected in (
         ("cell types", list(map(str, ds[schema.CELL_TYPE].values)), list(again[schema.CELL_TYPE].values)),
         ("names of chromosomes", _chrom_names(ds), _chrom_names(again)),
-        ("genome", ds.attrs.get(schema.ATTR_GENOME), again.attrs[schema.ATTR_GENOME]),
+        ("genome", ds.attrs.get(schema.ATTR_GENOME), again.attrs.get(schema.ATTR_GENOME)),
+        ("truth", ds.attrs.get(schema.ATTR_TRUTH), again.attrs.get(schema.ATTR_TRUTH)),
     ):
         if found != expected:
             raise CheckError(f"other {name}", where=path, found=found, expected=expected)
-    for name in (name for name in schema.VARIABLES if name != schema.SEQUENCE.name):
+    for name in (str(name) for name in again.data_vars if name != schema.SEQUENCE.name):
         found, expected = read_variable(ds, name), again[name].to_numpy()
         differs = np.argwhere(found != expected)
         if len(differs):
@@ -165,7 +183,28 @@ def _compare_plan(ds: xr.Dataset, again: xr.Dataset, path: Path) -> None:
 
 
 def _chrom_names(ds: xr.Dataset) -> list[str]:
+    if schema.CHROM.name not in ds:
+        return []
     return [str(name) for name in np.atleast_1d(ds[schema.CHROM.name].attrs[schema.ATTR_NAMES])]
+
+
+def _compare_simulated(ds: xr.Dataset, again: xr.Dataset, path: Path, *, show_progress: bool) -> None:
+    n, chunk = ds.sizes[schema.WINDOW], int(ds.attrs[schema.ATTR_WINDOW_CHUNK])
+    with progress_bar(n, unit="windows", description="comparing", show=show_progress) as bar:
+        for start in range(0, n, chunk):
+            stop = min(start + chunk, n)
+            found, expected = (
+                read_window_block(each, schema.SEQUENCE.name, start, stop) for each in (ds, again)
+            )
+            differs = np.argwhere(found != expected)
+            if len(differs):
+                row, position = differs[0][:2].tolist()
+                raise CheckError(
+                    "bases are not those that the recipe gives",
+                    where=f"{path} window {start + row} position {position}",
+                    remedy="build the store again",
+                )
+            bar.update(stop - start)
 
 
 def _compare_bases(

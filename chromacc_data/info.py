@@ -1,0 +1,86 @@
+"""What a store holds and where it comes from, in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from chromacc_data import schema
+from chromacc_data.batches import split_indices
+from chromacc_data.store import count_lines, open_store, read_variable
+from chromacc_data.truth import ceiling, is_simulated
+
+__all__ = ["describe"]
+
+
+def describe(path: Path) -> tuple[dict, str]:
+    """What a store holds and where it comes from, for programs and for people."""
+    ds = open_store(path)
+    splits = np.bincount(read_variable(ds, schema.SPLIT.name), minlength=len(schema.SPLITS))
+    positives = read_variable(ds, schema.ACCESSIBILITY.name).sum(axis=0, dtype=np.int64)
+    texts = (
+        schema.ATTR_GENOME,
+        schema.ATTR_INPUTS,
+        schema.ATTR_VERSIONS,
+        schema.ATTR_COUNTS,
+        schema.ATTR_LEAKS,
+        schema.ATTR_TRUTH,
+    )
+    best = ceiling(ds, indices=split_indices(ds, "test")) if is_simulated(ds) else {}
+    value = {
+        "store": path,
+        **{str(name): attr for name, attr in ds.attrs.items() if name not in texts},
+        **{name: json.loads(ds.attrs[name]) for name in texts if name in ds.attrs},
+        "sizes": dict(ds.sizes),
+        "splits": dict(zip(schema.SPLITS, splits.tolist(), strict=True)),
+        "open_windows": {str(n): int(p) for n, p in zip(ds[schema.CELL_TYPE].values, positives, strict=True)},
+        **({"ceiling": best} if best else {}),
+    }
+    lines = [
+        f"{path}: {ds.attrs.get(schema.ATTR_TITLE, '')}",
+        f"  {ds.sizes[schema.WINDOW]:,} windows of {ds.sizes[schema.POSITION]} bp "
+        f"x {ds.sizes[schema.CELL_TYPE]} cell types, chunks of {ds.attrs[schema.ATTR_WINDOW_CHUNK]}",
+        *_origin(value),
+        f"  content hash {ds.attrs[schema.ATTR_CONTENT_HASH]}",
+        "open windows by cell type",
+        *_balance(value["open_windows"], ds.sizes[schema.WINDOW]),
+        "windows by split",
+        *count_lines(value["splits"]),
+        "counts of the build",
+        *count_lines(value.get(schema.ATTR_COUNTS, {})),
+    ]
+    leaks = {
+        f"{pair} ({kind})": shared["windows"]
+        for kind, pairs in value.get(schema.ATTR_LEAKS, {}).items()
+        for pair, shared in pairs.items()
+    }
+    if leaks:
+        lines += ["shared between splits and folds", *count_lines(leaks)]
+    if best:
+        lines += ["AUROC of a perfect reader of the motifs, test windows"]
+        lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in best.items()]
+    return value, "\n".join(lines)
+
+
+def _balance(open_windows: dict[str, int], n_windows: int) -> list[str]:
+    """Open windows of each cell type, and what share of all windows they are."""
+    return [
+        f"{line} {n / max(n_windows, 1):>7.1%}"
+        for line, n in zip(count_lines(open_windows), open_windows.values(), strict=True)
+    ]
+
+
+def _origin(value: dict) -> list[str]:
+    """Lines that say which genome, and which motifs, the windows are made of."""
+    lines = []
+    if schema.ATTR_GENOME in value:
+        genome = value[schema.ATTR_GENOME]
+        sequences = ", ".join(f"{name} ({s['length']:,} bp)" for name, s in genome["sequences"].items())
+        lines.append(f"  genome {genome['assembly']}: {sequences}")
+    if schema.ATTR_TRUTH in value:
+        truth = value[schema.ATTR_TRUTH]
+        names = " ".join(m["name"] + (" (decoy)" if m["decoy"] else "") for m in truth["motifs"])
+        lines.append(f"  simulated; sites are {truth['bases']}; {len(truth['motifs'])} motifs: {names}")
+    return lines

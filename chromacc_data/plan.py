@@ -1,0 +1,262 @@
+"""The plan of a store: its windows, labels and splits, kept in the working folder.
+
+Small (bytes a window), so that a killed build does not make it again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import dask
+import numpy as np
+from dask.delayed import Delayed
+
+from chromacc_data import schema, splits, windows
+from chromacc_data.console import progress_bar
+from chromacc_data.engine import Engine
+from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors
+from chromacc_data.genome import Genome
+from chromacc_data.inputs import Inputs
+from chromacc_data.negatives import closed_windows
+from chromacc_data.peaks import Peaks, cell_type_peaks
+from chromacc_data.recipe import Recipe, Sample, WindowRecipe
+from chromacc_data.windows import Windows
+
+__all__ = [
+    "Plan",
+    "delayed",
+    "excluded_names",
+    "find_peaks",
+    "label_block",
+    "load_peaks",
+    "load_plan",
+    "plan_block",
+    "plan_windows",
+    "save_arrays",
+    "save_plan",
+    "sequence_block",
+]
+
+_NOTES = "notes.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Windows, labels and splits of a store: everything but the bases.
+
+    `arrays` are memory-mapped, by name: `split` and `fold`, and those of
+    :class:`~chromacc_data.windows.Windows`, or the variables of a simulated store.
+    """
+
+    folder: Path
+    arrays: dict[str, np.ndarray]
+    counts: dict[str, int]
+    leaks: dict[str, object]
+
+    @property
+    def n_windows(self) -> int:
+        """Windows in the store."""
+        return len(self.arrays[schema.SPLIT.name])
+
+
+def load_plan(folder: Path) -> Plan | None:
+    """The plan that an earlier run left in a working folder, or None."""
+    plan = folder / "plan"
+    if not plan.exists():
+        return None
+    arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(plan.glob("*.npy"))}
+    notes = json.loads((plan / _NOTES).read_text())
+    return Plan(plan, arrays, notes["counts"], notes["leaks"])
+
+
+def plan_windows(
+    recipe: Recipe,
+    inputs: Inputs,
+    genome: Genome,
+    folder: Path,
+    *,
+    engine: Engine,
+    show_progress: bool = False,
+) -> Plan:
+    """Windows, labels and splits, written to ``folder/plan``.
+
+    Two rounds of dask tasks: one a cell type (file to merged peaks), one a chromosome (peaks to windows).
+    """
+    peaks = find_peaks(recipe, inputs, genome, folder, engine, show_progress)
+    joined = _windows(recipe, inputs, genome, peaks, engine, show_progress)
+    if not len(joined):
+        raise InputError(
+            "no window is left",
+            where=recipe.path,
+            found=", ".join(f"{name} {count:,}" for name, count in joined.counts.items()),
+            remedy="check the blacklist and `windows.past_end`",
+        )
+    assigned = splits.assign(
+        joined.chrom, joined.start, joined.end, recipe.split, names=genome.names, seed=recipe.seed
+    )
+    kept = assigned.split != splits.DROPPED
+    joined, split, fold = joined.select(kept), assigned.split[kept], assigned.fold[kept]
+    leaks = splits.leak_audit(joined.chrom, joined.start, joined.end, split, fold)
+    splits.require_no_leaks(leaks, recipe.split, where=f"{recipe.path} split")
+    arrays = {name: getattr(joined, name) for name in ("chrom", "start", "end", "strand", "labels")}
+    counts = {**joined.counts, **assigned.counts, "windows": len(joined)}
+    counts |= {f"windows_{name}": int((split == code).sum()) for code, name in enumerate(schema.SPLITS)}
+    return save_plan(folder, {**arrays, "split": split, "fold": fold}, counts, leaks)
+
+
+def find_peaks(
+    recipe: Recipe, inputs: Inputs, genome: Genome, folder: Path, engine: Engine, show_progress: bool
+) -> list[Path]:
+    """Merged peaks of each cell type, each in a folder of arrays; those that an earlier run left are kept."""
+    options = {
+        "chromosomes": genome.names,
+        "lengths": genome.lengths.tolist(),
+        "excluded": excluded_names(recipe, inputs, genome),
+        "merge_distance": windows.merge_distance(recipe.windows),
+    }
+    (folder / "peaks").mkdir(exist_ok=True)
+    targets = [folder / "peaks" / f"{i:05d}" for i in range(len(recipe.samples))]
+    tasks = [
+        delayed(_save_peaks, path, sample, target, options)
+        for path, sample, target in zip(inputs.samples, recipe.samples, targets, strict=True)
+    ]
+    shown = show_progress and bool(tasks)
+    with progress_bar(len(tasks), unit="cell types", description="peaks", show=shown) as bar:
+        engine.run(tasks, bar=bar)
+    return targets
+
+
+def delayed(function: Callable, *arguments: object) -> Delayed:
+    """A task of dask."""
+    # The arguments hold no dask objects: looking for them would walk through every array.
+    return dask.delayed(function, pure=False, traverse=False)(*arguments)
+
+
+def load_peaks(folder: Path) -> Peaks:
+    """Peaks of one cell type, as :func:`find_peaks` left them."""
+    names = [name for name in ("chrom", "start", "end", "summit") if (folder / f"{name}.npy").exists()]
+    return Peaks(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names})
+
+
+def save_plan(
+    folder: Path, arrays: dict[str, np.ndarray], counts: dict[str, int], leaks: dict[str, object]
+) -> Plan:
+    """Write a plan into a working folder, which has no use for its peaks from then on."""
+    save_arrays(folder / "plan", arrays, {"counts": counts, "leaks": leaks})
+    shutil.rmtree(folder / "peaks", ignore_errors=True)
+    return load_plan(folder)
+
+
+def save_arrays(folder: Path, arrays: dict[str, np.ndarray], notes: dict[str, object]) -> None:
+    """Write a folder of arrays and notes, there whole or not at all."""
+    temporary = folder.with_name(f"{folder.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    with disk_errors(folder):
+        temporary.mkdir()  # never its parents: a late task must not bring a removed folder back
+        for name, array in arrays.items():
+            np.save(temporary / f"{name}.npy", array)
+        (temporary / _NOTES).write_text(json.dumps(notes))
+        temporary.rename(folder)
+
+
+def sequence_block(genome: Genome, plan: Path, length: int, start: int, stop: int) -> np.ndarray:
+    """One-hot bases of windows `start` to `stop` of a plan, (window, position, base) uint8."""
+    chrom, begin = (plan_block(plan, name, start, stop) for name in ("chrom", "start"))
+    return genome.one_hot_windows(chrom, begin, length, dtype=np.uint8)
+
+
+def label_block(plan: Path, n_cell_types: int, start: int, stop: int) -> np.ndarray:
+    """Labels of windows `start` to `stop` of a plan, (window, cell_type) uint8."""
+    packed = plan_block(plan, "labels", start, stop)
+    return np.unpackbits(packed, axis=1, count=n_cell_types, bitorder="little")
+
+
+def plan_block(plan: Path, name: str, start: int, stop: int) -> np.ndarray:
+    """An array of a plan for windows `start` to `stop`."""
+    return np.array(np.load(plan / f"{name}.npy", mmap_mode="r")[start:stop])
+
+
+def excluded_names(recipe: Recipe, inputs: Inputs, genome: Genome) -> frozenset[str]:
+    """Names whose intervals are dropped and counted: sequences of the genome not used, and those excluded."""
+    return frozenset({*Genome.open(inputs.fasta).names, *recipe.genome.exclude} - set(genome.names))
+
+
+def _windows(
+    recipe: Recipe,
+    inputs: Inputs,
+    genome: Genome,
+    peaks: Sequence[Path],
+    engine: Engine,
+    show_progress: bool,
+) -> Windows:
+    """Windows of all chromosomes, open and closed, and their labels."""
+    known = {"chromosomes": genome.names, "excluded": excluded_names(recipe, inputs, genome)}
+    forbidden = windows.read_blacklist(inputs.blacklist, **known) if inputs.blacklist else None
+    fixed = None
+    if inputs.fixed:
+        fixed = windows.read_fixed_windows(
+            inputs.fixed, length=recipe.windows.length, lengths=genome.lengths, **known
+        )
+    tasks = [
+        delayed(
+            _chromosome_windows,
+            code,
+            int(length),
+            peaks,
+            None if forbidden is None else forbidden.on(code),
+            None if fixed is None else fixed.on(code),
+            recipe.windows,
+        )
+        for code, length in enumerate(genome.lengths)
+    ]
+    with progress_bar(len(tasks), unit="chromosomes", description="windows", show=show_progress) as bar:
+        joined = windows.join_windows(engine.run(tasks, bar=bar))
+    counts = _peak_counts(peaks) | (fixed.counts if fixed else {}) | joined.counts
+    if recipe.negatives is not None and len(joined):
+        closed = closed_windows(
+            joined,
+            [load_peaks(folder) for folder in peaks],
+            genome,
+            recipe.negatives,
+            lengths=genome.lengths,
+            blacklist=forbidden,
+            seed=recipe.seed,
+        )
+        joined = windows.join_windows([joined, closed])
+        counts |= closed.counts
+    return replace(joined, counts=counts)
+
+
+def _save_peaks(path: Path, sample: Sample, target: Path, options: dict[str, object]) -> None:
+    if target.exists():
+        return
+    peaks = cell_type_peaks(path, sample, **options)
+    arrays = {"chrom": peaks.chrom, "start": peaks.start, "end": peaks.end, "summit": peaks.summit}
+    save_arrays(target, {k: v for k, v in arrays.items() if v is not None}, peaks.counts)
+
+
+def _peak_counts(peaks: Sequence[Path]) -> dict[str, int]:
+    """Counts of all cell types, added up."""
+    total: Counter[str] = Counter()
+    for folder in peaks:
+        total.update(json.loads((folder / _NOTES).read_text()))
+    return dict(total)
+
+
+def _chromosome_windows(
+    code: int,
+    length: int,
+    peaks: Sequence[Path],
+    forbidden: Peaks | None,
+    fixed: Windows | None,
+    recipe: WindowRecipe,
+) -> Windows:
+    here = [load_peaks(folder).on(code) for folder in peaks]
+    return windows.chromosome_windows(code, length, here, forbidden, fixed, recipe=recipe)
