@@ -188,6 +188,14 @@ def motifs(
     "--top", "n_top", type=AT_LEAST_1, default=1000, show_default=True, help="Pairs of each cell type."
 )
 @click.option("--absolute", is_flag=True, help="Rank by size, whether a pair opens or closes.")
+@click.option(
+    "--insert",
+    "n_insert",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Pairs of motifs of each cell type to insert into windows, and see what is predicted.",
+)
 @common_options
 def interactions(
     console: Console,
@@ -197,13 +205,20 @@ def interactions(
     truth: Path | None,
     n_top: int,
     absolute: bool,
+    n_insert: int,
 ) -> None:
     """Write the interactions of RUN's filters, and of the motifs they match: tables and a picture."""
     _start_tensorflow()
     from chromacc_models import interaction_reading
 
     found = interaction_reading.run_interactions(
-        run_folder, method=method, database=database, truth=truth, n_top=n_top, absolute=absolute
+        run_folder,
+        method=method,
+        database=database,
+        truth=truth,
+        n_top=n_top,
+        absolute=absolute,
+        n_insert=n_insert,
     )
     console.result(*found.report())
 

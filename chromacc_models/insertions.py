@@ -48,6 +48,7 @@ def insertion_effect(
     b: Motif,
     *,
     both_strands: bool = False,
+    within: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> InsertionEffect:
     """Interaction of two motifs in the predictions for background sequences with both, one, and none.
@@ -67,13 +68,16 @@ def insertion_effect(
         Their consensus is inserted.
     both_strands
         Whether each insertion is turned by the toss of a coin.
+    within
+        First position and the one behind the last where motifs may stand: for a network that scans the
+        middle alone. The whole window when None.
     seed
         Of places and strands.
 
     Raises
     ------
     ValueError
-        If there are fewer than two windows, or both motifs do not fit into one.
+        If there are fewer than two windows, `within` goes past them, or both motifs do not fit into one.
 
     Examples
     --------
@@ -87,8 +91,11 @@ def insertion_effect(
     """
     if len(backgrounds) < 2:
         raise ValueError(f"{len(backgrounds)} background windows; expected two or more")
+    start, end = within or (0, backgrounds.shape[1])
+    if not 0 <= start <= end <= backgrounds.shape[1]:
+        raise ValueError(f"within is {within}; the windows have {backgrounds.shape[1]} bp")
     rng = np.random.default_rng(seed)
-    places = insertion_places(rng, len(backgrounds), backgrounds.shape[1], a.width, b.width)
+    places = start + insertion_places(rng, len(backgrounds), end - start, a.width, b.width)
     with_a = _insert(rng, backgrounds, a, places[:, 0], both_strands)
     with_b = _insert(rng, backgrounds, b, places[:, 1], both_strands)
     # The places do not overlap, so where b is not inserted the sequence with a stays as it is.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,6 +19,7 @@ from chromacc_data.motif_files import read_motifs
 from chromacc_data.motifs import Motif
 from chromacc_models import plots
 from chromacc_models.importance import pooled_activations
+from chromacc_models.insertions import InsertionEffect, insertion_effect
 from chromacc_models.interactions import (
     collapse,
     inner_products,
@@ -26,7 +28,7 @@ from chromacc_models.interactions import (
 )
 from chromacc_models.layers import FactorizationMachine
 from chromacc_models.matching import match_filters, number_groups
-from chromacc_models.reading import MAX_E, group_names, read_filters_of_run
+from chromacc_models.reading import MAX_E, FilterReading, group_names, read_filters_of_run
 from chromacc_models.run import Run
 from chromacc_models.tomtom import match_motifs
 
@@ -34,6 +36,9 @@ __all__ = ["FilterNames", "RunInteractions", "name_by_database", "name_by_truth"
 
 #: Pairs that the picture shows of each cell type.
 _N_BARS = 10
+
+#: Validation windows that motifs are inserted into.
+_N_BACKGROUNDS = 200
 
 
 class FilterNames(NamedTuple):
@@ -43,6 +48,8 @@ class FilterNames(NamedTuple):
     motifs: tuple[str, ...]
     #: (filter, motif), bool.
     membership: np.ndarray
+    #: The first motif of each group, (motif,).
+    examples: tuple[Motif, ...]
 
     def of_filters(self) -> list[str]:
         """Name of each filter: its motifs with + between them, empty without one."""
@@ -55,7 +62,7 @@ class RunInteractions:
 
     `table` is that of :func:`chromacc_models.interactions.interaction_table`, with motif_a and motif_b where
     motifs were given; `motif_table` has the same by motif: cell_type, rank, motif_a, motif_b,
-    scaled, n_pairs (of filters), homotypic.
+    scaled, n_pairs (of filters), homotypic; and where motifs were inserted, inserted and inserted_error.
     """
 
     folder: Path
@@ -82,6 +89,7 @@ def run_interactions(
     truth: Path | str | None = None,
     n_top: int = 1000,
     absolute: bool = False,
+    n_insert: int = 0,
 ) -> RunInteractions:
     """Interactions that a run's factorization machines learned, written to `interactions.tsv` and `.png`.
 
@@ -102,6 +110,11 @@ def run_interactions(
         Pairs of each cell type.
     absolute
         Rank by the size of the scaled interaction, not its signed value.
+    n_insert
+        Pairs of motifs of each cell type that are inserted into 200 validation windows, where the network
+        scans them, to see whether its predictions hold the interaction: `inserted`, with its standard error,
+        is :func:`chromacc_models.insertions.insertion_effect` of the first motif of either group. Homotypic
+        pairs are not, and neither is any without motifs.
 
     Raises
     ------
@@ -136,7 +149,10 @@ def run_interactions(
             names = name_by_truth(reading.motifs, known, both_strands=reading.both_strands)
         name = dict(zip(filters, names.of_filters(), strict=True))
         table["motif_a"], table["motif_b"] = table["filter_a"].map(name), table["filter_b"].map(name)
-        tables["motif_interactions.tsv"] = _motif_table(scaled, names, run.cell_types, absolute=absolute)
+        insert = _inserter(reading, run.config.scan_length)
+        tables["motif_interactions.tsv"] = _motif_table(
+            scaled, names, run.cell_types, absolute=absolute, insert=insert, n_insert=n_insert
+        )
     picture = plots.interactions(table, n_bars=_N_BARS)  # before the first file: one that fails leaves none
     with disk_errors(run.folder):
         for file, rows in tables.items():
@@ -163,13 +179,32 @@ def name_by_database(
     names = group_names(named, group) if len(named) else []
     membership = np.zeros((len(filters), len(names)), dtype=bool)
     membership[matched, group[of_filter]] = True
-    return FilterNames(tuple(names), membership)
+    return FilterNames(tuple(names), membership, _first_of_groups(named, group))
 
 
 def name_by_truth(filters: Sequence[Motif], planted: Sequence[Motif], *, both_strands: bool) -> FilterNames:
     """Filters under the groups of planted motifs that they match, as in the thesis (section 3.3)."""
     matched = match_filters(filters, planted, both_strands=both_strands)
-    return FilterNames(tuple(group_names(planted, matched.group)), matched.in_group)
+    names = tuple(group_names(planted, matched.group))
+    return FilterNames(names, matched.in_group, _first_of_groups(planted, matched.group))
+
+
+def _first_of_groups(motifs: Sequence[Motif], group: np.ndarray) -> tuple[Motif, ...]:
+    return tuple(motifs[i] for i in np.unique(group, return_index=True)[1])
+
+
+def _inserter(reading: FilterReading, scan_length: int | None) -> Callable[[Motif, Motif], InsertionEffect]:
+    """Effect of two motifs in validation windows, where the network scans them."""
+    n_windows, length = reading.codes.shape
+    chosen = np.linspace(0, n_windows - 1, min(n_windows, _N_BACKGROUNDS)).astype(np.int64)
+    start = 0 if scan_length is None else (length - scan_length) // 2
+    return functools.partial(
+        insertion_effect,
+        reading.model,
+        reading.codes[chosen],
+        both_strands=reading.both_strands,
+        within=(start, start + (scan_length or length)),
+    )
 
 
 def _similar(e: np.ndarray, max_e: float) -> np.ndarray:
@@ -189,29 +224,41 @@ def _first_rows(table: pd.DataFrame, n_shown: int) -> str:
 
 
 def _motif_table(
-    scaled: np.ndarray, names: FilterNames, cell_types: Sequence[str], *, absolute: bool
+    scaled: np.ndarray,
+    names: FilterNames,
+    cell_types: Sequence[str],
+    *,
+    absolute: bool,
+    insert: Callable[[Motif, Motif], InsertionEffect],
+    n_insert: int,
 ) -> pd.DataFrame:
     """Interactions by motif; homotypic ones stand behind the others of a cell type, ranked for themselves."""
     pairs = collapse(scaled, names.membership)
     first, second = np.nonzero(np.triu(pairs.n_pairs))
     motif = np.array(names.motifs, dtype=object)
     homotypic = first == second
+    effect = functools.cache(lambda i, j: insert(names.examples[i], names.examples[j]))
     parts = []
-    for cell_type, values in zip(cell_types, pairs.values[:, first, second], strict=True):
+    for c, (cell_type, values) in enumerate(zip(cell_types, pairs.values[:, first, second], strict=True)):
         order = np.lexsort((-np.abs(values) if absolute else -values, homotypic))
         kinds = homotypic[order]
         rank = np.where(kinds, np.cumsum(kinds), np.cumsum(~kinds))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "cell_type": cell_type,
-                    "rank": rank,
-                    "motif_a": motif[first[order]],
-                    "motif_b": motif[second[order]],
-                    "scaled": values[order],
-                    "n_pairs": pairs.n_pairs[first, second][order],
-                    "homotypic": kinds,
-                }
-            )
+        part = pd.DataFrame(
+            {
+                "cell_type": cell_type,
+                "rank": rank,
+                "motif_a": motif[first[order]],
+                "motif_b": motif[second[order]],
+                "scaled": values[order],
+                "n_pairs": pairs.n_pairs[first, second][order],
+                "homotypic": kinds,
+            }
         )
+        if n_insert:
+            inserted = np.full((len(order), 2), np.nan)
+            for row in np.flatnonzero(~kinds & (rank <= n_insert)):
+                found = effect(int(first[order[row]]), int(second[order[row]]))
+                inserted[row] = found.interaction[c], found.interaction_error[c]
+            part["inserted"], part["inserted_error"] = inserted.T
+        parts.append(part)
     return pd.concat(parts, ignore_index=True)

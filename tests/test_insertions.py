@@ -53,6 +53,22 @@ def test_insertion_effect__of_a_function_equals_that_of_the_network():
     np.testing.assert_allclose(by_model.interaction_error, by_function.interaction_error, atol=1e-3)
 
 
+def test_insertion_effect__within_the_middle():
+    # What the predictor sees beyond the middle changes nothing: all insertions are where it looks.
+    codes = np.full((40, 60), N_CODE, dtype=np.uint8)
+    seen = []
+
+    def look(batch: np.ndarray) -> np.ndarray:
+        seen.append(batch)
+        return np.full((len(batch), 1), 0.5)
+
+    insertion_effect(look, codes, GATA, AP1, within=(20, 32))
+    changed = (np.concatenate(seen) != N_CODE).any(axis=0)
+    assert np.flatnonzero(changed).tolist() == list(range(20, 32))
+    with pytest.raises(ValueError, match="within is"):
+        insertion_effect(look, codes, GATA, AP1, within=(20, 61))
+
+
 def test_insertion_effect__standard_error_by_hand():
     # The interaction is 1 where the first base is A, else 0.
     codes = np.zeros((4, 30), dtype=np.uint8)

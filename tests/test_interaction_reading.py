@@ -14,7 +14,9 @@ from chromacc_data.errors import InputError
 from chromacc_data.motif_files import write_motifs
 from chromacc_data.motifs import Motif
 from chromacc_models.config import TrainConfig
+from chromacc_models.insertions import insertion_effect
 from chromacc_models.interaction_reading import name_by_database, name_by_truth, run_interactions
+from chromacc_models.reading import read_filters_of_run
 from chromacc_models.run import Run
 from chromacc_models.train import train
 
@@ -88,6 +90,38 @@ def test_run_interactions__by_motif(run: Run, tmp_path: Path, source: str):
     value, text = found.report()
     assert "CTCF/CTCFL" in text
     assert len(value["motif_interactions"]) == len(motifs)
+
+
+def test_run_interactions__inserted(run: Run, tmp_path: Path):
+    write_motifs(tmp_path / "known.meme", [*PLANTED, exact("TTTTTTTT")])
+    motifs = run_interactions(run, truth=tmp_path / "known.meme", n_insert=1).motif_table
+    saved = pd.read_csv(run.folder / "motif_interactions.tsv", sep="\t")
+    assert motifs["inserted"].notna().tolist() == (~motifs["homotypic"] & (motifs["rank"] == 1)).tolist()
+    np.testing.assert_allclose(saved["inserted"], motifs["inserted"], rtol=1e-5)
+    reading = read_filters_of_run(run)
+    effect = insertion_effect(
+        reading.model, reading.codes, PLANTED[0], PLANTED[1], both_strands=reading.both_strands
+    )
+    first = motifs[(motifs["rank"] == 1) & ~motifs["homotypic"]]
+    assert first[["motif_a", "motif_b"]].to_numpy().tolist() == [["GATA4", "CTCF/CTCFL"]] * 2
+    np.testing.assert_allclose(first["inserted"], effect.interaction, rtol=1e-6)
+    np.testing.assert_allclose(first["inserted_error"], effect.interaction_error, rtol=1e-6)
+
+
+def test_run_interactions__inserted_where_the_network_scans(make_store: Callable[..., Path], tmp_path: Path):
+    path = make_store("wide.zarr", n_windows=60, window_length=60)
+    options = {"n_filters": 2, "filter_width": 8, "k": 1, "epochs": 1, "scan_length": 20, "dropout": 0.2}
+    run = train(path, TrainConfig(network="factorization_machine", **options), tmp_path / "wide")
+    model = run.model()
+    kernel = np.stack([motif.ppm - 0.5 for motif in PLANTED[:2]], axis=-1)
+    model.get_layer("filters").set_weights([kernel.astype(np.float32), np.full(2, -3, np.float32)])
+    model.get_layer("head").vectors.assign(np.ones((2, 2, 1), dtype=np.float32))
+    model.save(run.folder / "model.keras")
+    write_motifs(tmp_path / "known.meme", PLANTED[:2])
+    motifs = run_interactions(run, truth=tmp_path / "known.meme", n_insert=1).motif_table
+    # Only an exact site passes the bias: the same in every window, wherever the motifs stand in the middle.
+    assert (motifs["inserted"] > 0.001).all()
+    assert (motifs["inserted_error"] < 1e-4 * motifs["inserted"]).all()
 
 
 def test_run_interactions__no_filter_has_a_name(run: Run, tmp_path: Path):
