@@ -85,6 +85,10 @@ def train(
 @main_group.command("cross-validate")
 @click.argument("store", type=FILE)
 @train_options
+@click.option("--workers", type=AT_LEAST_1, help="Folds trained side by side, each in a process of its own.")
+@click.option(
+    "--scheduler", metavar="tcp://HOST:PORT", help="A running dask scheduler that trains the folds."
+)
 @common_options
 def cross_validate(
     console: Console,
@@ -95,13 +99,23 @@ def cross_validate(
     out: Path,
     threads: int | None,
     engine: str,
+    workers: int | None,
+    scheduler: str | None,
 ) -> None:
     """Train a network for each fold of STORE, into OUT/fold-0, OUT/fold-1, ..."""
     _start_tensorflow(threads)
-    from chromacc_models import train as training
+    from chromacc_models import cross_validation
 
     chosen = _config(network, config, settings)
-    runs = training.cross_validate(store, chosen, out, progress=console.progress, engine=engine)
+    apart = workers is not None or scheduler is not None
+    runs = cross_validation.cross_validate(
+        store,
+        chosen,
+        out,
+        progress=console.progress,
+        engine=engine,
+        workers=Engine(workers=workers, processes=True, scheduler=scheduler) if apart else None,
+    )
     console.result({"runs": [made.info for made in runs]}, "\n".join(map(str, runs)))
 
 

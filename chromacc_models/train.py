@@ -6,7 +6,6 @@ optimiser's state are in the checkpoint. So a run that was killed goes on to the
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from chromacc_data import schema
-from chromacc_data.batches import Batches, n_folds
+from chromacc_data.batches import Batches
 from chromacc_data.console import LOG, progress_bar
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors
@@ -44,7 +43,7 @@ from chromacc_models.run import (
     write_history,
 )
 
-__all__ = ["build_network", "cross_validate", "limit_threads", "train"]
+__all__ = ["build_network", "limit_threads", "train"]
 
 _EVALUATION_BATCH = 256
 
@@ -104,33 +103,6 @@ def train(
                 history = _Training(config, model, fast, data, out).run(bar)
             info = finish_run(out, info, model, history)
     return Run(out, info)
-
-
-def cross_validate(
-    store: Path | str,
-    config: TrainConfig,
-    out: Path | str,
-    *,
-    progress: bool = False,
-    engine: str = "auto",
-) -> list[Run]:
-    """Train one network per fold of a store, into `out/fold-0`, `out/fold-1`, ...; goes on after a kill.
-
-    Raises
-    ------
-    InputError
-        If the store has no folds; else as :func:`train`.
-    """
-    return [
-        train(
-            store,
-            dataclasses.replace(config, fold=fold),
-            Path(out) / f"fold-{fold}",
-            progress=progress,
-            engine=engine,
-        )
-        for fold in range(n_folds(open_store(store)))
-    ]
 
 
 def build_network(config: TrainConfig, window_length: int, n_cell_types: int) -> keras.Model:

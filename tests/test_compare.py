@@ -13,7 +13,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from chromacc_data.errors import InputError
 from chromacc_models.compare import compare, compare_predictions, corrected_resampled_t, holm, paired_test
 from chromacc_models.config import TrainConfig
-from chromacc_models.train import cross_validate, train
+from chromacc_models.cross_validation import cross_validate
+from chromacc_models.train import train
 from tests.test_evaluate import naive_delong, simulated
 
 

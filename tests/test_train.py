@@ -26,7 +26,7 @@ from chromacc_models.architectures import logits_model
 from chromacc_models.config import TrainConfig, load_config
 from chromacc_models.evaluate import predict_codes
 from chromacc_models.run import Epoch, Run, best_epoch
-from chromacc_models.train import build_network, cross_validate, train
+from chromacc_models.train import build_network, train
 
 SMALL = {"network": "baseline", "n_filters": 4, "filter_width": 6, "batch_size": 16, "epochs": 3}
 
@@ -300,26 +300,6 @@ def test_train__filters_of_another_run(store: Path, tmp_path: Path):
     np.testing.assert_array_equal(from_file.get_weights()[0], kernel)
     with pytest.raises(InputError, match="initial filters cannot be read"):
         build_network(config(initial_filters=str(tmp_path / "absent.npy")), 30, 2)
-
-
-def test_cross_validate__one_run_per_fold(
-    make_store: Callable[..., Path], tmp_path: Path, store: Path, monkeypatch
-):
-    with pytest.raises(InputError, match="no folds"):
-        cross_validate(store, config(), tmp_path / "none")
-    folds = np.resize(np.arange(3, dtype=np.int8), 240)
-    opened = train_module.open_store
-
-    def open_with_folds(path: Path):
-        ds = opened(path)
-        ds[schema.FOLD.name] = (schema.WINDOW, folds)
-        return ds
-
-    monkeypatch.setattr(train_module, "open_store", open_with_folds)
-    runs = cross_validate(store, config(epochs=1), tmp_path / "folds")
-    assert [run.folder.name for run in runs] == ["fold-0", "fold-1", "fold-2"]
-    assert [run.config.fold for run in runs] == [0, 1, 2]
-    assert not np.array_equal(weights(runs[0])[0], weights(runs[1])[0])
 
 
 def epochs(*losses: float) -> list[Epoch]:

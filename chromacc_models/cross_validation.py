@@ -1,0 +1,83 @@
+"""Cross-validation: a run for each fold of a store, side by side where there are workers for it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import dask
+
+from chromacc_data.batches import n_folds
+from chromacc_data.console import progress_bar
+from chromacc_data.engine import Engine
+from chromacc_data.store import open_store
+from chromacc_models.config import TrainConfig
+from chromacc_models.run import Run
+from chromacc_models.train import train
+
+__all__ = ["cross_validate", "fold_folder"]
+
+
+def cross_validate(
+    store: Path | str,
+    config: TrainConfig,
+    out: Path | str,
+    *,
+    progress: bool = False,
+    engine: str = "auto",
+    workers: Engine | None = None,
+) -> list[Run]:
+    """Train one network per fold of a store, into `out/fold-0`, `out/fold-1`, ...; goes on after a kill.
+
+    A fold that was finished is left alone, and one that was begun goes on after its last epoch. Where a fold
+    is trained does not change its result.
+
+    Parameters
+    ----------
+    store, config, out, engine
+        As in :func:`~chromacc_models.train.train`; `out` holds a run folder for each fold. Where
+        `initial_filters` is such a folder of another cross-validation, each fold takes the filters of the
+        same fold, which have not seen its held-out windows either (thesis, 4.3.1).
+    progress
+        Show a bar: of each training, or with `workers` of the folds.
+    workers
+        Where folds are trained side by side: processes of their own, or workers of a cluster, which need the
+        store and `out` by the same paths. One after the other in this process when not given.
+
+    Raises
+    ------
+    InputError
+        If the store has no folds; else as :func:`~chromacc_models.train.train`.
+    """
+    store, out = Path(store).absolute(), Path(out).absolute()
+    folds = range(n_folds(open_store(store)))
+    jobs = [(store, _config_of_fold(config, fold), fold_folder(out, fold)) for fold in folds]
+    if workers is None:
+        return [train(*job, progress=progress, engine=engine) for job in jobs]
+    tasks = [dask.delayed(_train_elsewhere, pure=False, traverse=False)(*job, engine) for job in jobs]
+    with progress_bar(len(tasks), unit="folds", description="cross-validating", show=progress) as bar:
+        workers.run(tasks, bar=bar)
+    return [Run.open(folder) for *_, folder in jobs]
+
+
+def fold_folder(out: Path | str, fold: int) -> Path:
+    """Run folder of a fold.
+
+    >>> str(fold_folder("runs", 3))
+    'runs/fold-3'
+    """
+    return Path(out) / f"fold-{fold}"
+
+
+def _train_elsewhere(store: Path, config: TrainConfig, out: Path, engine: str) -> None:
+    # Nothing is sent back: the run is in its folder.
+    train(store, config, out, engine=engine)
+
+
+def _config_of_fold(config: TrainConfig, fold: int) -> TrainConfig:
+    filters = config.initial_filters
+    if filters is not None:
+        filters = str(Path(filters).absolute())
+        if fold_folder(filters, fold).is_dir():
+            filters = str(fold_folder(filters, fold))
+    return dataclasses.replace(config, fold=fold, initial_filters=filters)
