@@ -261,20 +261,26 @@ class FrontEnd:
             space.array(f"table {tile.column}", len(layout.digits), layout.n_blocks, tile.scan.lanes)
             for tile in layout.tiles
         ]
-        weights = self._columns_of_weights(space, kernel, bias)
 
         def encode(run: slice) -> None:
             letters = self._letters(codes[run])
             rows = layout.digits, layout.row_of_word, layout.spacing, layout.row_units
             kernels.table_rows(letters, layout.n_letters, *rows, stream[run])
 
+        tasks = [partial(encode, run) for run in runs_of(len(codes), n_threads())]
+        # In prediction, and from a forward pass to its backward pass, the weights stay as they are.
+        made_of = (kernel,) if bias is None else (kernel, bias)
+        if space.is_made_of("tables", *made_of):
+            in_parallel(*tasks)
+            return _Scanned(stream, tables)
+        weights = self._columns_of_weights(space, kernel, bias)
+
         def expand(tile: Tile, table: np.ndarray) -> None:
             kernels.expand(tile.scan, *weights, layout.digits, tile.column, table)
 
-        in_parallel(
-            *(partial(encode, run) for run in runs_of(len(codes), n_threads())),
-            *(partial(expand, tile, table) for tile, table in zip(layout.tiles, tables, strict=True)),
-        )
+        tasks += [partial(expand, *pair) for pair in zip(layout.tiles, tables, strict=True)]
+        in_parallel(*tasks)
+        space.note("tables", *made_of)
         return _Scanned(stream, tables)
 
     def _letters(self, codes: np.ndarray) -> np.ndarray:

@@ -265,3 +265,23 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_forward__sees_weights_that_change():
+    """Tables are kept for as long as the weights are the same, the bias among them."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, (5, 30), dtype=np.uint8)
+    kernel, bias = rng.normal(size=(4, 4, 3)).astype(np.float32), np.zeros(3, np.float32)
+    front_end = FrontEnd(30, 3, 4, pooling="max")
+
+    def fresh() -> np.ndarray:
+        return FrontEnd(30, 3, 4, pooling="max").forward(codes, kernel, bias).values
+
+    first = front_end.forward(codes, kernel, bias).values
+    np.testing.assert_array_equal(front_end.forward(codes, kernel, bias).values, first)
+    kernel[2, 1, 0] += 1
+    np.testing.assert_array_equal(front_end.forward(codes, kernel, bias).values, fresh())
+    bias += 0.5
+    changed = front_end.forward(codes, kernel, bias).values
+    np.testing.assert_array_equal(changed, fresh())
+    assert not np.array_equal(changed, first)

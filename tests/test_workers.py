@@ -58,3 +58,15 @@ def test_workspaces__one_for_each_pass_at_a_time():
         assert one is not two
     with spaces.lent() as again:
         assert again in (one, two)
+
+
+def test_workspace__knows_what_arrays_were_made_of():
+    space = Workspace()
+    a, b = np.arange(3.0), np.ones(2)
+    assert not space.is_made_of("sum", a, b)
+    space.note("sum", a, b)
+    assert space.is_made_of("sum", a.copy(), b)
+    assert not space.is_made_of("sum", a)
+    assert not space.is_made_of("product", a, b)
+    a[1] = 7  # a variable that is trained in place
+    assert not space.is_made_of("sum", a, b)
