@@ -268,6 +268,7 @@ def basset(
     size: float = 1.0,
     dropout: float = 0.3,
     strands: str = "forward",
+    scan_length: int | None = None,
     seed: int = 0,
 ) -> keras.Model:
     """Basset's published network, for comparison (Kelley, Snoek and Rinn 2016).
@@ -285,6 +286,8 @@ def basset(
         Share of dense units dropped in training.
     strands
         "forward", or "both": the logits of the window and of its reverse complement are averaged.
+    scan_length
+        As in :func:`baseline`; the paper has the whole window, None.
     seed
         Seed of the initial weights and of dropout.
 
@@ -320,10 +323,12 @@ def basset(
     head = "head" if strands == "forward" else "strand_head"
     layers.append(keras.layers.Dense(n_cell_types, kernel_initializer=_glorot(next(seeds)), name=head))
 
-    sequence = _sequence(window_length, shortest=168)  # the third pool has nothing to pool in shorter ones
-    logits = _chain(sequence, layers)
+    shortest = 168  # in shorter ones the third pool has nothing to pool
+    sequence = _sequence(window_length, shortest)
+    middle = _chain(sequence, _middle(window_length, scan_length, shortest))
+    logits = _chain(middle, layers)
     if strands == "both":
-        reverse = _chain(ReverseComplement(name="reverse_complement")(sequence), layers)
+        reverse = _chain(ReverseComplement(name="reverse_complement")(middle), layers)
         logits = keras.layers.Average(name="head")([logits, reverse])
     return _finish(sequence, logits, name="basset")
 

@@ -83,15 +83,15 @@ def test_networks__share_their_layer_names(network: str):
     assert names == ["sequence", *blocks, "filters", "activation", "pool", "head", "accessibility"]
 
 
-@pytest.mark.parametrize("network", ["baseline", "factorization_machine", "motif_builder"])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_networks__scan_the_middle_of_the_window(network: str):
-    whole, middle = build(network), build(network, scan_length=91)
-    short = NETWORKS[network](91, 3, **SMALL[network])
-    for model in (middle, short):
-        model.set_weights(whole.get_weights())
-    np.testing.assert_array_equal(predict(middle), predict(short, CODES[:, 54 : 54 + 91]))
-    assert middle.input_shape == whole.input_shape
-    with pytest.raises(ValueError, match=r"scan_length is 201; it must be from [68] to 200"):
+    length = 171 if network == "basset" else 91
+    start = (CODES.shape[1] - length) // 2
+    middle, short = build(network, scan_length=length), NETWORKS[network](length, 3, **SMALL[network])
+    short.set_weights(middle.get_weights())
+    np.testing.assert_array_equal(predict(middle), predict(short, CODES[:, start : start + length]))
+    assert middle.input_shape == build(network).input_shape
+    with pytest.raises(ValueError, match=r"scan_length is 201; it must be from (6|8|168) to 200"):
         build(network, scan_length=201)
 
 
@@ -192,7 +192,13 @@ def test_basset__shortest_window():
 
 
 def test_network_options__names_and_defaults():
-    assert network_options("basset") == {"size": 1.0, "dropout": 0.3, "strands": "forward", "seed": 0}
+    assert network_options("basset") == {
+        "size": 1.0,
+        "dropout": 0.3,
+        "strands": "forward",
+        "scan_length": None,
+        "seed": 0,
+    }
 
 
 def test_ppm_filters__score_the_motif_highest():

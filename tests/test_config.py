@@ -78,7 +78,7 @@ def test_train_config__option_of_another_network():
     with pytest.raises(InputError) as caught:
         TrainConfig(network="basset", k=5)
     assert caught.value.where == "k"
-    assert caught.value.expected == "size, dropout, strands"
+    assert caught.value.expected == "size, dropout, strands, scan_length"
 
 
 def test_train_config__no_such_network():

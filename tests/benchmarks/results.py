@@ -55,6 +55,7 @@ CONFIGS = {
     "factorization_machine": {**COMMON, "dropout": 0.2, "l2": 1e-3},
     "motif_builder": {**COMMON, "dropout": 0.3, "l2": 3e-4, "deviations_l2": 0.01},
     "basset": {
+        "scan_length": 300,
         "learning_rate": 0.001,
         "reverse_complement": "augment",
         "average_decay": 0.99,
@@ -74,6 +75,12 @@ CHANGES = {
     "forward strand only": {"strands": "forward", "reverse_complement": "augment"},
     "free tables": {"tables": "free"},
     "free tables, larger penalty": {"tables": "free", "l2": 3e-3},
+}
+#: Networks that a change is made to, where they are others than the baseline and the motif building network.
+CHANGED_NETWORKS = {
+    "whole window scanned": ("baseline", "motif_builder", "basset"),
+    "free tables": ("motif_builder",),
+    "free tables, larger penalty": ("motif_builder",),
 }
 UNCHANGED = "-"
 
@@ -118,8 +125,7 @@ def tasks() -> Iterator[Task]:
                 if network != "basset":
                     yield Task(dataset, network, SEEDS[0], fold)
     for changed in CHANGES:
-        networks = ("motif_builder",) if "tables" in changed else ("baseline", "motif_builder")
-        for network in networks:
+        for network in CHANGED_NETWORKS.get(changed, ("baseline", "motif_builder")):
             yield Task("DNase-6", network, SEEDS[0], None, changed)
 
 
