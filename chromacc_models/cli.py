@@ -334,6 +334,59 @@ def predict(
     console.result({"files": written}, "\n".join(map(str, written)))
 
 
+@main_group.command()
+@click.argument("experiments", nargs=-1)
+@click.option("--all", "all_of_them", is_flag=True, help="All experiments.")
+@click.option("--quick", is_flag=True, help="Small sets and short trainings: whether all works, in minutes.")
+@click.option(
+    "-o", "--out", type=FILE, default="reproduction", show_default=True, help="Folder of stores and runs."
+)
+@click.option("--report", type=FILE, help="Folder of the page, its pictures and measures; OUT otherwise.")
+@click.option("--datasets", type=FILE, default="datasets", show_default=True, help="Folder of the recipes.")
+@click.option("--sources", type=FILE, help="Folder with files that recipes of real data do not ship.")
+@click.option("--database", type=FILE, help="Known motifs for filters of real data: MEME, JASPAR or CIS-BP.")
+@click.option("--workers", type=AT_LEAST_1, help="Runs trained side by side, each in a process of its own.")
+@click.option("--scheduler", metavar="tcp://HOST:PORT", help="A running dask scheduler that trains the runs.")
+@common_options
+def reproduce(
+    console: Console,
+    experiments: tuple[str, ...],
+    all_of_them: bool,
+    quick: bool,
+    out: Path,
+    report: Path | None,
+    datasets: Path,
+    sources: Path | None,
+    database: Path | None,
+    workers: int | None,
+    scheduler: str | None,
+) -> None:
+    """Make EXPERIMENTS of the thesis again (5.1.1 5.1.2 5.2.1 5.2.2 5.2.3 5.3), and write what came of it.
+
+    Killed at any moment, the same command goes on where it was.
+    """
+    if bool(experiments) == all_of_them:
+        raise InputError(
+            "which experiments?", found=" ".join(experiments) or "none", expected="names of some, or --all"
+        )
+    _start_tensorflow()
+    from chromacc_models.experiments import reproduce as reproducing
+
+    apart = workers is not None or scheduler is not None
+    made = reproducing.reproduce(
+        experiments,
+        out,
+        datasets=datasets,
+        sources=sources,
+        database=database,
+        report=report,
+        quick=quick,
+        workers=Engine(workers=workers, processes=True, scheduler=scheduler) if apart else None,
+        progress=console.progress,
+    )
+    console.result(*made.report())
+
+
 def main() -> None:
     """Entry point of the command."""
     run(main_group, name="chromacc-models")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import dask
@@ -15,7 +16,7 @@ from chromacc_models.config import TrainConfig
 from chromacc_models.run import Run
 from chromacc_models.train import train
 
-__all__ = ["cross_validate", "fold_folder"]
+__all__ = ["cross_validate", "fold_folder", "train_runs"]
 
 
 def cross_validate(
@@ -49,13 +50,42 @@ def cross_validate(
     InputError
         If the store has no folds; else as :func:`~chromacc_models.train.train`.
     """
-    store, out = Path(store).absolute(), Path(out).absolute()
+    store, out = Path(store), Path(out).absolute()
     folds = range(n_folds(open_store(store)))
-    jobs = [(store, _config_of_fold(config, fold), fold_folder(out, fold)) for fold in folds]
+    configs = [_config_of_fold(config, fold) for fold in folds]
+    folders = [fold_folder(out, fold) for fold in folds]
+    return train_runs(store, configs, folders, progress=progress, engine=engine, workers=workers)
+
+
+def train_runs(
+    store: Path | str,
+    configs: Sequence[TrainConfig],
+    folders: Sequence[Path | str],
+    *,
+    progress: bool = False,
+    engine: str = "auto",
+    workers: Engine | None = None,
+) -> list[Run]:
+    """Train a network on a store for each configuration, into the folder of the same index.
+
+    Parameters
+    ----------
+    store, configs, folders, engine
+        As in :func:`~chromacc_models.train.train`.
+    progress, workers
+        As in :func:`cross_validate`.
+
+    Raises
+    ------
+    InputError
+        As :func:`~chromacc_models.train.train`.
+    """
+    store = Path(store).absolute()
+    jobs = [(store, config, Path(folder).absolute()) for config, folder in zip(configs, folders, strict=True)]
     if workers is None:
         return [train(*job, progress=progress, engine=engine) for job in jobs]
     tasks = [dask.delayed(_train_elsewhere, pure=False, traverse=False)(*job, engine) for job in jobs]
-    with progress_bar(len(tasks), unit="folds", description="cross-validating", show=progress) as bar:
+    with progress_bar(len(tasks), unit="runs", description="training", show=progress) as bar:
         workers.run(tasks, bar=bar)
     return [Run.open(folder) for *_, folder in jobs]
 

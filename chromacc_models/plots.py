@@ -12,7 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ["calibration", "interactions", "learning_curves", "paired_scores", "roc", "save"]
+__all__ = [
+    "calibration",
+    "histograms",
+    "interactions",
+    "learning_curves",
+    "losses",
+    "paired_scores",
+    "roc",
+    "save",
+    "stacked_counts",
+]
 
 # Okabe and Ito: told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -193,6 +203,96 @@ def interactions(table: pd.DataFrame, *, n_bars: int = 10, n_columns: int = 3) -
     for axes in panels[len(cell_types) :]:
         axes.set_axis_off()
     figure.supxlabel("Added to the logit when both filters rise by a standard deviation", fontsize=8)
+    return figure
+
+
+@mpl.rc_context(_STYLE)
+def stacked_counts(counts: Mapping[str, Mapping[str, np.ndarray]], *, ylabel: str) -> Figure:
+    """Stacked bars of mean counts, a bar for each name, with the standard deviation over runs.
+
+    Parameters
+    ----------
+    counts
+        By kind, from the bottom up, and within it by name: the count of each run, shape (run,).
+    ylabel
+        What is counted.
+    """
+    figure, axes = _figure()
+    names = list(next(iter(counts.values())))
+    places = np.arange(len(names))
+    bottom = np.zeros(len(names))
+    for index, (kind, by_name) in enumerate(counts.items()):
+        means = np.array([np.mean(by_name[name]) for name in names])
+        spread = [np.std(by_name[name], ddof=1) if len(by_name[name]) > 1 else 0.0 for name in names]
+        # Side by side, so that the bars of two kinds do not hide each other.
+        aside = 0.08 * (index - (len(counts) - 1) / 2)
+        axes.bar(places, means, 0.6, bottom=bottom, color=COLOURS[index], alpha=0.8, label=kind)
+        axes.errorbar(
+            places + aside, bottom + means, spread, fmt="none", ecolor="black", capsize=3, linewidth=1
+        )
+        bottom += means
+    axes.set_xticks(places, names)
+    axes.set(ylabel=ylabel)
+    axes.margins(y=0.15)
+    axes.legend()
+    return figure
+
+
+@mpl.rc_context(_STYLE)
+def losses(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Training and validation loss of several networks by epoch.
+
+    Parameters
+    ----------
+    histories
+        By name: `loss` and `validation_loss`, one value for each epoch.
+    """
+    figure, axes = _figure()
+    for index, (name, history) in enumerate(histories.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        epochs = np.arange(1, len(history["loss"]) + 1)
+        axes.plot(
+            epochs, history["loss"], color=colour, linestyle="--", linewidth=1, label=f"{name}, training"
+        )
+        axes.plot(epochs, history["validation_loss"], color=colour, label=f"{name}, validation")
+    axes.set(xlabel="Epoch", ylabel="Binary cross-entropy")
+    axes.legend()
+    return figure
+
+
+@mpl.rc_context(_STYLE)
+def histograms(
+    counted: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    normalised: bool = False,
+) -> Figure:
+    """Histograms of two or more kinds over each other, one panel for each name.
+
+    Parameters
+    ----------
+    counted
+        By name, and within it by kind: counts of equal bins; `edges` are theirs, 0 to 1 when absent.
+    xlabel, ylabel
+        Of all panels.
+    normalised
+        Show the share of its kind in each bin.
+    """
+    figure = Figure(figsize=(4.2 * len(counted), 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(counted), squeeze=False).ravel()
+    for axes, (name, kinds) in zip(panels, counted.items(), strict=True):
+        counts = {kind: np.asarray(values) for kind, values in kinds.items() if kind != "edges"}
+        n_bins = len(next(iter(counts.values())))
+        edges = np.asarray(kinds.get("edges", np.linspace(0, 1, n_bins + 1)))
+        for index, (kind, values) in enumerate(counts.items()):
+            heights = values / max(1, values.sum()) if normalised else values
+            axes.stairs(heights, edges, fill=True, alpha=0.5, color=COLOURS[index], label=kind)
+        axes.set(title=name)
+        axes.legend()
+    panels[0].set(ylabel=ylabel)
+    figure.supxlabel(xlabel, fontsize=9)
     return figure
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "group_names",
     "read_filters_of_run",
     "run_motifs",
+    "search_database",
 ]
 
 #: E-value up to which a filter is said to match a motif (thesis, section 5.2.3).
@@ -174,7 +175,7 @@ def run_motifs(
     found: DatabaseMatches | None = None
     matched: FilterMatches | None = None
     if targets is not None:
-        found = _search(reading, targets, method=method, seed=seed)
+        found = search_database(reading, targets, method=method, seed=seed)
         columns |= _database_columns(found)
         tables["tomtom.tsv"] = match_table(found.matches, motifs, targets, nulls=found.nulls)
         tables["tomtom_null.tsv"] = null_table(found.best_e, found.nulls)
@@ -239,7 +240,26 @@ def group_names(motifs: Sequence[Motif], group: np.ndarray) -> list[str]:
     ]
 
 
-def _search(reading: FilterReading, targets: tuple[Motif, ...], *, method: str, seed: int) -> DatabaseMatches:
+def search_database(
+    reading: FilterReading,
+    targets: tuple[Motif, ...],
+    *,
+    method: Literal["weights", "smoothed", "activations"] = "weights",
+    seed: int = 0,
+) -> DatabaseMatches:
+    """Match filters with known motifs, beside filters that learned nothing: untrained, and shuffled columns.
+
+    Parameters
+    ----------
+    reading
+        Filters of a run.
+    targets
+        Known motifs.
+    method
+        How the filters became motifs; untrained ones become motifs the same way.
+    seed
+        Of the filters that learned nothing.
+    """
     n_filters = len(reading.motifs)
     # To scan the windows once more with as many untrained filters is enough of a wait.
     n_null = n_filters if method == "activations" else max(_N_NULL, n_filters)

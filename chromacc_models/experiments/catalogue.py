@@ -1,0 +1,513 @@
+"""The experiments as data: what is trained on what, how it is read, and what the thesis had found.
+
+An *arm* is one network trained in one way on one dataset, several times (folds or seeds). An experiment is a
+section of the thesis: the arms that it looks at, and *claims*, each of which puts a figure of the thesis
+beside the same figure of its network here, and of the improved one.
+
+Two settings: "thesis" has the architecture and sizes of the thesis; what it leaves open (scale of the pooled
+values, learning rate, when to stop) was chosen. "improved" is the same family of networks, read the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from chromacc_models.config import TrainConfig
+
+__all__ = ["ARMS", "EXPERIMENTS", "Arm", "Claim", "Experiment", "Value", "arms_of"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One network, trained in one way on one dataset, several times.
+
+    Parameters
+    ----------
+    name
+        `DATA/SETTING-WHAT`; its run folders and measures are found under it.
+    recipe
+        Folder in `datasets/`.
+    options
+        Options of :class:`~chromacc_models.config.TrainConfig`.
+    repeats
+        Whether the runs differ by the fold that they hold out, or by their seed on one test split.
+    n_runs
+        How many: folds 0, 1, ... or seeds 0, 1, ...
+    filters_of
+        Arm whose filters are taken and kept as they are: those of its run that has most single-motif filters
+        (thesis, section 4.3.1).
+    needs_sources
+        Whether the recipe's files are not in the repository.
+    """
+
+    name: str
+    recipe: str
+    options: Mapping[str, Any]
+    repeats: Literal["folds", "seeds"] = "folds"
+    n_runs: int = 10
+    filters_of: str | None = None
+    needs_sources: bool = False
+
+    def config(self, run: int, **changed: Any) -> TrainConfig:
+        """Configuration of one of its runs, with options changed."""
+        options = {**self.options, **changed}
+        if self.repeats == "folds":
+            return TrainConfig(**options, fold=run)
+        return TrainConfig(**options, seed=run)
+
+    def run_name(self, run: int) -> str:
+        """`fold-0` or `seed-0`.
+
+        >>> Arm("a", "b", {}, "seeds").run_name(2)
+        'seed-2'
+        """
+        return f"{self.repeats[:-1]}-{run}"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A figure: a measure of the runs of an arm, and what it is to reach."""
+
+    arm: str
+    #: Name of a measure; see :mod:`chromacc_models.experiments.measures`.
+    measure: str
+    #: Smallest mean over runs that is enough; None where any value is a finding.
+    goal: float | None = None
+    #: Arm whose same measure is taken off, run by run.
+    less: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of the page."""
+
+    what: str
+    #: What the thesis has, in its own figures.
+    published: str
+    thesis: Value | None = None
+    improved: Value | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A section of the thesis."""
+
+    name: str
+    title: str
+    claims: tuple[Claim, ...]
+    #: Pictures by kind; each is drawn of some arms, named as in the legend.
+    pictures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+#: Shared by all networks of simulated data: sites are on the forward strand, as in the thesis.
+_SIMULATED: dict[str, Any] = {
+    "strands": "forward",
+    "filter_width": 20,
+    "batch_size": 128,
+    "average_decay": 0.99,
+    "epochs": 100,
+    "patience": 12,
+    "plateau_patience": 3,
+}
+
+#: The thesis pools the average; what it is multiplied by, and the learning rate, were chosen.
+_THESIS = {**_SIMULATED, "pooling": "average", "pool_scale": 200.0, "learning_rate": 0.003}
+_IMPROVED = {**_SIMULATED, "pooling": "max", "n_filters": 64, "learning_rate": 0.005}
+
+_PAIRED_THESIS = {**_THESIS, "network": "factorization_machine", "n_filters": 20, "k": 20}
+_PAIRED_IMPROVED = {**_IMPROVED, "network": "factorization_machine", "k": 20}
+
+_POSITIONAL: dict[str, Any] = {
+    "strands": "forward",
+    "pooling": "max",
+    "learning_rate": 0.01,
+    "batch_size": 128,
+    "epochs": 200,
+    "patience": 30,
+}
+_BUILDER = {
+    **_POSITIONAL,
+    "network": "motif_builder",
+    "block_length": 4,
+    "filter_blocks": 3,
+    "tables": "free",
+}
+
+#: Real data: sizes of the thesis, 300 filters of 20 bp and blocks of 4; whole windows, one strand, averages.
+_REAL_THESIS: dict[str, Any] = {
+    "n_filters": 300,
+    "strands": "forward",
+    "pooling": "average",
+    "pool_scale": 200.0,
+    "learning_rate": 0.001,
+    "epochs": 100,
+    "patience": 12,
+    "plateau_patience": 4,
+}
+#: Those of docs/results.md.
+_REAL_IMPROVED: dict[str, Any] = {
+    "n_filters": 300,
+    "scan_length": 300,
+    "pooling": "max",
+    "learning_rate": 0.002,
+    "average_decay": 0.998,
+    "epochs": 100,
+    "patience": 12,
+    "plateau_patience": 4,
+}
+_REAL_SETS = {"dnase": "hg19-dnase-6-chr20-chrX", "atac": "hg19-atac-6"}
+
+
+def _real_arms() -> list[Arm]:
+    networks = {
+        "baseline": ({}, {"dropout": 0.3, "l2": 3e-4}),
+        "factorization_machine": ({"k": 5}, {"dropout": 0.2, "l2": 1e-3}),
+        "motif_builder": (
+            {"tables": "free", "l2": 0.01, "pooling": "max", "pool_scale": None},
+            {"dropout": 0.3, "l2": 3e-4, "deviations_l2": 0.01},
+        ),
+    }
+    arms = []
+    for name, recipe in _REAL_SETS.items():
+        for network, (thesis, improved) in networks.items():
+            for setting, options in (
+                ("thesis", _REAL_THESIS | thesis),
+                ("improved", _REAL_IMPROVED | improved),
+            ):
+                arms.append(
+                    Arm(
+                        f"{name}/{setting}-{network.replace('_', '-')}",
+                        recipe,
+                        {"network": network, **options},
+                        "seeds",
+                        3,
+                        needs_sources=True,
+                    )
+                )
+    return arms
+
+
+def _simulated_arms() -> list[Arm]:
+    baseline = {"network": "baseline"}
+    return [
+        *(
+            Arm(f"additive/thesis-{n}", "additive-20", {**_THESIS, **baseline, "n_filters": n})
+            for n in (10, 20, 30)
+        ),
+        Arm("additive/improved", "additive-20", {**_IMPROVED, **baseline}),
+        Arm("targets-10/thesis", "additive-20-targets-10", {**_THESIS, **baseline, "n_filters": 20}),
+        Arm("targets-10/improved", "additive-20-targets-10", {**_IMPROVED, **baseline}),
+        Arm("paired/thesis", "paired-20", _PAIRED_THESIS),
+        Arm("paired/thesis-transferred", "paired-20", _PAIRED_THESIS, filters_of="additive/thesis-20"),
+        Arm("paired/thesis-baseline", "paired-20", {**_THESIS, **baseline, "n_filters": 20}),
+        Arm("paired/improved", "paired-20", _PAIRED_IMPROVED),
+        Arm("paired/improved-baseline", "paired-20", {**_IMPROVED, **baseline}),
+        Arm("paired-targets-10/thesis", "paired-20-targets-10", _PAIRED_THESIS),
+        Arm("paired-targets-10/improved", "paired-20-targets-10", _PAIRED_IMPROVED),
+        Arm(
+            "positional/thesis-builder",
+            "positional-variants",
+            {**_BUILDER, "n_filters": 3, "l2": 0.01},
+            "seeds",
+        ),
+        Arm(
+            "positional/thesis-baseline",
+            "positional-variants",
+            {**_POSITIONAL, "network": "baseline", "n_filters": 3, "filter_width": 12},
+            "seeds",
+        ),
+        Arm(
+            "positional/improved-builder",
+            "positional-variants",
+            {**_BUILDER, "n_filters": 6, "l2": 0.001},
+            "seeds",
+        ),
+        Arm(
+            "positional/improved-baseline",
+            "positional-variants",
+            {**_POSITIONAL, "network": "baseline", "n_filters": 6, "filter_width": 12},
+            "seeds",
+        ),
+    ]
+
+
+#: Every arm by its name.
+ARMS: dict[str, Arm] = {arm.name: arm for arm in (*_simulated_arms(), *_real_arms())}
+
+_TITLES = {"dnase": "DNase-6", "atac": "ATAC-6"}
+
+
+def _real_claims() -> tuple[Claim, ...]:
+    published = {"dnase": "0.834 (ENCODE+Roadmap)", "atac": "0.804 (another ATAC-seq set)"}
+    machines = {"dnase": "0.855", "atac": "0.823"}
+    claims = []
+    for name, title in _TITLES.items():
+        arm = f"{name}/{{}}-{{}}".format
+        for network, figure in (("baseline", published[name]), ("factorization-machine", machines[name])):
+            claims.append(
+                Claim(
+                    f"{title}: AUROC, {network.replace('-', ' ')}",
+                    figure,
+                    Value(arm("thesis", network), "auroc"),
+                    Value(arm("improved", network), "auroc"),
+                )
+            )
+        claims.append(
+            Claim(
+                f"{title}: factorization machine less baseline",
+                "+0.020, p 6e-29 over 164 cell types",
+                Value(arm("thesis", "factorization-machine"), "auroc", less=arm("thesis", "baseline")),
+                Value(arm("improved", "factorization-machine"), "auroc", less=arm("improved", "baseline")),
+            )
+        )
+    return tuple(claims)
+
+
+EXPERIMENTS: tuple[Experiment, ...] = (
+    Experiment(
+        "5.1.1",
+        "Number of filters of the baseline network, additive model",
+        (
+            Claim("AUROC, 10 filters", "0.966 ± 0.010", Value("additive/thesis-10", "auroc", 0.966)),
+            Claim("AUROC, 20 filters", "0.984 ± 0.002", Value("additive/thesis-20", "auroc", 0.984)),
+            Claim(
+                "AUROC, 30 filters (improved: 64)",
+                "0.984 ± 0.002",
+                Value("additive/thesis-30", "auroc", 0.984),
+                Value("additive/improved", "auroc", 0.995),
+            ),
+            Claim(
+                "motifs with a single-motif filter of their own, of 19 groups; 20 filters (improved: 64)",
+                "5 to 8 single-motif filters",
+                Value("additive/thesis-20", "filters.found"),
+                Value("additive/improved", "filters.found", 18),
+            ),
+            Claim(
+                "single-motif filters, as the thesis counts; 20 filters",
+                "5 to 8",
+                Value("additive/thesis-20", "filters.single_by_motif"),
+                Value("additive/improved", "filters.single_by_motif"),
+            ),
+        ),
+        {
+            "filters": {
+                "10 filters": "additive/thesis-10",
+                "20 filters": "additive/thesis-20",
+                "30 filters": "additive/thesis-30",
+                "improved": "additive/improved",
+            },
+            "logos": {
+                "10 filters": "additive/thesis-10",
+                "20 filters": "additive/thesis-20",
+                "30 filters": "additive/thesis-30",
+                "improved": "additive/improved",
+            },
+        },
+    ),
+    Experiment(
+        "5.1.2",
+        "Ten targets at once, additive model",
+        (
+            Claim(
+                "AUROC",
+                "not given",
+                Value("targets-10/thesis", "auroc"),
+                Value("targets-10/improved", "auroc", 0.99),
+            ),
+            Claim(
+                "motifs with a single-motif filter of their own, of 19 groups",
+                "3 to 10 single-motif filters",
+                Value("targets-10/thesis", "filters.found"),
+                Value("targets-10/improved", "filters.found", 18),
+            ),
+        ),
+        {
+            "filters": {
+                "1 target": "additive/thesis-20",
+                "10 targets": "targets-10/thesis",
+                "10 targets, improved": "targets-10/improved",
+            }
+        },
+    ),
+    Experiment(
+        "5.2.1",
+        "Factorization machines on paired motifs",
+        (
+            Claim(
+                "AUROC",
+                "0.890 ± 0.02",
+                Value("paired/thesis", "auroc", 0.890),
+                Value("paired/improved", "auroc", 0.99),
+            ),
+            Claim(
+                "AUROC, ten targets",
+                "not given apart",
+                Value("paired-targets-10/thesis", "auroc"),
+                Value("paired-targets-10/improved", "auroc"),
+            ),
+            Claim(
+                "motifs with a single-motif filter of their own, of 19 groups",
+                "0",
+                Value("paired/thesis", "filters.found"),
+                Value("paired/improved", "filters.found", 16),
+            ),
+            Claim(
+                "correct of the first ten interactions of filters (thesis: transferred filters, inner "
+                "products; improved: own filters, scaled)",
+                "7.4",
+                Value("paired/thesis-transferred", "interactions.raw_top10", 7.4),
+                Value("paired/improved", "interactions.filters_top10", 9.5),
+            ),
+            Claim(
+                "correct of the first ten interactions of motifs",
+                "not given",
+                Value("paired/thesis-transferred", "interactions.motifs_top10"),
+                Value("paired/improved", "interactions.motifs_top10"),
+            ),
+            Claim(
+                "AUROC with transferred filters",
+                "not given",
+                Value("paired/thesis-transferred", "auroc"),
+            ),
+        ),
+        {
+            "filters": {
+                "1 target": "paired/thesis",
+                "10 targets": "paired-targets-10/thesis",
+                "1 target, improved": "paired/improved",
+                "10 targets, improved": "paired-targets-10/improved",
+            },
+            "interactions": {
+                "transferred filters": "paired/thesis-transferred",
+                "improved": "paired/improved",
+            },
+            "tables": {
+                "transferred filters": "paired/thesis-transferred",
+                "improved": "paired/improved",
+            },
+            "logos": {"improved": "paired/improved"},
+        },
+    ),
+    Experiment(
+        "5.2.2",
+        "Whether interactions are not linear: factorization machines against the baseline",
+        (
+            Claim(
+                "paired motifs: AUROC, baseline",
+                "0.52",
+                Value("paired/thesis-baseline", "auroc"),
+                Value("paired/improved-baseline", "auroc"),
+            ),
+            *_real_claims(),
+        ),
+        {
+            "roc": {
+                "factorization machine": "paired/thesis",
+                "baseline": "paired/thesis-baseline",
+                "factorization machine, improved": "paired/improved",
+                "baseline, improved": "paired/improved-baseline",
+            },
+            "roc of DNase-6": {
+                "factorization machine": "dnase/improved-factorization-machine",
+                "baseline": "dnase/improved-baseline",
+            },
+            "roc of ATAC-6": {
+                "factorization machine": "atac/improved-factorization-machine",
+                "baseline": "atac/improved-baseline",
+            },
+            "loss of ATAC-6": {
+                "factorization machine": "atac/improved-factorization-machine",
+                "baseline": "atac/improved-baseline",
+            },
+        },
+    ),
+    Experiment(
+        "5.2.3",
+        "Filters of real data against known motifs",
+        tuple(
+            Claim(
+                f"{title}: filters of 300 that match CIS-BP at E <= 0.01{what}",
+                published,
+                Value(f"{name}/thesis-factorization-machine", f"database.{measure}"),
+                Value(f"{name}/improved-factorization-machine", f"database.{measure}"),
+            )
+            for name, title in _TITLES.items()
+            for measure, what, published in (
+                ("matched", "", "53 (ENCODE+Roadmap)"),
+                ("chance_untrained", ", untrained filters", "not given"),
+                ("chance_shuffled", ", shuffled filters", "not given"),
+            )
+        ),
+        {
+            "logos": {
+                "DNase-6": "dnase/improved-factorization-machine",
+                "ATAC-6": "atac/improved-factorization-machine",
+            }
+        },
+    ),
+    Experiment(
+        "5.3",
+        "Positions that depend on each other: the motif building network",
+        (
+            Claim(
+                "AUROC, motif building network",
+                "0.87",
+                Value("positional/thesis-builder", "auroc", 0.97),
+                Value("positional/improved-builder", "auroc", 0.998),
+            ),
+            Claim(
+                "AUROC, baseline",
+                "0.62",
+                Value("positional/thesis-baseline", "auroc"),
+                Value("positional/improved-baseline", "auroc"),
+            ),
+            *(
+                Claim(
+                    f"{title}: AUROC, motif building network less baseline",
+                    "-0.097 (0.707 against 0.804)",
+                    Value(f"{name}/thesis-motif-builder", "auroc", 0, less=f"{name}/thesis-baseline"),
+                    Value(f"{name}/improved-motif-builder", "auroc", 0, less=f"{name}/improved-baseline"),
+                )
+                for name, title in _TITLES.items()
+            ),
+        ),
+        {
+            "roc": {
+                "motif building network": "positional/thesis-builder",
+                "baseline": "positional/thesis-baseline",
+                "motif building network, improved": "positional/improved-builder",
+            },
+            "loss": {
+                "motif building network": "positional/thesis-builder",
+                "baseline": "positional/thesis-baseline",
+            },
+            "predictions": {
+                "motif building network": "positional/thesis-builder",
+                "motif building network, improved": "positional/improved-builder",
+            },
+            "loss of ATAC-6": {
+                "motif building network": "atac/improved-motif-builder",
+                "baseline": "atac/improved-baseline",
+            },
+        },
+    ),
+)
+
+
+def arms_of(experiments: Iterable[Experiment]) -> list[Arm]:
+    """Arms that experiments look at, once each.
+
+    >>> [arm.name for arm in arms_of(EXPERIMENTS[:1])][:2]
+    ['additive/thesis-10', 'additive/thesis-20']
+    """
+    names: dict[str, None] = {}
+    for experiment in experiments:
+        for claim in experiment.claims:
+            for value in (claim.thesis, claim.improved):
+                if value is not None:
+                    names |= dict.fromkeys(name for name in (value.arm, value.less) if name is not None)
+        for arms in experiment.pictures.values():
+            names |= dict.fromkeys(arms.values())
+    return [ARMS[name] for name in names]
