@@ -44,6 +44,10 @@ ACTIVATIONS = ("relu", "exponential")
 #: Scale of the pooled values by the way of pooling, where none is given.
 POOL_SCALES = {"average": 100.0, "max": 1.0, "logsumexp": 1.0}
 
+#: Batch normalisation as Torch has it by default, which Basset was published with. Keras' moving averages are
+#: ten times as slow: after an epoch of some thousand windows they are still those of the first steps.
+_TORCH_NORMALIZATION = {"momentum": 0.9, "epsilon": 1e-5}
+
 
 def baseline(
     window_length: int,
@@ -308,7 +312,7 @@ def basset(
                 kernel_initializer=_glorot(next(seeds)),
                 name=name,
             ),
-            keras.layers.BatchNormalization(),
+            keras.layers.BatchNormalization(**_TORCH_NORMALIZATION),
             keras.layers.Activation("relu"),
             keras.layers.MaxPooling1D(pool),
         ]
@@ -316,7 +320,7 @@ def basset(
     for _ in range(2):
         layers += [
             keras.layers.Dense(_scaled(1000, size), use_bias=False, kernel_initializer=_glorot(next(seeds))),
-            keras.layers.BatchNormalization(),
+            keras.layers.BatchNormalization(**_TORCH_NORMALIZATION),
             keras.layers.Activation("relu"),
             keras.layers.Dropout(dropout, seed=next(seeds)),
         ]

@@ -14,6 +14,7 @@ from chromacc_data.truth import Truth, ceiling, is_simulated, read_truth
 from chromacc_models.evaluate import evaluate, mean_roc, read_predictions, without_nan
 from chromacc_models.importance import filter_importance, pooled_activations
 from chromacc_models.interactions import (
+    RankingScores,
     candidate_pairs,
     collapse,
     compare_pairs,
@@ -189,13 +190,13 @@ def _rankings(learned: _Learned, cell_type: int) -> dict[str, float]:
     pairs = candidate_pairs(membership, planted)
     correct[pairs.first, pairs.second] = pairs.is_correct
     raw = ranking_scores(learned.raw[cell_type][first, second], correct[first, second], k=N_TOP)
-    scaled = ranking_scores(learned.scaled[cell_type][pairs.first, pairs.second], pairs.is_correct, k=N_TOP)
-    motifs = collapse(learned.scaled[cell_type][None], membership).values[0]
-    one, other = np.triu_indices(len(motifs), 1)
-    is_pair = np.zeros(motifs.shape, dtype=bool)
+    scaled = _of_candidates(learned.scaled[cell_type][pairs.first, pairs.second], pairs.is_correct)
+    motifs = collapse(learned.scaled[cell_type][None], membership)
+    one, other = np.nonzero(np.triu(motifs.n_pairs, 1))
+    is_pair = np.zeros(motifs.n_pairs.shape, dtype=bool)
     for a, b in planted:
         is_pair[a, b] = is_pair[b, a] = True
-    by_motif = ranking_scores(motifs[one, other], is_pair[one, other], k=N_TOP)
+    by_motif = _of_candidates(motifs.values[0][one, other], is_pair[one, other])
     return {
         "raw_top10": raw.precision_at_k * raw.k,
         "filters_top10": scaled.precision_at_k * scaled.k,
@@ -203,6 +204,13 @@ def _rankings(learned: _Learned, cell_type: int) -> dict[str, float]:
         "filters_average_precision": scaled.average_precision,
         "motifs_average_precision": by_motif.average_precision,
     }
+
+
+def _of_candidates(values: np.ndarray, is_correct: np.ndarray) -> RankingScores:
+    """Scores of pairs of filters with motifs, of which there may be none."""
+    if not len(values):
+        return RankingScores(0.0, float("nan"), N_TOP, 0, 0)
+    return ranking_scores(values, is_correct, k=N_TOP)
 
 
 def _top_table(learned: _Learned) -> list[dict[str, Any]]:

@@ -58,7 +58,6 @@ CONFIGS = {
         "scan_length": 300,
         "learning_rate": 0.001,
         "reverse_complement": "augment",
-        "average_decay": 0.99,
         "epochs": 40,
         "patience": 4,
         "plateau_patience": 2,
