@@ -102,13 +102,13 @@ def cross_validate(
     workers: int | None,
     scheduler: str | None,
 ) -> None:
-    """Train a network for each fold of STORE, into OUT/fold-0, OUT/fold-1, ..."""
+    """Train a network for each fold of STORE, into OUT/fold-0, OUT/fold-1, ..., and score them all."""
     _start_tensorflow(threads)
     from chromacc_models import cross_validation
 
     chosen = _config(network, config, settings)
     apart = workers is not None or scheduler is not None
-    runs = cross_validation.cross_validate(
+    made = cross_validation.cross_validate(
         store,
         chosen,
         out,
@@ -116,7 +116,7 @@ def cross_validate(
         engine=engine,
         workers=Engine(workers=workers, processes=True, scheduler=scheduler) if apart else None,
     )
-    console.result({"runs": [made.info for made in runs]}, "\n".join(map(str, runs)))
+    console.result(*made.report())
 
 
 @main_group.command()

@@ -1,22 +1,58 @@
-"""Cross-validation: a run for each fold of a store, side by side where there are workers for it."""
+"""Cross-validation: a run for each fold of a store, side by side where there are workers, and their scores."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dask
+import pandas as pd
 
 from chromacc_data.batches import n_folds
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
+from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.store import open_store
 from chromacc_models.config import TrainConfig
+from chromacc_models.evaluate import evaluate
 from chromacc_models.run import Run
 from chromacc_models.train import train
 
-__all__ = ["cross_validate", "fold_folder", "train_runs"]
+__all__ = ["SCORES", "CrossValidation", "cross_validate", "fold_folder", "train_runs"]
+
+#: Table of scores, beside the folders of the folds.
+SCORES = "scores.tsv"
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """Runs of all folds, in their order, and how good they are on the windows that they hold out.
+
+    `scores` has a row for each fold and cell type: fold, cell_type, n_windows, n_open, auroc, auprc. A cell
+    type of one class in a fold has NaN there.
+    """
+
+    folder: Path
+    runs: tuple[Run, ...]
+    scores: pd.DataFrame
+
+    def report(self) -> tuple[dict[str, Any], str]:
+        """The result for programs and for people: means and standard deviations over folds."""
+        scores = self.scores.drop(columns="fold")
+        of_cell_types = scores.groupby("cell_type", sort=False)[["auroc", "auprc"]].agg(["mean", "std"])
+        of_folds = self.scores.groupby("fold")[["auroc", "auprc"]].mean().agg(["mean", "std"])
+        of_cell_types.loc["mean"] = of_folds.T.stack()
+        width = max(map(len, of_cell_types.index))
+        lines = [f"{'cell type':<{width}}  AUROC            AUPRC            over {len(self.runs)} folds"]
+        for name, row in of_cell_types.iterrows():
+            cells = (f"{row[score, 'mean']:.4f} ± {row[score, 'std']:.4f}" for score in ("auroc", "auprc"))
+            lines.append(f"{name:<{width}}  " + "  ".join(cells))
+        lines.append(f"scores of each fold are in {self.folder / SCORES}, runs in {self.folder}/fold-*")
+        records = self.scores.astype(object).where(self.scores.notna(), None).to_dict("records")
+        return {"runs": [run.info for run in self.runs], "scores": records}, "\n".join(lines)
 
 
 def cross_validate(
@@ -27,11 +63,12 @@ def cross_validate(
     progress: bool = False,
     engine: str = "auto",
     workers: Engine | None = None,
-) -> list[Run]:
+) -> CrossValidation:
     """Train one network per fold of a store, into `out/fold-0`, `out/fold-1`, ...; goes on after a kill.
 
-    A fold that was finished is left alone, and one that was begun goes on after its last epoch. Where a fold
-    is trained does not change its result.
+    Each is then scored on the windows that it holds out, and `out/scores.tsv` is written. A fold that was
+    finished is left alone, and one that was begun goes on after its last epoch. Where a fold is trained does
+    not change its result.
 
     Parameters
     ----------
@@ -54,7 +91,22 @@ def cross_validate(
     folds = range(n_folds(open_store(store)))
     configs = [_config_of_fold(config, fold) for fold in folds]
     folders = [fold_folder(out, fold) for fold in folds]
-    return train_runs(store, configs, folders, progress=progress, engine=engine, workers=workers)
+    runs = train_runs(store, configs, folders, progress=progress, engine=engine, workers=workers)
+    scores = pd.DataFrame(
+        {
+            "fold": fold,
+            "cell_type": score.cell_type,
+            "n_windows": score.n_windows,
+            "n_open": score.n_open,
+            "auroc": score.auroc,
+            "auprc": score.auprc,
+        }
+        for fold, run in zip(folds, runs, strict=True)
+        for score in evaluate(run).cell_types
+    )
+    with disk_errors(out):
+        write_text_atomically(out / SCORES, scores.to_csv(sep="\t", index=False, float_format="%.6g"))
+    return CrossValidation(out, tuple(runs), scores)
 
 
 def train_runs(

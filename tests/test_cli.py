@@ -164,9 +164,11 @@ def test_models__cross_validate(command: Callable, tmp_path: Path):
     store, folds = tmp_path / "a.zarr", tmp_path / "folds"
     command(data_cli.main, "build", write_small_dataset(tmp_path / "small"), "-o", store, "-q")
     settings = [f"--set={s}" for s in ("n_filters=2", "filter_width=6", "epochs=1", "network=baseline")]
-    code, _, err = command(models_cli.main, "cross-validate", store, *settings, "-o", folds, "-q")
+    code, out, err = command(models_cli.main, "cross-validate", store, *settings, "-o", folds, "-q")
     assert code == 0, err
-    assert sorted(path.name for path in folds.iterdir()) == ["fold-0", "fold-1", "fold-2"]
+    assert "over 3 folds" in out
+    names = sorted(path.name for path in folds.iterdir())
+    assert names == ["fold-0", "fold-1", "fold-2", "scores.tsv"]
 
 
 def test_models__bad_input(command: Callable, tmp_path: Path):

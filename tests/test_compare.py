@@ -141,7 +141,8 @@ def test_compare__folds_of_a_cross_validation(make_store: Callable[..., Path], t
     path = make_store("a.zarr", n_windows=90, window_length=20, fold=np.arange(90, dtype=np.int8) % 3)
     options = {"network": "baseline", "n_filters": 2, "filter_width": 4, "epochs": 1}
     a, b = (
-        cross_validate(path, TrainConfig(**options, seed=seed), tmp_path / f"{seed}") for seed in range(2)
+        cross_validate(path, TrainConfig(**options, seed=seed), tmp_path / f"{seed}").runs
+        for seed in range(2)
     )
     found = compare(a, b)
     by_fold = [np.mean([r.difference for r in found.cell_types if r.fold == fold]) for fold in range(3)]

@@ -56,11 +56,12 @@ CONFIGS = {
     "motif_builder": {**COMMON, "dropout": 0.3, "l2": 3e-4, "deviations_l2": 0.01},
     "basset": {
         "scan_length": 300,
-        "learning_rate": 0.001,
         "reverse_complement": "augment",
+        "learning_rate": 0.0002,
+        "average_decay": 0.98,
         "epochs": 40,
-        "patience": 4,
-        "plateau_patience": 2,
+        "patience": 3,
+        "plateau_patience": 1,
     },
 }
 
