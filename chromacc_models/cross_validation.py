@@ -1,4 +1,4 @@
-"""Cross-validation: a run for each fold of a store, side by side where there are workers, and their scores."""
+"""Cross-validation: a run for each fold of a store, side by side where workers are given, and its scores."""
 
 from __future__ import annotations
 
