@@ -360,10 +360,10 @@ def reproduce(
     database: Path | None,
     workers: int | None,
     scheduler: str | None,
-) -> None:
+) -> int:
     """Make EXPERIMENTS of the thesis again (5.1.1 5.1.2 5.2.1 5.2.2 5.2.3 5.3), and write what came of it.
 
-    Killed at any moment, the same command goes on where it was.
+    Killed at any moment, the same command goes on where it was. Exit code 1 says that a part was left out.
     """
     if bool(experiments) == all_of_them:
         raise InputError(
@@ -385,6 +385,7 @@ def reproduce(
         progress=console.progress,
     )
     console.result(*made.report())
+    return 1 if made.left_out else 0
 
 
 def main() -> None:

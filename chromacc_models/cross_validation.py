@@ -75,7 +75,7 @@ def cross_validate(
     store, config, out, engine
         As in :func:`~chromacc_models.train.train`; `out` holds a run folder for each fold. Where
         `initial_filters` is such a folder of another cross-validation, each fold takes the filters of the
-        same fold, which have not seen its held-out windows either (thesis, 4.3.1).
+        same fold: of the same store, these have not seen its held-out windows either.
     progress
         Show a bar: of each training, or with `workers` of the folds.
     workers

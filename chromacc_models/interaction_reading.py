@@ -32,7 +32,15 @@ from chromacc_models.reading import MAX_E, FilterReading, group_names, read_filt
 from chromacc_models.run import Run
 from chromacc_models.tomtom import match_motifs
 
-__all__ = ["FilterNames", "RunInteractions", "name_by_database", "name_by_truth", "run_interactions"]
+__all__ = [
+    "FilterNames",
+    "Interactions",
+    "RunInteractions",
+    "interactions_of",
+    "name_by_database",
+    "name_by_truth",
+    "run_interactions",
+]
 
 #: Pairs that the picture shows of each cell type.
 _N_BARS = 10
@@ -127,8 +135,8 @@ def run_interactions(
     run = run if isinstance(run, Run) else Run.open(run)
     known = None if database is None and truth is None else read_motifs(database or truth)
     reading = read_filters_of_run(run, method=method)
-    head = next((layer for layer in reading.model.layers if isinstance(layer, FactorizationMachine)), None)
-    if head is None:
+    found = interactions_of(reading)
+    if found is None:
         raise InputError(
             "the network has no interactions",
             where=run.folder,
@@ -136,9 +144,7 @@ def run_interactions(
             expected="factorization_machine",
             remedy="train one with `--network factorization_machine`",
         )
-    raw = inner_products(np.asarray(head.vectors))
-    spread = pooled_activations(reading.model, reading.codes).std(axis=0, dtype=np.float64)
-    scaled = scale_by_spread(raw, spread)
+    raw, scaled = found
     filters = [motif.id for motif in reading.motifs]
     table = interaction_table(raw, scaled, run.cell_types, filters, n_top=n_top, absolute=absolute)
     tables = {"interactions.tsv": table}
@@ -160,6 +166,25 @@ def run_interactions(
         plots.save(picture, run.folder / "interactions.png")
     files = (*tables, "interactions.png")
     return RunInteractions(run.folder, table, tables.get("motif_interactions.tsv"), files)
+
+
+class Interactions(NamedTuple):
+    """Interactions of filters, (cell_type, filter, filter) float64."""
+
+    #: Inner products of the vectors.
+    raw: np.ndarray
+    #: Times the spread of both pooled activations.
+    scaled: np.ndarray
+
+
+def interactions_of(reading: FilterReading) -> Interactions | None:
+    """Interactions that a network's factorization machines learned; None if it has none."""
+    head = next((layer for layer in reading.model.layers if isinstance(layer, FactorizationMachine)), None)
+    if head is None:
+        return None
+    raw = inner_products(np.asarray(head.vectors))
+    spread = pooled_activations(reading.model, reading.codes).std(axis=0, dtype=np.float64)
+    return Interactions(raw, scale_by_spread(raw, spread))
 
 
 def name_by_database(

@@ -252,7 +252,8 @@ def compare_pairs(
     hypothesis is that a network's interactions know nothing of what its filters look for. The motifs of the
     filters with a motif are dealt out anew among these filters, within each network, the statistic is the
     mean of correct less the mean of incorrect pairs over all networks, and p = (1 + k) / (1 + n) for k of n
-    dealings with a statistic at least as large.
+    dealings with a statistic at least as large. Networks of the same `memberships` (transferred filters) get
+    the same deal: that they agree with each other proves nothing.
 
     Parameters
     ----------
@@ -289,11 +290,15 @@ def compare_pairs(
     as_large = 0
     for _ in range(n_permutations):
         sums = np.zeros(2)
+        deals: dict[bytes, np.ndarray] = {}
         for v, membership, pair in zip(values, memberships, pairs, strict=True):
             # To move filters under fixed motifs is to move motifs over fixed filters.
-            matched = np.flatnonzero(membership.any(axis=1))
-            place = np.arange(len(membership))
-            place[matched] = rng.permutation(matched)
+            key = np.asarray(membership, dtype=bool).tobytes()
+            if key not in deals:
+                matched = np.flatnonzero(membership.any(axis=1))
+                deals[key] = np.arange(len(membership))
+                deals[key][matched] = rng.permutation(matched)
+            place = deals[key]
             dealt = v[place[pair.first], place[pair.second]]
             sums += dealt[pair.is_correct].sum(), dealt[~pair.is_correct].sum()
         # Rounding must not turn an equal statistic into a smaller one.

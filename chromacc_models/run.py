@@ -38,6 +38,7 @@ from chromacc_models.weights import load_network
 __all__ = [
     "CHECKPOINT",
     "Epoch",
+    "InitialFilters",
     "Run",
     "best_epoch",
     "claim_folder",
@@ -154,8 +155,17 @@ def best_epoch(history: list[Epoch], min_delta: float) -> Epoch:
     return best
 
 
-def read_filters(path: Path) -> np.ndarray:
-    """Kernels of filters to begin with: an array file, or the layer `filters` of a run.
+class InitialFilters(NamedTuple):
+    """Filters to begin with."""
+
+    #: (width, 4, filter)
+    kernel: np.ndarray
+    #: (filter,), None where only kernels are known.
+    bias: np.ndarray | None
+
+
+def read_filters(path: Path) -> InitialFilters:
+    """Filters to begin with: kernels from an array file, or the layer `filters` of a run, with its biases.
 
     Raises
     ------
@@ -163,9 +173,12 @@ def read_filters(path: Path) -> np.ndarray:
         If there is neither.
     """
     if path.is_dir():
-        return Run.open(path).model().get_layer("filters").kernel.numpy()
+        layer = Run.open(path).model().get_layer("filters")
+        return InitialFilters(
+            np.asarray(layer.kernel), None if layer.bias is None else np.asarray(layer.bias)
+        )
     try:
-        return np.load(path, allow_pickle=False)
+        return InitialFilters(np.load(path, allow_pickle=False), None)
     except (OSError, ValueError) as error:
         raise InputError(
             "initial filters cannot be read",
@@ -188,7 +201,11 @@ def lock_folder(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError("another process is training into this folder", where=out) from None
+            raise InputError(
+                "another process is working in this folder",
+                where=out,
+                remedy="wait until it is done, or name another folder",
+            ) from None
         yield
 
 
@@ -198,8 +215,8 @@ def describe_run(
     """What `run.json` says from the start."""
     filters = None
     if config.initial_filters is not None:
-        kernel = np.ascontiguousarray(read_filters(Path(config.initial_filters)))
-        filters = hashlib.sha256(kernel.tobytes()).hexdigest()
+        parts = [part for part in read_filters(Path(config.initial_filters)) if part is not None]
+        filters = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
     genome = ds.attrs.get(schema.ATTR_GENOME)
     return {
         "store": {

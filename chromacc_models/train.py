@@ -114,14 +114,19 @@ def build_network(config: TrainConfig, window_length: int, n_cell_types: int) ->
         If it cannot be built for such windows, or the initial filters cannot be read or do not fit.
     """
     chosen = dict(config.network_options)
-    if config.initial_filters is not None:
-        chosen["initial_filters"] = read_filters(Path(config.initial_filters))
+    initial = None if config.initial_filters is None else read_filters(Path(config.initial_filters))
+    if initial is not None:
+        chosen["initial_filters"] = initial.kernel
     try:
-        return NETWORKS[config.network](window_length, n_cell_types, seed=config.seed, **chosen)
+        model = NETWORKS[config.network](window_length, n_cell_types, seed=config.seed, **chosen)
     except ValueError as error:
         raise InputError(
             f"{config.network} cannot be built", found=error, remedy="change its options"
         ) from error
+    if initial is not None and initial.bias is not None:
+        bias = model.get_layer("filters").bias
+        bias.assign(np.concatenate([initial.bias, bias.numpy()[len(initial.bias) :]]))
+    return model
 
 
 def limit_threads(n: int) -> None:

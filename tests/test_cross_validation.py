@@ -107,5 +107,7 @@ def test_cross_validate__filters_come_from_the_same_fold(
         epochs=1,
     )
     for mine, theirs in zip(cross_validate(store, chosen, tmp_path / "folds").runs, in_turn, strict=True):
-        kernels = (run.model().get_layer("filters").kernel.numpy() for run in (mine, theirs))
-        np.testing.assert_array_equal(*kernels)
+        filters = [run.model().get_layer("filters").get_weights() for run in (mine, theirs)]
+        assert len(filters[0]) == 2  # the biases as well
+        for weights in zip(*filters, strict=True):
+            np.testing.assert_array_equal(*weights)

@@ -13,20 +13,42 @@ from click.testing import CliRunner
 
 from chromacc_data.build import build
 from chromacc_data.errors import InputError
+from chromacc_data.motif_files import read_motifs, write_motifs
 from chromacc_data.motifs import Motif
 from chromacc_data.store import open_store
 from chromacc_data.truth import read_truth
 from chromacc_models.architectures import ppm_filters
 from chromacc_models.cli import main_group
 from chromacc_models.config import TrainConfig
-from chromacc_models.experiments import page
+from chromacc_models.cross_validation import train_runs
+from chromacc_models.experiments import measures, page
+from chromacc_models.experiments import reproduce as reproducing
 from chromacc_models.experiments.catalogue import ARMS, EXPERIMENTS, Claim, Experiment, Value, arms_of
-from chromacc_models.experiments.measures import measure_runs, paired_differences, values_of
+from chromacc_models.experiments.measures import held_out_ratio, measure_runs, paired_differences
 from chromacc_models.experiments.reproduce import Reproduction, chosen_experiments, reproduce
 from chromacc_models.run import Run
 from chromacc_models.train import train
 
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
+_measures = measures.measure_runs
+
+
+def _work(folder: Path, report: Path | None = None) -> reproducing._Work:
+    return reproducing._Work(
+        out=folder / "quick",
+        folder=report or folder / "quick" / "reproduction",
+        datasets=DATASETS,
+        sources=None,
+        database=None,
+        quick=True,
+        workers=None,
+        progress=False,
+    )
+
+
+def _known_arms(folder: Path) -> set[str]:
+    work = _work(folder)
+    return {name for name, arm in ARMS.items() if work.known(arm) is not None}
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +57,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def quick(folder: Path) -> Reproduction:
-    return reproduce([], folder, datasets=DATASETS, quick=True)
+def database(folder: Path) -> Path:
+    """Some known motifs."""
+    planted = read_motifs(DATASETS / "additive-20" / "motifs.meme")
+    write_motifs(folder / "known.meme", planted[:8])
+    return folder / "known.meme"
+
+
+@pytest.fixture(scope="module")
+def quick(folder: Path, database: Path) -> Reproduction:
+    return reproduce([], folder, datasets=DATASETS, quick=True, database=database)
 
 
 def test_reproduce__every_experiment_has_its_measures_and_pictures(quick: Reproduction):
@@ -54,65 +84,135 @@ def test_reproduce__every_experiment_has_its_measures_and_pictures(quick: Reprod
         assert (quick.page.parent / picture).read_bytes().startswith(b"\x89PNG")
 
 
-def test_reproduce__what_was_measured_is_not_made_again(quick: Reproduction, folder: Path):
+def test_reproduce__only_what_is_missing_is_measured(
+    quick: Reproduction, folder: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+):
     before = quick.page.read_text()
-    runs = {path: path.stat().st_mtime_ns for path in folder.rglob("run.json")}
-    measured = quick.page.parent / "reproduction" / "positional-thesis-builder.json"
-    known = json.loads(measured.read_text())
-    measured.unlink()
-    again = reproduce([], folder, datasets=DATASETS, quick=True)
+    measured = []
+    monkeypatch.setattr(measures, "measure_runs", lambda runs, **_: measured.append(runs) or _measures(runs))
+    files = quick.page.parent / "reproduction"
+    (files / "positional-thesis-builder.json").unlink()
+    again = reproduce([], folder, datasets=DATASETS, quick=True, database=database)
+    assert [runs[0].config.network for runs in measured] == ["motif_builder"]
     assert quick.page.read_text() == before
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("run.json")} == runs
-    assert again.measures["positional/thesis-builder"] == known == json.loads(measured.read_text())
+    assert again.measures == quick.measures
+
+
+def test_reproduce__of_a_part_keeps_the_other_parts_and_needs_no_database(quick: Reproduction, folder: Path):
+    before = quick.page.read_text()
+    again = reproduce(["5.3"], folder, datasets=DATASETS, quick=True)
+    assert again.measures.keys() == quick.measures.keys()
+    assert quick.page.read_text() == before
+
+
+def test_reproduce__another_database_is_searched_anew(
+    quick: Reproduction, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_motifs(tmp_path / "other.meme", read_motifs(DATASETS / "additive-20" / "motifs.meme")[:2])
+    monkeypatch.setattr(measures, "VERSION", measures.VERSION)
+    made = reproduce(
+        ["5.2.3"], folder, datasets=DATASETS, quick=True, database=tmp_path / "other.meme", report=tmp_path
+    )
+    assert "known motifs: other.meme, 2 of them" in made.page.read_text()
+    assert "known motifs: known.meme, 8 of them" in quick.page.read_text()
+
+
+def test_reproduce__other_measures_are_taken_of_the_same_runs(
+    quick: Reproduction, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(measures, "VERSION", measures.VERSION + 1)
+    assert _known_arms(folder) == set()
+    monkeypatch.undo()
+    assert _known_arms(folder) == ARMS.keys()
+
+
+def test_reproduce__damaged_measures(quick: Reproduction, folder: Path):
+    path = quick.page.parent / "reproduction" / "positional-thesis-builder.json"
+    text = path.read_text()
+    try:
+        path.write_text("<<<<<<< HEAD")
+        with pytest.raises(InputError, match=r"damaged measures(.|\n)*delete it"):
+            _known_arms(folder)
+    finally:
+        path.write_text(text)
 
 
 def test_reproduce__filters_are_those_of_the_run_with_most_single_motif_filters(
-    quick: Reproduction, folder: Path
+    quick: Reproduction, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    best = int(values_of(quick.measures["additive/thesis-20"], "filters.single").argmax())
-    for fold in range(2):
-        run = Run.open(folder / "quick" / "runs" / "paired" / "thesis-transferred" / f"fold-{fold}")
-        assert Path(run.config.initial_filters).parts[-3:] == ("additive", "thesis-20", f"fold-{best}")
+    # Measures that say that the second run has more of them.
+    report = tmp_path / "quick" / "reproduction"
+    report.mkdir(parents=True)
+    for file in (quick.page.parent / "reproduction").glob("*.json"):
+        (report / file.name).write_text(file.read_text())
+    known = json.loads((report / "additive-thesis-20.json").read_text())
+    for run, n_single in zip(known["runs"], (1, 5), strict=True):
+        run["filters"]["single"] = n_single
+    (report / "additive-thesis-20.json").write_text(json.dumps(known))
+    (report / "paired-thesis-transferred.json").unlink()
+    taken = []
+    monkeypatch.setattr(
+        reproducing, "train_runs", lambda store, configs, folders, **_: taken.append(configs) or []
+    )
+    work = _work(folder, report)
+    with pytest.raises(IndexError):  # nothing was trained
+        work.make(ARMS["paired/thesis-transferred"])
+    assert [config.fold for config in taken[0]] == [1]
+
+
+def test_reproduce__transferred_filters_are_kept(quick: Reproduction, folder: Path):
+    for path in folder.glob("quick/runs/paired/thesis-transferred/*/fold-*"):
+        run = Run.open(path)
         source = Run.open(Path(run.config.initial_filters))
-        kernels = [r.model().get_layer("filters").get_weights()[0] for r in (run, source)]
-        np.testing.assert_array_equal(*kernels)
+        assert source.folder.parts[-4:-2] == ("additive", "thesis-20")
+        for mine, theirs in zip(
+            *(r.model().get_layer("filters").get_weights() for r in (run, source)), strict=True
+        ):
+            np.testing.assert_array_equal(mine, theirs)
 
 
-def test_reproduce__another_recipe_is_measured_anew(quick: Reproduction, folder: Path, tmp_path: Path):
-    recipe = yaml.safe_load((DATASETS / "positional-variants" / "recipe.yaml").read_text())
-    for seed in (1, 2):
-        copy = tmp_path / "datasets" / "positional-variants" / "recipe.yaml"
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(yaml.safe_dump(recipe | {"seed": seed}))
-        real = tmp_path / "datasets" / "hg19-dnase-6"
-        if not real.exists():
-            real.symlink_to(DATASETS / "hg19-dnase-6")
-        out = folder if seed == 1 else tmp_path / "out"
-        made = reproduce(["5.3"], out, datasets=copy.parents[1], quick=True, report=tmp_path / "report")
-        aurocs = values_of(made.measures["positional/thesis-builder"], "auroc")
-        same = values_of(quick.measures["positional/thesis-builder"], "auroc")
-        assert np.array_equal(aurocs, same) == (seed == 1)
-    assert "`chromacc-models reproduce 5.3 --quick`" in made.page.read_text()
+def test_reproduce__an_arm_that_fails_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fails_for_builders(
+        store: Path, configs: list[TrainConfig], folders: list[Path], **_: object
+    ) -> list[Run]:
+        if configs[0].network == "motif_builder":
+            raise InputError("the loss is infinite", remedy="lower learning_rate")
+        return train_runs(store, configs, folders)
+
+    monkeypatch.setattr(reproducing, "train_runs", fails_for_builders)
+    small = {name: ARMS[name] for name in ("positional/thesis-builder", "positional/thesis-baseline")}
+    monkeypatch.setattr(reproducing, "arms_of", lambda _: list(small.values()))
+    result = CliRunner().invoke(
+        main_group,
+        ["reproduce", "5.3", "--quick", "-o", str(tmp_path), "--datasets", str(DATASETS), "-q"],
+        standalone_mode=False,
+    )
+    assert result.return_value == 1
+    assert "positional/thesis-builder: not made, the loss is infinite" in result.output
+    text = (tmp_path / "quick" / "reproduction.md").read_text()
+    assert "- positional/thesis-builder: the loss is infinite" in text
+    assert "`positional/thesis-baseline`: positional-variants; 2 seeds" in text
+    assert "No figure here means anything" in text
 
 
 def test_reproduce__without_sources(tmp_path: Path):
-    result = CliRunner().invoke(
-        main_group, ["reproduce", "5.2.3", "-o", str(tmp_path), "--datasets", str(DATASETS), "-q"]
-    )
-    assert result.exit_code == 0, result.output
-    assert (
-        "dnase/thesis-factorization-machine: not made, the files of hg19-dnase-6-chr20-chrX" in result.output
-    )
-    text = (tmp_path / "reproduction.md").read_text()
-    assert "## Not made" in text
-    assert "give their folder by --sources" in text
+    made = reproduce(["5.2.3"], tmp_path, datasets=DATASETS)
+    assert made.left_out.keys() == {arm.name for arm in arms_of(chosen_experiments(["5.2.3"]))}
+    assert "## Not made" in made.page.read_text()
+    assert all("--sources" in why for why in made.left_out.values())
 
 
 def test_reproduce__bad_input(tmp_path: Path):
     with pytest.raises(InputError, match=r"no such experiment\n.*4\.9(.|\n)*5\.1\.1, 5\.1\.2"):
         reproduce(["4.9"], tmp_path)
-    with pytest.raises(InputError, match="recipe"):
-        reproduce(["5.3"], tmp_path, datasets=tmp_path)
+    for option in ("datasets", "sources"):
+        with pytest.raises(InputError, match=f"--{option}"):
+            reproduce(["5.3"], tmp_path, **{"datasets": DATASETS, option: tmp_path / "nowhere"})
+    with pytest.raises(InputError, match=r"nowhere\.meme"):
+        reproduce(["5.3"], tmp_path, datasets=DATASETS, database=tmp_path / "nowhere.meme")
+    assert not list(tmp_path.iterdir())
     for arguments in ([], ["--all", "5.3"]):
         assert isinstance(CliRunner().invoke(main_group, ["reproduce", *arguments]).exception, InputError)
 
@@ -173,7 +273,7 @@ def test_measure_runs__a_network_that_knows_everything(known: Run):
     # The filter of JUNB holds the motif of JUND.
     assert (run["filters"]["single_by_motif"], run["filters"]["combination_by_motif"]) == (19, 1)
     interactions = run["interactions"]
-    for name in ("raw_top10", "filters_top10", "motifs_top10"):
+    for name in ("raw_top10", "scaled_top10", "filters_top10", "motifs_top10"):
         assert interactions[name] == 10
     assert interactions["motifs_average_precision"] == 1
     assert all(row["correct"] for row in interactions["table"])
@@ -187,7 +287,7 @@ def test_measure_runs__a_network_that_knows_everything(known: Run):
     tests = measured["interaction_tests"]["raw"]
     assert tests["mean_incorrect"] == 0
     assert tests["permutation_p"] < 0.01
-    counts = measured["interaction_histogram"]
+    counts = measured["interaction_histograms"]["scaled"]
     assert sum(counts["correct"]) == tests["n_correct"]
     assert sum(counts["incorrect"]) == tests["n_incorrect"]
     assert sum(measured["histogram"]["open"]) + sum(measured["histogram"]["closed"]) == 200
@@ -205,33 +305,53 @@ def test_measure_runs__a_network_that_knows_nothing(known: Run, paired: Path, tm
     model.save(run.folder / "model.keras")
     measured = measure_runs([run])
     assert measured["runs"][0]["filters"]["none"] == 3
-    assert measured["runs"][0]["interactions"]["motifs_top10"] == 0
+    found = measured["runs"][0]["interactions"]
+    assert [found[name] for name in found if name.endswith("top10")] == [0] * 5
+    assert found["motifs_average_precision"] is None
     assert "nothing to compare" in measured["interaction_tests"]["raw"]["not_possible"]
     json.dumps(measured, allow_nan=False)
 
 
 def test_paired_differences():
-    a, b = ({"runs": [{"cell_types": {"x": value, "y": 2 * value}}]} for value in (0.4, 0.3))
-    np.testing.assert_allclose(paired_differences(a, b), [[0.1, 0.2]])
+    a, b = (
+        {"runs": [{"cell_types": {"x": value, "y": other}}]} for value, other in ((0.4, 0.8), (0.3, None))
+    )
+    np.testing.assert_allclose(paired_differences(a, b), [[0.1, np.nan]])
+
+
+def test_test_train_ratio():
+    assert held_out_ratio({"runs": [{"n_train": 30, "n_test": 10}, {"n_train": 50, "n_test": 10}]}) == 0.25
 
 
 def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
-    run = {"auroc": 0.9, "seconds": 6.0, "cell_types": {"a": 0.9}, "ceiling": 0.95}
-    measured = {"runs": [run, run | {"auroc": 0.8}], "recipe": "r", "options": {"k": 2, "l2": None}}
+    run = {"auroc": 0.9, "seconds": 6.0, "cell_types": {"a": 0.9, "b": None}, "ceiling": 0.95}
+    run |= {"n_train": 3, "n_test": 1, "filters": {"found": 2, "n_groups": 19}, "undefined": None}
+    measured = {
+        "arm": "paired/thesis",
+        "runs": [run, run | {"auroc": 0.8, "cell_types": {"a": 0.8, "b": 0.7}}],
+        "recipe": "r",
+        "options": {"k": 2, "l2": None},
+        "filters_of": "additive/thesis-20",
+        "database": None,
+    }
     claims = (
         Claim("AUROC", "0.7", Value("paired/thesis", "auroc", 0.85), Value("paired/thesis", "auroc", 0.86)),
-        Claim("not there", "1", Value("paired/thesis", "filters.found"), Value("paired/improved", "auroc")),
+        Claim("not there", "1", Value("paired/thesis", "filters.other"), Value("paired/improved", "auroc")),
         Claim("less", "0", Value("paired/thesis", "auroc", 0.0, less="paired/thesis")),
+        Claim("found", "5", Value("paired/thesis", "filters.found", of="filters.n_groups")),
+        Claim("undefined", "5", Value("paired/thesis", "undefined", 3)),
     )
     experiment = Experiment("9", "Title", claims)
-    path = page.write(
-        tmp_path / "page.md", [experiment], {"paired/thesis": measured}, {"b": "because"}, command="this"
-    )
+    path = page.write(tmp_path / "page.md", [experiment], {"paired/thesis": measured}, {"b": "because"})
     text = path.read_text()
     mean = "0.8500 ± 0.0707 (n = 2)"
     assert f"| AUROC | 0.7 | **{mean}**; ≥ 0.85 | {mean}; ≥ 0.86 not reached | 0.9500 |" in text
     assert "| not there | 1 |  |  |  |" in text
     assert "| less | 0 | **+0.0000 ± 0.0000 (n = 2)**; ≥ 0 |  |  |" in text
-    assert "Wilcoxon" in text
+    assert "| found | 5 | 2.0 ± 0.0 of 19 (n = 2) |  |  |" in text
+    assert "| undefined | 5 | not defined |  |  |" in text
+    assert "+0.0000 in 3 pairs of cell types and folds" in text
+    assert "corrected resampled t-test" in text
     assert "- b: because" in text
-    assert "2 folds; k 2; 0 min" in text
+    assert "2 folds; filters of additive/thesis-20, kept; k 2; 0 min" in text
+    assert "means anything" not in text

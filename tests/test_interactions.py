@@ -254,6 +254,19 @@ def test_compare_pairs__p_values_are_valid_under_the_null():
     assert (welch <= 0.05).mean() > 0.1
 
 
+def test_compare_pairs__networks_of_the_same_filters_prove_no_more_than_one():
+    # Ten folds with transferred filters that have learned the same nothing.
+    rng = np.random.default_rng(0)
+    membership, planted = labels(*range(8), n=8), [(0, 1), (2, 3)]
+    p = []
+    for trial in range(200):
+        common = symmetric(8, trial)
+        values = [common + 0.3 * symmetric(8, int(rng.integers(1e9))) for _ in range(10)]
+        found = compare_pairs(values, [membership] * 10, planted, n_permutations=59, seed=trial)
+        p.append(found.permutation_p)
+    assert 0.01 <= (np.array(p) <= 0.05).mean() <= 0.09
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
 def test_compare_pairs__never_zero_and_reproducible(seed: int):

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from chromacc_models.config import TrainConfig
 
-__all__ = ["ARMS", "EXPERIMENTS", "Arm", "Claim", "Experiment", "Value", "arms_of"]
+__all__ = ["ARMS", "EXPERIMENTS", "REAL_IMPROVED", "Arm", "Claim", "Experiment", "Value", "arms_of"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Arm:
     filters_of
         Arm whose filters are taken and kept as they are: those of its run that has most single-motif filters
         (thesis, section 4.3.1).
-    needs_sources
-        Whether the recipe's files are not in the repository.
+    is_real
+        Whether the data are of a genome, not simulated: their files are not in the repository, and filters
+        are matched with a database.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Arm:
     repeats: Literal["folds", "seeds"] = "folds"
     n_runs: int = 10
     filters_of: str | None = None
-    needs_sources: bool = False
+    is_real: bool = False
 
     def config(self, run: int, **changed: Any) -> TrainConfig:
         """Configuration of one of its runs, with options changed."""
@@ -77,6 +78,8 @@ class Value:
     goal: float | None = None
     #: Arm whose same measure is taken off, run by run.
     less: str | None = None
+    #: Measure that is the most that this one can be.
+    of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,13 @@ class Experiment:
     name: str
     title: str
     claims: tuple[Claim, ...]
-    #: Pictures by kind; each is drawn of some arms, named as in the legend.
+    #: Pictures by kind and title; each is drawn of some arms, named as in the legend.
     pictures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: Figures of the thesis that pictures are counterparts of, by their titles.
+    figures: Mapping[str, str] = field(default_factory=dict)
+    #: Arms whose interactions of planted pairs are tested against others, and what the thesis found.
+    tested: tuple[str, ...] = ()
+    published_test: str = ""
 
 
 #: Shared by all networks of simulated data: sites are on the forward strand, as in the thesis.
@@ -146,7 +154,7 @@ _REAL_THESIS: dict[str, Any] = {
     "patience": 12,
     "plateau_patience": 4,
 }
-#: Those of docs/results.md.
+#: What the improved networks of real data share, and what each adds; docs/results.md tells how it was chosen.
 _REAL_IMPROVED: dict[str, Any] = {
     "n_filters": 300,
     "scan_length": 300,
@@ -157,36 +165,33 @@ _REAL_IMPROVED: dict[str, Any] = {
     "patience": 12,
     "plateau_patience": 4,
 }
+REAL_IMPROVED: dict[str, dict[str, Any]] = {
+    "baseline": {**_REAL_IMPROVED, "dropout": 0.3, "l2": 3e-4},
+    "factorization_machine": {**_REAL_IMPROVED, "dropout": 0.2, "l2": 1e-3},
+    "motif_builder": {**_REAL_IMPROVED, "dropout": 0.3, "l2": 3e-4, "deviations_l2": 0.01},
+}
 _REAL_SETS = {"dnase": "hg19-dnase-6-chr20-chrX", "atac": "hg19-atac-6"}
 
 
 def _real_arms() -> list[Arm]:
-    networks = {
-        "baseline": ({}, {"dropout": 0.3, "l2": 3e-4}),
-        "factorization_machine": ({"k": 5}, {"dropout": 0.2, "l2": 1e-3}),
-        "motif_builder": (
-            {"tables": "free", "l2": 0.01, "pooling": "max", "pool_scale": None},
-            {"dropout": 0.3, "l2": 3e-4, "deviations_l2": 0.01},
-        ),
+    thesis = {
+        "baseline": _REAL_THESIS,
+        "factorization_machine": {**_REAL_THESIS, "k": 5},
+        "motif_builder": {**_REAL_THESIS, "tables": "free", "l2": 0.01, "pooling": "max", "pool_scale": None},
     }
-    arms = []
-    for name, recipe in _REAL_SETS.items():
-        for network, (thesis, improved) in networks.items():
-            for setting, options in (
-                ("thesis", _REAL_THESIS | thesis),
-                ("improved", _REAL_IMPROVED | improved),
-            ):
-                arms.append(
-                    Arm(
-                        f"{name}/{setting}-{network.replace('_', '-')}",
-                        recipe,
-                        {"network": network, **options},
-                        "seeds",
-                        3,
-                        needs_sources=True,
-                    )
-                )
-    return arms
+    return [
+        Arm(
+            f"{name}/{setting}-{network.replace('_', '-')}",
+            recipe,
+            {"network": network, **options},
+            "folds",
+            5,
+            is_real=True,
+        )
+        for name, recipe in _REAL_SETS.items()
+        for setting, networks in (("thesis", thesis), ("improved", REAL_IMPROVED))
+        for network, options in networks.items()
+    ]
 
 
 def _simulated_arms() -> list[Arm]:
@@ -215,7 +220,14 @@ def _simulated_arms() -> list[Arm]:
         Arm(
             "positional/thesis-baseline",
             "positional-variants",
-            {**_POSITIONAL, "network": "baseline", "n_filters": 3, "filter_width": 12},
+            {
+                **_POSITIONAL,
+                "network": "baseline",
+                "n_filters": 3,
+                "filter_width": 12,
+                "pooling": "average",
+                "pool_scale": 200.0,
+            },
             "seeds",
         ),
         Arm(
@@ -240,15 +252,21 @@ _TITLES = {"dnase": "DNase-6", "atac": "ATAC-6"}
 
 
 def _real_claims() -> tuple[Claim, ...]:
-    published = {"dnase": "0.834 (ENCODE+Roadmap)", "atac": "0.804 (another ATAC-seq set)"}
-    machines = {"dnase": "0.855", "atac": "0.823"}
+    sets = {
+        "dnase": (
+            "0.834 (ENCODE+Roadmap)",
+            "0.855 (the same)",
+            "+0.020, p 6e-29 over 164 cell types (the same)",
+        ),
+        "atac": ("0.804 (another ATAC-seq set)", "0.823 (the same)", "+0.019, not tested (the same)"),
+    }
     claims = []
-    for name, title in _TITLES.items():
+    for name, (baseline, machine, difference) in sets.items():
         arm = f"{name}/{{}}-{{}}".format
-        for network, figure in (("baseline", published[name]), ("factorization-machine", machines[name])):
+        for network, figure in (("baseline", baseline), ("factorization-machine", machine)):
             claims.append(
                 Claim(
-                    f"{title}: AUROC, {network.replace('-', ' ')}",
+                    f"{_TITLES[name]}: AUROC, {network.replace('-', ' ')}",
                     figure,
                     Value(arm("thesis", network), "auroc"),
                     Value(arm("improved", network), "auroc"),
@@ -256,13 +274,38 @@ def _real_claims() -> tuple[Claim, ...]:
             )
         claims.append(
             Claim(
-                f"{title}: factorization machine less baseline",
-                "+0.020, p 6e-29 over 164 cell types",
+                f"{_TITLES[name]}: factorization machine less baseline",
+                difference,
                 Value(arm("thesis", "factorization-machine"), "auroc", less=arm("thesis", "baseline")),
                 Value(arm("improved", "factorization-machine"), "auroc", less=arm("improved", "baseline")),
             )
         )
     return tuple(claims)
+
+
+_FOUND = "motifs (groups) with a single-motif filter of their own"
+
+
+def _found(arm: str, goal: float | None = None) -> Value:
+    return Value(arm, "filters.found", goal, of="filters.n_groups")
+
+
+def _both(what: str, published: str, measure: str, arms: tuple[str, str]) -> Claim:
+    """A claim whose measure has no goal in either setting."""
+    return Claim(what, published, Value(arms[0], measure), Value(arms[1], measure))
+
+
+_PAIRED = ("paired/thesis", "paired/improved")
+_TRANSFERRED = ("paired/thesis-transferred", "paired/improved")
+
+
+def _four(data: str, network: str) -> dict[str, str]:
+    """A network and the baseline on real data, in both settings, as a legend."""
+    return {
+        f"{name.replace('-', ' ')}, {setting}": f"{data}/{setting}-{name}"
+        for setting in ("thesis", "improved")
+        for name in (network, "baseline")
+    }
 
 
 EXPERIMENTS: tuple[Experiment, ...] = (
@@ -273,16 +316,16 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Claim("AUROC, 10 filters", "0.966 ± 0.010", Value("additive/thesis-10", "auroc", 0.966)),
             Claim("AUROC, 20 filters", "0.984 ± 0.002", Value("additive/thesis-20", "auroc", 0.984)),
             Claim(
-                "AUROC, 30 filters (improved: 64)",
+                "AUROC, 30 filters",
                 "0.984 ± 0.002",
                 Value("additive/thesis-30", "auroc", 0.984),
                 Value("additive/improved", "auroc", 0.995),
             ),
             Claim(
-                "motifs with a single-motif filter of their own, of 19 groups; 20 filters (improved: 64)",
+                f"{_FOUND}; 20 filters",
                 "5 to 8 single-motif filters",
-                Value("additive/thesis-20", "filters.found"),
-                Value("additive/improved", "filters.found", 18),
+                _found("additive/thesis-20"),
+                _found("additive/improved", 18),
             ),
             Claim(
                 "single-motif filters, as the thesis counts; 20 filters",
@@ -305,6 +348,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 "improved": "additive/improved",
             },
         },
+        {"logos": "Figure 5.1", "filters": "Figure 5.2"},
     ),
     Experiment(
         "5.1.2",
@@ -317,10 +361,10 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Value("targets-10/improved", "auroc", 0.99),
             ),
             Claim(
-                "motifs with a single-motif filter of their own, of 19 groups",
+                _FOUND,
                 "3 to 10 single-motif filters",
-                Value("targets-10/thesis", "filters.found"),
-                Value("targets-10/improved", "filters.found", 18),
+                _found("targets-10/thesis"),
+                _found("targets-10/improved", 18),
             ),
         ),
         {
@@ -330,6 +374,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 "10 targets, improved": "targets-10/improved",
             }
         },
+        {"filters": "Figure 5.3"},
     ),
     Experiment(
         "5.2.1",
@@ -347,24 +392,39 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Value("paired-targets-10/thesis", "auroc"),
                 Value("paired-targets-10/improved", "auroc"),
             ),
+            Claim(_FOUND, "0", _found("paired/thesis"), _found("paired/improved", 16)),
+            _both("combination filters, 20 filters", "18.9", "filters.combination_by_motif", _PAIRED),
             Claim(
-                "motifs with a single-motif filter of their own, of 19 groups",
-                "0",
-                Value("paired/thesis", "filters.found"),
-                Value("paired/improved", "filters.found", 16),
+                "combination filters, ten targets, 20 filters",
+                "16.3",
+                Value("paired-targets-10/thesis", "filters.combination_by_motif"),
+                Value("paired-targets-10/improved", "filters.combination_by_motif"),
             ),
             Claim(
-                "correct of the first ten interactions of filters (thesis: transferred filters, inner "
-                "products; improved: own filters, scaled)",
+                "correct of the first ten inner products of all filters (thesis: transferred filters)",
                 "7.4",
                 Value("paired/thesis-transferred", "interactions.raw_top10", 7.4),
+                Value("paired/improved", "interactions.raw_top10"),
+            ),
+            _both("the same, by scaled interactions", "not given", "interactions.scaled_top10", _TRANSFERRED),
+            Claim(
+                "the same, of filters that match motifs, homotypic pairs apart",
+                "not given",
+                Value("paired/thesis-transferred", "interactions.filters_top10"),
                 Value("paired/improved", "interactions.filters_top10", 9.5),
             ),
-            Claim(
+            _both("the same, expected by chance", "not given", "interactions.chance_top10", _TRANSFERRED),
+            _both(
                 "correct of the first ten interactions of motifs",
                 "not given",
-                Value("paired/thesis-transferred", "interactions.motifs_top10"),
-                Value("paired/improved", "interactions.motifs_top10"),
+                "interactions.motifs_top10",
+                _TRANSFERRED,
+            ),
+            _both(
+                "average precision of interactions of motifs",
+                "not given",
+                "interactions.motifs_average_precision",
+                _TRANSFERRED,
             ),
             Claim(
                 "AUROC with transferred filters",
@@ -379,6 +439,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 "1 target, improved": "paired/improved",
                 "10 targets, improved": "paired-targets-10/improved",
             },
+            "products": {"transferred filters": "paired/thesis-transferred"},
             "interactions": {
                 "transferred filters": "paired/thesis-transferred",
                 "improved": "paired/improved",
@@ -389,6 +450,9 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             },
             "logos": {"improved": "paired/improved"},
         },
+        {"filters": "Figure 5.4", "products": "Figure 5.5"},
+        ("paired/thesis-transferred", "paired/thesis", "paired/improved"),
+        "correct 1284 ± 4773, incorrect -607 ± 1371, Welch p = 4.2e-14 (transferred filters, inner products)",
     ),
     Experiment(
         "5.2.2",
@@ -400,6 +464,12 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Value("paired/thesis-baseline", "auroc"),
                 Value("paired/improved-baseline", "auroc"),
             ),
+            Claim(
+                "paired motifs: factorization machine less baseline",
+                "+0.37",
+                Value("paired/thesis", "auroc", less="paired/thesis-baseline"),
+                Value("paired/improved", "auroc", less="paired/improved-baseline"),
+            ),
             *_real_claims(),
         ),
         {
@@ -409,35 +479,35 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 "factorization machine, improved": "paired/improved",
                 "baseline, improved": "paired/improved-baseline",
             },
-            "roc of DNase-6": {
-                "factorization machine": "dnase/improved-factorization-machine",
-                "baseline": "dnase/improved-baseline",
-            },
-            "roc of ATAC-6": {
-                "factorization machine": "atac/improved-factorization-machine",
-                "baseline": "atac/improved-baseline",
-            },
-            "loss of ATAC-6": {
-                "factorization machine": "atac/improved-factorization-machine",
-                "baseline": "atac/improved-baseline",
-            },
+            "roc of DNase-6": _four("dnase", "factorization-machine"),
+            "roc of ATAC-6": _four("atac", "factorization-machine"),
+            "loss of ATAC-6": _four("atac", "factorization-machine"),
         },
+        {"roc of DNase-6": "Figure 5.7", "roc of ATAC-6": "Figure 5.8", "loss of ATAC-6": "Figure 5.6"},
     ),
     Experiment(
         "5.2.3",
         "Filters of real data against known motifs",
         tuple(
             Claim(
-                f"{title}: filters of 300 that match CIS-BP at E <= 0.01{what}",
+                f"{title}: {what}",
                 published,
                 Value(f"{name}/thesis-factorization-machine", f"database.{measure}"),
-                Value(f"{name}/improved-factorization-machine", f"database.{measure}"),
+                Value(f"{name}/improved-factorization-machine", f"database.{measure}", goal),
             )
             for name, title in _TITLES.items()
-            for measure, what, published in (
-                ("matched", "", "53 (ENCODE+Roadmap)"),
-                ("chance_untrained", ", untrained filters", "not given"),
-                ("chance_shuffled", ", shuffled filters", "not given"),
+            for measure, what, published, goal in (
+                (
+                    "matched",
+                    "filters of 300 that match a known motif at E <= 0.01",
+                    "53 (ENCODE+Roadmap)",
+                    None,
+                ),
+                ("chance_untrained", "the same of untrained filters", "not given", None),
+                ("chance_shuffled", "the same of filters with shuffled columns", "not given", None),
+                ("over_untrained", "times as many as of untrained filters", "not given", 2.0),
+                ("over_shuffled", "times as many as of shuffled filters", "not given", 2.0),
+                ("matched_of_top100", "of the first 100 inner products, of matched filters", "0", None),
             )
         ),
         {
@@ -446,6 +516,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 "ATAC-6": "atac/improved-factorization-machine",
             }
         },
+        {"logos": "Figure 5.9"},
     ),
     Experiment(
         "5.3",
@@ -466,7 +537,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             *(
                 Claim(
                     f"{title}: AUROC, motif building network less baseline",
-                    "-0.097 (0.707 against 0.804)",
+                    "-0.097 (0.707 against 0.804)" if name == "atac" else "not given",
                     Value(f"{name}/thesis-motif-builder", "auroc", 0, less=f"{name}/thesis-baseline"),
                     Value(f"{name}/improved-motif-builder", "auroc", 0, less=f"{name}/improved-baseline"),
                 )
@@ -487,10 +558,13 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 "motif building network": "positional/thesis-builder",
                 "motif building network, improved": "positional/improved-builder",
             },
-            "loss of ATAC-6": {
-                "motif building network": "atac/improved-motif-builder",
-                "baseline": "atac/improved-baseline",
-            },
+            "loss of ATAC-6": _four("atac", "motif-builder"),
+        },
+        {
+            "loss": "Figure 5.10",
+            "roc": "Figure 5.11",
+            "predictions": "Figure 5.12",
+            "loss of ATAC-6": "Figure 5.13",
         },
     ),
 )

@@ -7,27 +7,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from chromacc_data.motifs import Motif
 from chromacc_data.store import open_store
 from chromacc_data.truth import Truth, ceiling, is_simulated, read_truth
-from chromacc_models.evaluate import evaluate, mean_roc, read_predictions, without_nan
-from chromacc_models.importance import filter_importance, pooled_activations
+from chromacc_models.evaluate import evaluate, mean_roc, open_batches, read_predictions, without_nan
+from chromacc_models.importance import filter_importance
+from chromacc_models.interaction_reading import Interactions, interactions_of
 from chromacc_models.interactions import (
     RankingScores,
     candidate_pairs,
     collapse,
     compare_pairs,
-    inner_products,
     ranking_scores,
-    scale_by_spread,
 )
-from chromacc_models.layers import FactorizationMachine
 from chromacc_models.matching import FilterMatches, match_filters
 from chromacc_models.reading import MAX_E, FilterReading, group_names, read_filters_of_run, search_database
 from chromacc_models.run import Run
 
-__all__ = ["N_TOP", "measure_runs", "paired_differences", "values_of"]
+__all__ = ["N_TOP", "VERSION", "held_out_ratio", "measure_runs", "paired_differences", "values_of"]
+
+#: Goes up when what is measured changes: older measures are then made again, from the runs as they are.
+VERSION = 2
 
 #: Pairs that the thesis looks at.
 N_TOP = 10
@@ -39,7 +40,7 @@ _N_BINS = 50
 _N_LOGOS = 12
 
 
-def measure_runs(runs: Sequence[Run], *, database: Sequence[Any] | None = None) -> dict[str, Any]:
+def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None) -> dict[str, Any]:
     """Measures of the runs of an arm, ready for JSON.
 
     Parameters
@@ -47,43 +48,48 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Any] | None = None) 
     runs
         Finished runs of one configuration, by fold or seed.
     database
-        Known motifs that filters of real data are matched with.
+        Known motifs that filters are matched with, where no truth is known.
 
     Returns
     -------
     dict
         `runs`: of each run `auroc`, `auprc` (means over cell types, held-out windows), `cell_types`
-        (AUROC by name), `seconds`, `epochs`; of simulated data `ceiling` (AUROC of a perfect reader on the
-        same windows) and `filters` (numbers of single, combination and other filters by motif groups and, as
-        in the thesis, by motifs; `found` of `n_groups` groups have a single-motif filter); of factorization
-        machines on pairs `interactions`; with a database `database` (filters matched at E <= 0.01, and the
-        numbers expected of filters that learned nothing). `interaction_tests`, where there are pairs: correct
-        against incorrect ones over all runs. The rest is what pictures are drawn of.
+        (AUROC by name), `n_train`, `n_test`, `seconds`, `epochs`; of simulated data `ceiling` (AUROC of a
+        perfect reader on the same windows) and `filters` (numbers of single, combination and other filters by
+        motif groups and, as in the thesis, by motifs; `found` of `n_groups` groups have a single-motif
+        filter); of factorization machines on pairs `interactions`; with a database `database` (filters
+        matched at E <= 0.01, and the numbers expected of filters that learned nothing).
+        `interaction_tests`, where there are pairs: correct against incorrect ones over all runs. `planted`:
+        the pairs. The rest is what pictures are drawn of.
     """
     found: dict[str, Any] = {"runs": []}
     learned: list[_Learned] = []
     for run in runs:
         measures = _scores(run)
-        reading = read_filters_of_run(run)
+        reading, interactions = read_filters_of_run(run), None
         truth = _truth(run)
+        names = ["" for _ in reading.motifs]
         if truth is not None:
             matches = match_filters(reading.motifs, truth.pool.motifs, both_strands=reading.both_strands)
             measures["filters"] = _filters(matches)
-            if any(model.pairs for model in truth.models):
-                head = _machine(reading)
-                if head is not None:
-                    learned.append(_Learned.of(reading, head, matches, truth))
-                    measures["interactions"] = _interactions(learned[-1])
+            names = _names_of_filters(matches, truth)
+            interactions = interactions_of(reading)
+            if interactions is not None and any(model.pairs for model in truth.models):
+                learned.append(_Learned.of(interactions, matches, truth, names))
+                measures["interactions"] = _interactions(learned[-1])
         elif database is not None:
-            measures["database"] = _database(reading, database)
+            measures["database"], names = _database(reading, tuple(database))
         if not found["runs"]:
-            found["logos"] = _logos(reading, truth)
+            found["logos"] = _logos(reading, names)
             found["histogram"] = _histogram(run)
         found["runs"].append(measures)
     found["roc"] = np.mean([_roc(run) for run in runs], axis=0).round(4).tolist()
     if learned:
+        found["planted"] = learned[0].pair_names
         found["interaction_tests"] = _tests(learned)
-        found["interaction_histogram"] = _interaction_histogram(learned)
+        found["interaction_histograms"] = {
+            scale: _interaction_histogram(learned, scale) for scale in ("raw", "scaled")
+        }
     return found
 
 
@@ -102,50 +108,53 @@ def values_of(measured: Mapping[str, Any], measure: str) -> np.ndarray:
 
 
 def paired_differences(measured: Mapping[str, Any], other: Mapping[str, Any]) -> np.ndarray:
-    """AUROC of each cell type in each run, less that of the same in another arm: (run, cell_type)."""
-    return np.array(
-        [
-            [run["cell_types"][name] - against["cell_types"][name] for name in run["cell_types"]]
-            for run, against in zip(measured["runs"], other["runs"], strict=True)
-        ]
+    """AUROC of each cell type in each run, less that of the same in another arm: (run, cell_type) float64.
+
+    NaN where either has none.
+    """
+    a, b = (
+        np.array([list(run["cell_types"].values()) for run in arm["runs"]], dtype=np.float64)
+        for arm in (measured, other)
     )
+    return a - b
+
+
+def held_out_ratio(measured: Mapping[str, Any]) -> float:
+    """Held-out windows over training windows, for the corrected test of folds."""
+    return float(values_of(measured, "n_test").sum() / values_of(measured, "n_train").sum())
 
 
 @dataclass(frozen=True)
 class _Learned:
-    """Interactions of one run; values are (cell_type, filter, filter)."""
+    """Interactions of one run."""
 
-    raw: np.ndarray
-    scaled: np.ndarray
+    values: Interactions
     #: (filter, group), bool.
     membership: np.ndarray
     #: Pairs of groups by cell type.
     planted: list[list[tuple[int, int]]]
-    cell_types: list[str]
-    groups: list[str]
+    #: Names of the pairs of the first cell type.
+    pair_names: list[list[str]]
+    #: What each filter looks for.
+    names: list[str]
 
     @classmethod
-    def of(
-        cls, reading: FilterReading, head: FactorizationMachine, matches: FilterMatches, truth: Truth
-    ) -> _Learned:
-        raw = inner_products(np.asarray(head.vectors))
-        spread = pooled_activations(reading.model, reading.codes).std(axis=0, dtype=np.float64)
+    def of(cls, values: Interactions, matches: FilterMatches, truth: Truth, names: list[str]) -> _Learned:
         index = {name: int(group) for name, group in zip(truth.pool.names, matches.group, strict=True)}
         planted = [[(index[p.first], index[p.second]) for p in model.pairs] for model in truth.models]
-        names = group_names(truth.pool.motifs, matches.group)
-        cell_types = [model.cell_type for model in truth.models]
-        return cls(raw, scale_by_spread(raw, spread), matches.in_group, planted, cell_types, names)
+        pair_names = [[p.first, p.second] for p in truth.models[0].pairs]
+        return cls(values, matches.in_group, planted, pair_names, names)
 
 
 def _scores(run: Run) -> dict[str, Any]:
-    scored, result = evaluate(run), run.info["result"]
-    history = pd.read_csv(run.folder / "history.csv")
+    scored, result, history = evaluate(run), run.info["result"], run.history
     measures = {
         "auroc": _rounded(scored.mean_auroc),
         "auprc": _rounded(scored.mean_auprc),
         "cell_types": {score.cell_type: _rounded(score.auroc) for score in scored.cell_types},
+        "n_train": open_batches(run, split="train").n_windows,
+        "n_test": scored.cell_types[0].n_windows,
         "epochs": result["epochs"],
-        "best_epoch": result["best_epoch"],
         "seconds": result["seconds"],
         "history": {name: history[name].round(5).tolist() for name in ("loss", "validation_loss")},
     }
@@ -161,8 +170,10 @@ def _truth(run: Run) -> Truth | None:
     return read_truth(ds) if is_simulated(ds) else None
 
 
-def _machine(reading: FilterReading) -> FactorizationMachine | None:
-    return next((layer for layer in reading.model.layers if isinstance(layer, FactorizationMachine)), None)
+def _names_of_filters(matches: FilterMatches, truth: Truth) -> list[str]:
+    """Motifs that each filter matches, with + between them."""
+    names = group_names(truth.pool.motifs, matches.group)
+    return ["+".join(names[i] for i in np.flatnonzero(row)) for row in matches.in_group]
 
 
 def _filters(matches: FilterMatches) -> dict[str, Any]:
@@ -172,60 +183,67 @@ def _filters(matches: FilterMatches) -> dict[str, Any]:
 
 
 def _interactions(learned: _Learned) -> dict[str, Any]:
-    """Correct ones among the first ten, by three rankings, means over cell types; and the thesis' table.
+    """Correct ones among the first ten, by several rankings, means over cell types; and the thesis' table.
 
-    `raw_top10`: pairs of filters by inner products, as in the thesis. `filters_top10`: by scaled
-    interactions, pairs without motifs and homotypic ones left out. `motifs_top10`: the same summed up by
-    pairs of motifs.
+    `raw_top10`: all pairs of filters, by inner products, as in the thesis. `scaled_top10`: all pairs, by
+    scaled interactions. `filters_top10`: the same of pairs of filters that match motifs, homotypic ones
+    apart, of which `chance_top10` are correct by chance. `motifs_top10`: summed up by pairs of motifs. Where
+    there are fewer than ten pairs, the missing ones are wrong.
     """
-    rows = [_rankings(learned, cell_type) for cell_type in range(len(learned.cell_types))]
+    rows = [_rankings(learned, cell_type) for cell_type in range(len(learned.planted))]
     means = {name: _rounded(np.mean([row[name] for row in rows])) for name in rows[0]}
     return means | {"table": _top_table(learned)}
 
 
 def _rankings(learned: _Learned, cell_type: int) -> dict[str, float]:
+    raw, scaled = learned.values.raw[cell_type], learned.values.scaled[cell_type]
     planted, membership = learned.planted[cell_type], learned.membership
-    first, second = np.triu_indices(len(membership), 1)
-    correct = np.zeros((len(membership),) * 2, dtype=bool)
     pairs = candidate_pairs(membership, planted)
+    correct = np.zeros((len(membership),) * 2, dtype=bool)
     correct[pairs.first, pairs.second] = pairs.is_correct
-    raw = ranking_scores(learned.raw[cell_type][first, second], correct[first, second], k=N_TOP)
-    scaled = _of_candidates(learned.scaled[cell_type][pairs.first, pairs.second], pairs.is_correct)
-    motifs = collapse(learned.scaled[cell_type][None], membership)
-    one, other = np.nonzero(np.triu(motifs.n_pairs, 1))
+    all_pairs = np.triu_indices(len(membership), 1)
+    judged = pairs.first, pairs.second
+    by_filter = _rank(scaled[judged], pairs.is_correct)
+    motifs = collapse(learned.values.scaled[cell_type][None], membership)
+    of_motifs = np.nonzero(np.triu(motifs.n_pairs, 1))
     is_pair = np.zeros(motifs.n_pairs.shape, dtype=bool)
     for a, b in planted:
         is_pair[a, b] = is_pair[b, a] = True
-    by_motif = _of_candidates(motifs.values[0][one, other], is_pair[one, other])
+    by_motif = _rank(motifs.values[0][of_motifs], is_pair[of_motifs])
     return {
-        "raw_top10": raw.precision_at_k * raw.k,
-        "filters_top10": scaled.precision_at_k * scaled.k,
-        "motifs_top10": by_motif.precision_at_k * by_motif.k,
-        "filters_average_precision": scaled.average_precision,
+        "raw_top10": _n_correct(_rank(raw[all_pairs], correct[all_pairs])),
+        "scaled_top10": _n_correct(_rank(scaled[all_pairs], correct[all_pairs])),
+        "filters_top10": _n_correct(by_filter),
+        "chance_top10": N_TOP * by_filter.n_correct / by_filter.n_pairs if by_filter.n_pairs else 0.0,
+        "motifs_top10": _n_correct(by_motif),
         "motifs_average_precision": by_motif.average_precision,
     }
 
 
-def _of_candidates(values: np.ndarray, is_correct: np.ndarray) -> RankingScores:
-    """Scores of pairs of filters with motifs, of which there may be none."""
+def _rank(values: np.ndarray, is_correct: np.ndarray) -> RankingScores:
+    """Scores of pairs, of which there may be none."""
     if not len(values):
         return RankingScores(0.0, float("nan"), N_TOP, 0, 0)
-    return ranking_scores(values, is_correct, k=N_TOP)
+    return ranking_scores(values, is_correct, k=min(N_TOP, len(values)))
+
+
+def _n_correct(ranked: RankingScores) -> float:
+    return round(ranked.precision_at_k * ranked.k)
 
 
 def _top_table(learned: _Learned) -> list[dict[str, Any]]:
     """First ten pairs of filters of the first cell type by inner products (thesis, Tables A.2 to A.11)."""
-    names = [" ".join(learned.groups[i] for i in np.flatnonzero(row)) or "-" for row in learned.membership]
-    first, second = np.triu_indices(len(names), 1)
+    raw, scaled = learned.values.raw[0], learned.values.scaled[0]
+    first, second = np.triu_indices(len(learned.names), 1)
     pairs = candidate_pairs(learned.membership, learned.planted[0])
     correct = set(zip(pairs.first[pairs.is_correct], pairs.second[pairs.is_correct], strict=True))
-    order = np.argsort(-learned.raw[0][first, second], kind="stable")[:N_TOP]
+    order = np.argsort(-raw[first, second], kind="stable")[:N_TOP]
     return [
         {
-            "weight": float(f"{learned.raw[0][i, j]:.5g}"),
-            "scaled": float(f"{learned.scaled[0][i, j]:.5g}"),
-            "filter_1": names[i],
-            "filter_2": names[j],
+            "weight": float(f"{raw[i, j]:.5g}"),
+            "scaled": float(f"{scaled[i, j]:.5g}"),
+            "filter_1": learned.names[i],
+            "filter_2": learned.names[j],
             "correct": (i, j) in correct,
         }
         for i, j in zip(first[order], second[order], strict=True)
@@ -236,25 +254,35 @@ def _tests(learned: Sequence[_Learned]) -> dict[str, Any]:
     """Welch's and the permutation test over all runs, of the first cell type, by either scale."""
     memberships = [run.membership for run in learned]
     tests = {}
-    for name in ("raw", "scaled"):
-        values = [getattr(run, name)[0] for run in learned]
+    for scale in ("raw", "scaled"):
+        values = [getattr(run.values, scale)[0] for run in learned]
         try:
             test = compare_pairs(values, memberships, learned[0].planted[0])
-            tests[name] = without_nan(test._asdict())
+            tests[scale] = without_nan(test._asdict()) | _spreads(learned, scale)
         except ValueError as error:  # no filter of any run matches
-            tests[name] = {"not_possible": str(error)}
+            tests[scale] = {"not_possible": str(error)}
     return tests
 
 
-def _interaction_histogram(learned: Sequence[_Learned]) -> dict[str, list[float]]:
-    """Scaled interactions of the first cell type, correct and incorrect, counted in bins over 99 % of all."""
+def _judged(learned: Sequence[_Learned], scale: str) -> tuple[np.ndarray, np.ndarray]:
+    """Interactions of the first cell type, correct and incorrect ones, of all runs."""
     parts: dict[bool, list[np.ndarray]] = {True: [np.zeros(0)], False: [np.zeros(0)]}
     for run in learned:
         pairs = candidate_pairs(run.membership, run.planted[0])
-        values = run.scaled[0][pairs.first, pairs.second]
+        values = getattr(run.values, scale)[0][pairs.first, pairs.second]
         for kind in parts:
             parts[kind].append(values[pairs.is_correct == kind])
-    correct, incorrect = (np.concatenate(parts[kind]) for kind in (True, False))
+    return np.concatenate(parts[True]), np.concatenate(parts[False])
+
+
+def _spreads(learned: Sequence[_Learned], scale: str) -> dict[str, float]:
+    correct, incorrect = _judged(learned, scale)
+    return {"sd_correct": float(correct.std()), "sd_incorrect": float(incorrect.std())}
+
+
+def _interaction_histogram(learned: Sequence[_Learned], scale: str) -> dict[str, list[float]]:
+    """Interactions of the first cell type, correct and incorrect, counted in bins over 99 % of all."""
+    correct, incorrect = _judged(learned, scale)
     values = np.concatenate([correct, incorrect])
     low, high = np.quantile(values, [0.005, 0.995]) if len(values) else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + 1, _N_BINS + 1)
@@ -265,23 +293,37 @@ def _interaction_histogram(learned: Sequence[_Learned]) -> dict[str, list[float]
     return {"edges": edges.round(5).tolist(), **counts}
 
 
-def _database(reading: FilterReading, database: Sequence[Any]) -> dict[str, Any]:
-    """Filters matched at E <= 0.01, and how many of as many filters that learned nothing are."""
-    found = search_database(reading, tuple(database), method="weights", seed=0)
-    n_filters = len(reading.motifs)
-    chance = {f"chance_{name}": _rounded((e <= MAX_E).mean() * n_filters) for name, e in found.nulls.items()}
-    return {"matched": int((found.best_e <= MAX_E).sum()), "n_filters": n_filters, **chance}
+def _database(reading: FilterReading, database: tuple[Motif, ...]) -> tuple[dict[str, Any], list[str]]:
+    """Filters matched at E <= 0.01 beside filters that learned nothing; and the names of the matched ones."""
+    found = search_database(reading, database)
+    matched = found.best_e <= MAX_E
+    chance = {name: (e <= MAX_E).mean() * len(matched) for name, e in found.nulls.items()}
+    measures: dict[str, Any] = {"matched": int(matched.sum()), "n_filters": len(matched)}
+    for name, expected in chance.items():
+        measures[f"chance_{name}"] = _rounded(expected)
+        measures[f"over_{name}"] = _rounded(matched.sum() / expected) if expected else None
+    interactions = interactions_of(reading)
+    if interactions is not None:
+        measures["matched_of_top100"] = _rounded(np.mean([_n_matched(v, matched) for v in interactions.raw]))
+    names = [database[i].symbol if known else "" for i, known in zip(found.best, matched, strict=True)]
+    return measures, names
 
 
-def _logos(reading: FilterReading, truth: Truth | None) -> list[dict[str, Any]]:
-    """The filters that predictions depend on most, under the names of the planted motifs that they match."""
-    order = np.argsort(-filter_importance(reading.model, reading.codes), kind="stable")[:_N_LOGOS]
-    titles = [motif.id for motif in reading.motifs]
-    if truth is not None:
-        matches = match_filters(reading.motifs, truth.pool.motifs, both_strands=reading.both_strands)
-        names = group_names(truth.pool.motifs, matches.group)
-        titles = ["+".join(names[i] for i in np.flatnonzero(row)) or "-" for row in matches.in_group]
-    return [{"title": titles[i], "ppm": reading.motifs[i].ppm.round(4).tolist()} for i in order]
+def _n_matched(values: np.ndarray, matched: np.ndarray, n_top: int = 100) -> int:
+    """Of the first pairs by their interaction, those of two filters that match (thesis, section 5.2.3)."""
+    first, second = np.triu_indices(len(matched), 1)
+    top = np.argsort(-values[first, second], kind="stable")[:n_top]
+    return int((matched[first[top]] & matched[second[top]]).sum())
+
+
+def _logos(reading: FilterReading, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The filters that predictions depend on most, those with names first."""
+    importance = filter_importance(reading.model, reading.codes)
+    order = np.lexsort((-importance, [not name for name in names]))[:_N_LOGOS]
+    return [
+        {"title": names[i] or reading.motifs[i].id, "ppm": reading.motifs[i].ppm.round(4).tolist()}
+        for i in order
+    ]
 
 
 def _histogram(run: Run) -> dict[str, list[int]]:

@@ -14,21 +14,27 @@ from chromacc_data.motifs import Motif
 from chromacc_models import plots
 from chromacc_models.compare import corrected_resampled_t, paired_test
 from chromacc_models.evaluate import ROC_GRID
-from chromacc_models.experiments.catalogue import ARMS, Experiment, Value
-from chromacc_models.experiments.measures import paired_differences, values_of
+from chromacc_models.experiments.catalogue import ARMS, Experiment, Value, arms_of
+from chromacc_models.experiments.measures import held_out_ratio, paired_differences, values_of
 from chromacc_models.logos import logo_grid
 
 __all__ = ["write"]
 
 _HEAD = """# Reproduction of the thesis
 
-Written by `{command}`, which goes on where it was killed; numbers, pictures and this page are its
-own. Each row puts a figure of the thesis beside the mean of our runs (± standard deviation, n runs).
-*Thesis settings* have the architecture and sizes of the thesis; the scale of the pooled values, the learning
-rate and when to stop were chosen. *Improved* is the same family of networks, read the same way. *Ceiling* is
-the AUROC of a reader that knows the planted motifs and the rule, on the same windows, accidental occurrences
-included. Where a goal was set it stands behind "≥", and figures that reach it are bold. Motifs that the
-matching rule of the thesis cannot tell apart count as one group.
+Written by `chromacc-models reproduce`, which goes on where it was killed; the numbers are in
+[{folder}]({folder}), an arm a file. A row puts a figure of the thesis beside the mean of our runs (± standard
+deviation, n runs). *Thesis settings* have the architecture and sizes of the thesis. What it leaves open or
+what trains faster was chosen and is listed under [Options](#options): the scale of the pooled values,
+learning rate, batches of 128 windows instead of 2,048, averaged weights, and when to stop. *Improved* is the
+same family of networks, read the same way. *Ceiling* is the AUROC of a reader that knows the planted motifs
+and the rule, on the same windows, accidental occurrences included. A goal that was set stands behind "≥";
+figures that reach it are bold. Motifs that the matching rule of the thesis cannot tell apart count as one
+group. Folds divide the windows outside the test set. On real data, options were chosen by validation windows
+of DNase-6, as `docs/results.md` tells. Pictures of filters, losses and predictions are of the first run.
+"""
+
+_QUICK = """**Made by `--quick`: small sets, few filters, two epochs. No figure here means anything.**
 """
 
 Measures = Mapping[str, Mapping[str, Any]]
@@ -40,7 +46,7 @@ def write(
     measures: Measures,
     left_out: Mapping[str, str],
     *,
-    command: str,
+    quick: bool = False,
 ) -> Path:
     """Write the page of experiments to `path`, and pictures into the folder of the same name beside it.
 
@@ -54,12 +60,12 @@ def write(
         What :func:`~chromacc_models.experiments.measures.measure_runs` gives, by arm.
     left_out
         Why an arm has no measures, by its name.
-    command
-        What the page says it was written by.
+    quick
+        Say that no figure means anything.
     """
     folder = path.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [_HEAD.format(command=command)]
+    parts = [_HEAD.format(folder=folder.name), *([_QUICK] if quick else [])]
     for experiment in experiments:
         parts.append(f"## {experiment.name} {experiment.title}\n\n{_claims(experiment, measures)}")
         parts += _notes(experiment, measures)
@@ -103,22 +109,34 @@ def _values(value: Value, measures: Measures) -> np.ndarray | None:
 
 
 def _has(measured: Mapping[str, Any], measure: str) -> bool:
-    return measure.split(".")[0] in measured["runs"][0]
+    value = measured["runs"][0]
+    for key in measure.split("."):
+        if key not in value:
+            return False
+        value = value[key]
+    return True
 
 
 def _cell(value: Value | None, measures: Measures) -> str:
     found = None if value is None else _values(value, measures)
     if value is None or found is None:
         return ""
-    mean = found.mean()
-    is_share = "auroc" in value.measure or value.less is not None
+    defined = found[~np.isnan(found)]
+    if not len(defined):
+        return "not defined"
+    mean, is_share = defined.mean(), "auroc" in value.measure or "precision" in value.measure
     form = "{:+.4f}" if value.less is not None else "{:.4f}" if is_share else "{:.1f}"
-    spread = f" ± {found.std(ddof=1):.{4 if is_share else 1}f}" if len(found) > 1 else ""
-    text = f"{form.format(mean)}{spread} (n = {len(found)})"
+    spread = f" ± {defined.std(ddof=1):.{4 if is_share else 1}f}" if len(defined) > 1 else ""
+    of = f" of {_total(value, measures)}" if value.of is not None else ""
+    text = f"{form.format(mean)}{spread}{of} (n = {len(defined)})"
     if value.goal is None:
         return text
     goal = f"≥ {value.goal:g}"
     return f"**{text}**; {goal}" if mean >= value.goal else f"{text}; {goal} not reached"
+
+
+def _total(value: Value, measures: Measures) -> str:
+    return f"{values_of(measures[value.arm], value.of).mean():g}"
 
 
 def _ceiling(value: Value, measures: Measures) -> str:
@@ -131,30 +149,46 @@ def _ceiling(value: Value, measures: Measures) -> str:
 def _notes(experiment: Experiment, measures: Measures) -> list[str]:
     """Tests over runs: differences of AUROC, and interactions of planted pairs against others."""
     lines = []
+    settings = (("thesis settings", "thesis"), ("improved", "improved"))
     for claim in experiment.claims:
-        for setting, value in (("thesis settings", claim.thesis), ("improved", claim.improved)):
+        for setting, name in settings:
+            value = getattr(claim, name)
             if value is not None and value.less in measures and value.arm in measures:
                 difference = _difference(measures[value.arm], measures[value.less], value)
                 lines.append(f"- {claim.what}, {setting}: {difference}")
-    arms = [v.arm for claim in experiment.claims for v in (claim.thesis, claim.improved) if v is not None]
-    for arm in dict.fromkeys(arms):
+    for arm in experiment.tested:
         for scale, test in measures.get(arm, {}).get("interaction_tests", {}).items():
-            lines.append(f"- {arm}, {scale} interactions: {_pair_test(test)}")
+            name = "inner products" if scale == "raw" else "scaled interactions"
+            lines.append(f"- {arm}, {name}: {_pair_test(test)}")
+    if lines and experiment.tested:
+        lines.append(f"- published: {experiment.published_test}")
+    databases = {name: measured.get("database") for name, measured in measures.items()}
+    used = [databases[arm.name] for arm in arms_of([experiment]) if databases.get(arm.name)]
+    if used and any("database" in value.measure for value in _all_values(experiment)):
+        about = used[0]
+        lines.append(
+            f"- known motifs: {about['file']}, {about['n_motifs']} of them, SHA-256 {about['sha256'][:16]}"
+        )
     return ["\n".join(lines)] if lines else []
+
+
+def _all_values(experiment: Experiment) -> list[Value]:
+    return [v for claim in experiment.claims for v in (claim.thesis, claim.improved) if v is not None]
 
 
 def _difference(measured: Mapping[str, Any], other: Mapping[str, Any], value: Value) -> str:
     differences = paired_differences(measured, other)
-    test = paired_test(differences.ravel())
+    both = differences[~np.isnan(differences)]
+    test = paired_test(both)
     text = (
-        f"{test.mean_difference:+.4f} in {test.n} pairs of cell types and runs; Wilcoxon signed-rank "
-        f"p = {test.p_greater:.2g} (greater), {test.p_two_sided:.2g} (two-sided)"
+        f"{test.mean_difference:+.4f} in {test.n} pairs of cell types and {ARMS[value.arm].repeats}, which "
+        f"share data; Wilcoxon signed-rank p = {test.p_greater:.2g} (greater), {test.p_two_sided:.2g} "
+        f"(two-sided)"
     )
-    if ARMS[value.arm].repeats == "folds" and len(differences) > 1:
-        # One of n folds is held out and one validates.
-        ratio = 1 / max(1, len(differences) - 2)
-        corrected = corrected_resampled_t(differences.mean(axis=1), test_train_ratio=ratio)
-        text += f"; corrected resampled t-test p = {corrected.p_two_sided:.2g}"
+    by_run = np.nanmean(differences, axis=1)
+    if ARMS[value.arm].repeats == "folds" and len(by_run) > 1:
+        corrected = corrected_resampled_t(by_run, test_train_ratio=held_out_ratio(measured))
+        text += f"; corrected resampled t-test over folds p = {corrected.p_two_sided:.2g}"
     return text
 
 
@@ -162,9 +196,9 @@ def _pair_test(test: Mapping[str, Any]) -> str:
     if "not_possible" in test:
         return f"not tested, {test['not_possible']}"
     return (
-        f"mean of {test['n_correct']} correct ones {test['mean_correct']:.3g}, of {test['n_incorrect']} "
-        f"others {test['mean_incorrect']:.3g}; Welch p = {_p(test['welch_p'])} (greater), permutation "
-        f"p = {_p(test['permutation_p'])}"
+        f"{test['n_correct']} correct ones {test['mean_correct']:.3g} ± {test['sd_correct']:.3g}, "
+        f"{test['n_incorrect']} others {test['mean_incorrect']:.3g} ± {test['sd_incorrect']:.3g}; Welch "
+        f"p = {_p(test['welch_p'])} (greater), permutation p = {_p(test['permutation_p'])}"
     )
 
 
@@ -178,7 +212,21 @@ def _picture(folder: Path, experiment: Experiment, title: str, drawn: Mapping[st
         return _tables(drawn)
     path = folder / f"{experiment.name}-{title.replace(' ', '-')}.png"
     plots.save(_DRAWN[kind](drawn), path)
-    return f"![{experiment.name}: {title}]({folder.name}/{path.name})"
+    counterpart = experiment.figures.get(title)
+    of = f", counterpart of {counterpart}" if counterpart else ""
+    return f"![{experiment.name}: {title}]({folder.name}/{path.name})\n\n*{_CAPTIONS[kind]}{of}.*"
+
+
+#: What a picture of a kind shows.
+_CAPTIONS = {
+    "filters": "Filters that match one planted motif or several: mean and standard deviation over runs",
+    "logos": "Filters that predictions depend on most, those that match motifs first",
+    "roc": "Mean ROC curves over cell types and runs",
+    "loss": "Loss by epoch",
+    "predictions": "Predictions of held-out windows",
+    "interactions": "Scaled interactions of pairs of filters that match motifs, over all runs",
+    "products": "Inner products of the vectors of such pairs, over all runs",
+}
 
 
 def _draw_filters(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -220,8 +268,17 @@ def _draw_predictions(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 def _draw_interactions(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
     return plots.histograms(
-        {name: measured["interaction_histogram"] for name, measured in drawn.items()},
+        {name: measured["interaction_histograms"]["scaled"] for name, measured in drawn.items()},
         xlabel="Interaction: added to the logit when both filters rise by a standard deviation",
+        ylabel="Share of pairs",
+        normalised=True,
+    )
+
+
+def _draw_products(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
+    return plots.histograms(
+        {name: measured["interaction_histograms"]["raw"] for name, measured in drawn.items()},
+        xlabel="Inner product of the interaction vectors",
         ylabel="Share of pairs",
         normalised=True,
     )
@@ -234,27 +291,31 @@ _DRAWN: dict[str, Callable[[Mapping[str, Mapping[str, Any]]], Figure]] = {
     "loss": _draw_loss,
     "predictions": _draw_predictions,
     "interactions": _draw_interactions,
+    "products": _draw_products,
 }
 
 
 def _tables(drawn: Mapping[str, Mapping[str, Any]]) -> str:
-    """Counterparts of Tables A.2 to A.11: the first ten pairs of each run."""
-    parts = []
+    """Counterparts of Tables A.1 to A.11: the planted pairs, and the first pairs of filters of each run."""
+    pairs = next(iter(drawn.values()))["planted"]
+    parts = ["Planted pairs (Table A.1): " + ", ".join(f"{a} with {b}" for a, b in pairs) + ".\n"]
     for name, measured in drawn.items():
         parts.append(f"<details><summary>First ten pairs of filters in each run, {name}</summary>\n")
         for index, run in enumerate(measured["runs"]):
             table = run["interactions"]["table"]
             n_correct = sum(row["correct"] for row in table)
-            parts.append(f"Run {index}, {n_correct} correct:\n")
+            parts.append(f"{ARMS[measured['arm']].run_name(index)}, {n_correct} correct:\n")
             parts.append("| inner product | scaled | filter 1 | filter 2 | a pair |\n|---|---|---|---|---|")
-            parts += [
-                f"| {row['weight']:.4g} | {row['scaled']:.3g} | {row['filter_1']} | {row['filter_2']} | "
-                f"{'yes' if row['correct'] else ''} |"
-                for row in table
-            ]
+            parts += [_table_row(row) for row in table]
             parts.append("")
         parts.append("</details>\n")
     return "\n".join(parts)
+
+
+def _table_row(row: Mapping[str, Any]) -> str:
+    names = (row[side] or "-" for side in ("filter_1", "filter_2"))
+    cells = [f"{row['weight']:.4g}", f"{row['scaled']:.3g}", *names, "yes" if row["correct"] else ""]
+    return "| " + " | ".join(cells) + " |"
 
 
 def _options(measures: Measures) -> str:
@@ -263,9 +324,10 @@ def _options(measures: Measures) -> str:
         options = ", ".join(
             f"{key} {value}" for key, value in measured["options"].items() if value is not None
         )
+        transferred = f"filters of {measured['filters_of']}, kept; " if measured["filters_of"] else ""
         seconds = values_of(measured, "seconds").sum()
         lines.append(
-            f"- `{name}`: {measured['recipe']}; {len(measured['runs'])} {ARMS[name].repeats}; {options}; "
-            f"{seconds / 60:.0f} min of training"
+            f"- `{name}`: {measured['recipe']}; {len(measured['runs'])} {ARMS[name].repeats}; {transferred}"
+            f"{options}; {seconds / 60:.0f} min of training"
         )
     return "\n".join(lines)

@@ -12,23 +12,23 @@ from typing import Any
 
 import yaml
 
-from chromacc_data import schema
 from chromacc_data.build import build
 from chromacc_data.console import LOG
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import write_text_atomically
 from chromacc_data.motif_files import read_motifs
-from chromacc_data.store import open_store
+from chromacc_data.motifs import Motif
+from chromacc_data.recipe import load_recipe
 from chromacc_models.config import TrainConfig
 from chromacc_models.cross_validation import train_runs
-from chromacc_models.experiments import page
+from chromacc_models.experiments import measures, page
 from chromacc_models.experiments.catalogue import ARMS, EXPERIMENTS, Arm, Experiment, arms_of
-from chromacc_models.experiments.measures import measure_runs, values_of
+from chromacc_models.run import lock_folder
 
 __all__ = ["Reproduction", "chosen_experiments", "reproduce"]
 
-#: What `quick` makes of an arm: enough to go through all the code, not to learn anything.
+#: What `quick` makes of an arm: enough to go through the code, not to learn anything.
 _QUICK_WINDOWS = 1500
 _QUICK_RUNS = 2
 _QUICK_OPTIONS = {"epochs": 2, "batch_size": 256}
@@ -38,7 +38,7 @@ _QUICK_REAL_RECIPE = "hg19-dnase-6"
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What was made: measures by arm, the experiments not made and why, and the page."""
+    """What was made: measures by arm, the arms not made and why, and the page."""
 
     measures: Mapping[str, Mapping[str, Any]]
     left_out: Mapping[str, str]
@@ -84,7 +84,9 @@ def reproduce(
     """Train, measure and write down experiments of the thesis.
 
     An arm whose measures stand beside the page, made of the same recipe and options, is not made again, on
-    any machine; a store or a run in `out` is used again, and one that was begun goes on.
+    any machine; a store or a run in `out` is used again, and one that was begun goes on. The page holds all
+    experiments of which there are measures. An arm that cannot be made is left out, with the reason, and the
+    others are made.
 
     Parameters
     ----------
@@ -101,8 +103,8 @@ def reproduce(
     report
         Folder of `reproduction.md`, and of `reproduction/` with measures and pictures; `out` when None.
     quick
-        Small sets, few filters and epochs, in `out/quick`: whether all works, in minutes. No figure of it
-        means anything.
+        Small sets, few filters and epochs, in folders `quick` of `out` and `report`: whether all works, in
+        minutes. No figure of it means anything.
     workers
         Where runs are trained side by side; one after the other when None.
     progress
@@ -111,43 +113,51 @@ def reproduce(
     Raises
     ------
     InputError
-        If there is no such experiment or recipe, or as for :func:`~chromacc_data.build.build` and
-        :func:`~chromacc_models.train.train`.
+        If there is no such experiment or folder, the database cannot be read, or another process works in
+        `out`.
     """
     experiments = chosen_experiments(names)
-    out = Path(out) / "quick" if quick else Path(out)
-    folder = Path(report or out)
-    work = _Work(
-        out=out,
-        measures=folder / "reproduction",
-        datasets=Path(datasets),
-        sources=None if sources is None else Path(sources),
-        database=None if database is None else Path(database),
-        quick=quick,
-        workers=workers,
-        progress=progress,
-    )
-    made: dict[str, Mapping[str, Any]] = {}
-    left_out: dict[str, str] = {}
-    for arm in _in_order(arms_of(experiments)):
-        why_not = work.why_not(arm)
-        if why_not:
-            left_out[arm.name] = why_not
-            LOG.info("%s: left out, %s", arm.name, why_not)
-        else:
-            made[arm.name] = work.make(arm)
-    if not names:
-        command = "chromacc-models reproduce --all"
-    else:
-        command = f"chromacc-models reproduce {' '.join(e.name for e in experiments)}"
-    path = page.write(
-        folder / "reproduction.md",
-        experiments,
-        made,
-        left_out,
-        command=command + (" --quick" if quick else ""),
-    )
+    out, folder = Path(out), Path(report or out)
+    if quick:
+        out, folder = out / "quick", folder / "quick"
+    for path, option in ((datasets, "--datasets"), (sources, "--sources")):
+        if path is not None and not Path(path).is_dir():
+            raise InputError("no such folder", where=option, found=path, expected="a folder")
+    with lock_folder(out):
+        work = _Work(
+            out=out,
+            folder=folder / "reproduction",
+            datasets=Path(datasets),
+            sources=None if sources is None else Path(sources),
+            database=None if database is None else _Database.read(Path(database)),
+            quick=quick,
+            workers=workers,
+            progress=progress,
+        )
+        made, left_out = work.make_all(_in_order(arms_of(experiments)))
+        # What was measured before stays on the page.
+        for arm in arms_of(EXPERIMENTS):
+            known = None if arm.name in made or arm.name in left_out else work.known(arm)
+            if known is not None:
+                made[arm.name] = known
+        made = {name: made[name] for name in ARMS if name in made}
+        shown = [e for e in EXPERIMENTS if any(arm.name in made for arm in arms_of([e]))]
+        path = page.write(folder / "reproduction.md", shown, made, left_out, quick=quick)
     return Reproduction(made, left_out, path)
+
+
+@dataclass(frozen=True)
+class _Database:
+    """Known motifs, and what the page says of them."""
+
+    motifs: tuple[Motif, ...]
+    about: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> _Database:
+        motifs = tuple(read_motifs(path))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return cls(motifs, {"file": path.name, "n_motifs": len(motifs), "sha256": digest})
 
 
 @dataclass(frozen=True)
@@ -155,99 +165,151 @@ class _Work:
     """Where everything is, and how it is made."""
 
     out: Path
-    measures: Path
+    folder: Path
     datasets: Path
     sources: Path | None
-    database: Path | None
+    database: _Database | None
     quick: bool
     workers: Engine | None
     progress: bool
 
-    def why_not(self, arm: Arm) -> str | None:
-        """Why an arm cannot be made here, None if it can."""
-        if arm.needs_sources and self.sources is None and not self.quick:
-            return f"the files of {arm.recipe} are not in the repository; give their folder by --sources"
-        return None
+    def make_all(self, arms: Iterable[Arm]) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+        """Measures of arms, and why others have none."""
+        made: dict[str, Mapping[str, Any]] = {}
+        left_out: dict[str, str] = {}
+        for arm in arms:
+            try:
+                made[arm.name] = self.make(arm)
+            except InputError as error:
+                left_out[arm.name] = " ".join(str(error).split())
+                LOG.warning("%s: left out: %s", arm.name, error)
+        return made, left_out
 
     def make(self, arm: Arm) -> Mapping[str, Any]:
         """Measures of an arm, from the file beside the page if they are of this recipe and these options."""
-        store = self._store(arm)
-        configs = [self._config(arm, run) for run in range(self._n_runs(arm))]
-        inputs = [str(open_store(store).attrs[schema.ATTR_CONTENT_HASH]), self._database(arm)]
-        if arm.filters_of is not None:
-            inputs.append(self.make(ARMS[arm.filters_of])["made_of"])
-        made_of = _digest(inputs, configs)
-        path = self.measures / f"{arm.name.replace('/', '-')}.json"
-        if path.exists():
-            known = json.loads(path.read_text())
-            if known["made_of"] == made_of:
-                LOG.info("%s: measured before", arm.name)
-                return known
+        known = self.known(arm)
+        if known is not None:
+            LOG.info("%s: measured before", arm.name)
+            return known
+        if arm.is_real and self.sources is None and not self.quick:
+            raise InputError(
+                "its data are not in the repository",
+                where=arm.recipe,
+                remedy="give the folder of the recipe's files by --sources",
+            )
+        configs, folders = self._configs(arm), self._run_folders(arm)
         LOG.info("%s: %d runs of %s on %s", arm.name, len(configs), configs[0].network, arm.recipe)
         if arm.filters_of is not None:
             filters = str(self._best_filters(ARMS[arm.filters_of]))
             configs = [dataclasses.replace(c, initial_filters=filters, train_filters=False) for c in configs]
-        folders = [self._run_folder(arm, run) for run in range(len(configs))]
-        runs = train_runs(store, configs, folders, progress=self.progress, workers=self.workers)
-        motifs = None if self.database is None or not arm.needs_sources else read_motifs(self.database)
+        runs = train_runs(self._store(arm), configs, folders, progress=self.progress, workers=self.workers)
+        database = self.database if arm.is_real else None
         measured = {
             "arm": arm.name,
-            "made_of": made_of,
-            "recipe": arm.recipe,
-            "options": {**arm.options, **({"filters_of": arm.filters_of} if arm.filters_of else {})},
-            **measure_runs(runs, database=motifs),
+            "made_of": self._made_of(arm),
+            "recipe": self._recipe(arm).parent.name,
+            "options": {**configs[0].network_options, **_training_options(configs[0])},
+            "filters_of": arm.filters_of,
+            "database": None if database is None else database.about,
+            **measures.measure_runs(runs, database=None if database is None else database.motifs),
         }
+        path = self._measures_file(arm)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(path, json.dumps(measured, allow_nan=False, separators=(",", ":")) + "\n")
         return measured
 
-    def _store(self, arm: Arm) -> Path:
-        recipe = self.datasets / arm.recipe / "recipe.yaml"
-        if self.quick:
-            recipe = self._small_recipe(arm)
-        store = self.out / "stores" / f"{recipe.parent.name}.zarr"
-        store.parent.mkdir(parents=True, exist_ok=True)
-        return build(recipe, store, sources_dir=self.sources, show_progress=self.progress).path
+    def known(self, arm: Arm) -> Mapping[str, Any] | None:
+        """Measures that stand beside the page; None if there are none of this recipe, options and database.
 
-    def _small_recipe(self, arm: Arm) -> Path:
-        """A recipe of few windows, with the files of the whole one."""
-        if arm.needs_sources:
-            return self.datasets / _QUICK_REAL_RECIPE / "recipe.yaml"
-        folder = (self.datasets / arm.recipe).absolute()
+        Raises
+        ------
+        InputError
+            If the file is damaged.
+        """
+        path = self._measures_file(arm)
+        if not path.exists():
+            return None
+        try:
+            known = json.loads(path.read_text())
+            same = known["made_of"] == self._made_of(arm)
+            database = known["database"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                "damaged measures",
+                where=path,
+                found=error,
+                remedy="delete it and give the same command again",
+            ) from error
+        if arm.is_real and self.database is not None:
+            same = same and database == self.database.about
+        return known if same else None
+
+    def _measures_file(self, arm: Arm) -> Path:
+        return self.folder / f"{arm.name.replace('/', '-')}.json"
+
+    def _made_of(self, arm: Arm) -> str:
+        """Digest of all that an arm's measures follow from, but the database."""
+        parts = [str(measures.VERSION), self._trained_of(arm)]
+        if arm.filters_of is not None:
+            parts.append(self._made_of(ARMS[arm.filters_of]))
+        return _digest(parts)
+
+    def _trained_of(self, arm: Arm) -> str:
+        return _digest([load_recipe(self._recipe(arm)).digest, *(c.to_yaml() for c in self._configs(arm))])
+
+    def _store(self, arm: Arm) -> Path:
+        recipe = self._recipe(arm)
+        store = self.out / "stores" / f"{recipe.parent.name}-{load_recipe(recipe).digest[:8]}.zarr"
+        store.parent.mkdir(parents=True, exist_ok=True)
+        sources = self.datasets / _QUICK_REAL_RECIPE if self.quick else self.sources
+        return build(recipe, store, sources_dir=sources, show_progress=self.progress).path
+
+    def _recipe(self, arm: Arm) -> Path:
+        if not self.quick:
+            return self.datasets / arm.recipe / "recipe.yaml"
+        return self._small_recipe(_QUICK_REAL_RECIPE if arm.is_real else arm.recipe)
+
+    def _small_recipe(self, name: str) -> Path:
+        """A recipe of few simulated windows, with the files of the whole one, or of real windows in folds."""
+        folder = (self.datasets / name).absolute()
         values = yaml.safe_load((folder / "recipe.yaml").read_text())
-        values["simulation"]["n_windows"] = _QUICK_WINDOWS
-        values["split"] |= {"validation": 0.15, "test": 0.15}
-        for file in values["simulation"]["motifs"].get("files", ()):
-            file["file"] = str((folder / file["file"]).resolve())
-        small = self.out / "recipes" / arm.recipe / "recipe.yaml"
+        if "simulation" in values:
+            values["simulation"]["n_windows"] = _QUICK_WINDOWS
+            values["split"] |= {"validation": 0.15, "test": 0.15}
+            for file in values["simulation"]["motifs"].get("files", ()):
+                file["file"] = str((folder / file["file"]).resolve())
+        else:
+            values["split"]["folds"] = 5
+        small = self.out / "recipes" / name / "recipe.yaml"
         small.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(small, yaml.safe_dump(values, sort_keys=False))
         return small
 
-    def _n_runs(self, arm: Arm) -> int:
-        return min(arm.n_runs, _QUICK_RUNS) if self.quick else arm.n_runs
-
-    def _config(self, arm: Arm, run: int) -> TrainConfig:
+    def _configs(self, arm: Arm) -> list[TrainConfig]:
         if not self.quick:
-            return arm.config(run)
-        return arm.config(run, **_QUICK_OPTIONS, n_filters=min(arm.options["n_filters"], _QUICK_FILTERS))
+            return [arm.config(run) for run in range(arm.n_runs)]
+        small = {**_QUICK_OPTIONS, "n_filters": min(arm.options["n_filters"], _QUICK_FILTERS)}
+        return [arm.config(run, **small) for run in range(min(arm.n_runs, _QUICK_RUNS))]
 
-    def _database(self, arm: Arm) -> str:
-        if self.database is None or not arm.needs_sources:
-            return ""
-        return hashlib.sha256(self.database.read_bytes()).hexdigest()
-
-    def _run_folder(self, arm: Arm, run: int) -> Path:
-        return self.out / "runs" / arm.name / arm.run_name(run)
+    def _run_folders(self, arm: Arm) -> list[Path]:
+        """Run folders; those of another recipe or other options have other names, and stay."""
+        folder = self.out / "runs" / arm.name / self._made_of(arm)[:8]
+        return [folder / arm.run_name(run) for run in range(len(self._configs(arm)))]
 
     def _best_filters(self, arm: Arm) -> Path:
-        """Run folder of an arm with the most single-motif filters; the runs are made if they are gone."""
-        found = values_of(self.make(arm), "filters.single")
-        best = int(found.argmax())
-        folder = self._run_folder(arm, best)
-        return train_runs(self._store(arm), [self._config(arm, best)], [folder], progress=self.progress)[
-            0
-        ].folder
+        """Run folder of an arm with the most single-motif filters; it is made again if it is gone."""
+        best = int(measures.values_of(self.make(arm), "filters.single").argmax())
+        folder, config = self._run_folders(arm)[best], self._configs(arm)[best]
+        return train_runs(self._store(arm), [config], [folder], progress=self.progress)[0].folder
+
+
+def _training_options(config: TrainConfig) -> dict[str, Any]:
+    """Options of a configuration that are not the network's, and do not differ by run."""
+    return {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if value is not None and name not in {*config.network_options, "seed", "fold", "initial_filters"}
+    }
 
 
 def _in_order(arms: Iterable[Arm]) -> list[Arm]:
@@ -260,6 +322,5 @@ def _in_order(arms: Iterable[Arm]) -> list[Arm]:
     return list(ordered.values())
 
 
-def _digest(inputs: Sequence[str], configs: Sequence[TrainConfig]) -> str:
-    text = "\n".join([*inputs, *(config.to_yaml() for config in configs)])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -28,6 +28,7 @@ from chromacc_data.store import open_store
 from chromacc_models.compare import corrected_resampled_t, paired_test
 from chromacc_models.config import TrainConfig
 from chromacc_models.evaluate import evaluate
+from chromacc_models.experiments.catalogue import REAL_IMPROVED
 from chromacc_models.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,21 +40,8 @@ DATASETS = {"DNase-6": "hg19-dnase-6-chr20-chrX", "ATAC-6": "hg19-atac-6"}
 SEEDS = (0, 1, 2)
 FOLDS = (0, 1, 2, 3, 4)
 
-#: What the interpretable networks share; what is not named is the default of the network.
-COMMON = {
-    "n_filters": 300,
-    "scan_length": 300,
-    "pooling": "max",
-    "learning_rate": 0.002,
-    "average_decay": 0.998,
-    "epochs": 100,
-    "patience": 12,
-    "plateau_patience": 4,
-}
 CONFIGS = {
-    "baseline": {**COMMON, "dropout": 0.3, "l2": 3e-4},
-    "factorization_machine": {**COMMON, "dropout": 0.2, "l2": 1e-3},
-    "motif_builder": {**COMMON, "dropout": 0.3, "l2": 3e-4, "deviations_l2": 0.01},
+    **REAL_IMPROVED,
     "basset": {
         "scan_length": 300,
         "reverse_complement": "augment",
