@@ -19,7 +19,7 @@ LOG = logging.getLogger("chromacc")
 
 def progress_bar(total: int, *, unit: str, description: str, show: bool) -> tqdm:
     """Bar with rate and time left on standard error; silent when `show` is false."""
-    return tqdm(total=total, unit=f" {unit}", desc=description, disable=not show, unit_scale=True)
+    return tqdm(total=total, unit=f" {unit}", desc=description, disable=not show, unit_scale=total >= 10_000)
 
 
 def common_options(command: Callable) -> Callable:

@@ -79,10 +79,36 @@ class Motif:
         return "".join(BASES[base] for base in self.ppm.argmax(axis=1))
 
     @property
+    def iupac(self) -> str:
+        """Consensus in IUPAC letters, for people: N where no base stands out.
+
+        A base that has more than half and twice the next one; else two that have three quarters together;
+        else N (Cavener 1987).
+
+        >>> Motif("x", np.array([[0.1, 0.2, 0.6, 0.1], [0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25]])).iupac
+        'GMN'
+        """
+        letters = []
+        for probabilities in self.ppm:
+            order = np.argsort(-probabilities, kind="stable")
+            first, second = probabilities[order[:2]]
+            if first > 0.5 and first > 2 * second:
+                letters.append(BASES[order[0]])
+            elif first + second > 0.75:
+                letters.append(_TWO_BASES["".join(sorted(BASES[base] for base in order[:2]))])
+            else:
+                letters.append("N")
+        return "".join(letters)
+
+    @property
     def symbol(self) -> str:
         """Name of the transcription factor: CIS-BP writes it as ``(JUND)_(Homo_sapiens)_(DBD_1.00)``."""
         bracketed = re.match(r"\(([^()]+)\)", self.name)
         return bracketed[1] if bracketed else self.name or self.id
+
+
+#: IUPAC letters of two bases.
+_TWO_BASES = {"AC": "M", "AG": "R", "AT": "W", "CG": "S", "CT": "Y", "GT": "K"}
 
 
 def information(ppm: np.ndarray, *, background: np.ndarray = UNIFORM) -> np.ndarray:

@@ -53,7 +53,8 @@ class GenomeRecipe:
         pattern=(r"[0-9a-f]{32}", "32 lower-case hexadecimal digits"),
     )
     chromosomes: tuple[str, ...] | None = option(
-        "sequences to take windows from, in this order; intervals elsewhere are dropped and counted; "
+        "sequences to take windows from, in this order; intervals on others of the FASTA are dropped and "
+        "counted (name what is not in the FASTA in `exclude`); "
         "all when absent",
         None,
     )

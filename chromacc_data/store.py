@@ -89,7 +89,8 @@ def open_store(path: Path | str) -> xr.Dataset:
     kind = store_format(path)
     if not path.exists():
         partial = path.with_name(path.name + _PARTIAL_SUFFIX)
-        remedy = "run its build again: it goes on where it was" if partial.exists() else "chromacc-data build"
+        make = f"make it: chromacc-data build RECIPE -o {path}"
+        remedy = "run its build again: it goes on where it was" if partial.exists() else make
         raise InputError("no such store", where=path, remedy=remedy)
     try:
         if kind == "zarr":

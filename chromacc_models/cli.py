@@ -14,6 +14,7 @@ from chromacc_data.console import Console, common_options, run
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 
+NETWORK = click.Choice(["baseline", "factorization_machine", "motif_builder", "basset"])
 AT_LEAST_1 = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "test"])
 
@@ -25,7 +26,9 @@ METHOD = click.option(
     help="From the weights, smoothed where they are small, or from the sequences that activate a filter.",
 )
 DATABASE = click.option("--database", type=FILE, help="Known motifs: MEME, JASPAR or CIS-BP file.")
-TRUTH = click.option("--truth", type=FILE, help="Motifs that were planted into simulated windows.")
+TRUTH = click.option(
+    "--truth", type=FILE, help="Motifs that were planted: a simulated store, or a motif file."
+)
 
 
 network_engine = click.option(
@@ -40,7 +43,7 @@ network_engine = click.option(
 def train_options(command: Callable) -> Callable:
     """Options that make a configuration."""
     for option in (
-        click.option("--network", help="baseline, factorization_machine, motif_builder or basset."),
+        click.option("--network", type=NETWORK, help="The network."),
         click.option(
             "--config", type=FILE, help="YAML file of options; `chromacc-models options` lists them."
         ),

@@ -28,7 +28,7 @@ from chromacc_models.interactions import (
 )
 from chromacc_models.layers import FactorizationMachine
 from chromacc_models.matching import match_filters, number_groups
-from chromacc_models.reading import MAX_E, FilterReading, group_names, read_filters_of_run
+from chromacc_models.reading import MAX_E, FilterReading, group_names, read_filters_of_run, read_planted
 from chromacc_models.run import Run
 from chromacc_models.tomtom import match_motifs
 
@@ -113,7 +113,8 @@ def run_interactions(
     database
         File of known motifs: a filter has the name of its best match, if its E-value is at most 0.01.
     truth
-        File of planted motifs: a filter has the names of those it matches by the rule of the thesis.
+        Planted motifs, of a simulated store or a motif file: a filter has the names of those that it matches
+        by the rule of the thesis.
     n_top
         Pairs of each cell type.
     absolute
@@ -133,7 +134,9 @@ def run_interactions(
     if database is not None and truth is not None:
         raise InputError("two sources of names", found="--database and --truth", expected="one of them")
     run = run if isinstance(run, Run) else Run.open(run)
-    known = None if database is None and truth is None else read_motifs(database or truth)
+    known = None
+    if database is not None or truth is not None:
+        known = read_planted(truth) if database is None else read_motifs(database)
     reading = read_filters_of_run(run, method=method)
     found = interactions_of(reading)
     if found is None:

@@ -19,8 +19,8 @@ import dask
 import numpy as np
 
 from chromacc_data.bed import read_intervals
-from chromacc_data.console import progress_bar
-from chromacc_data.encoding import reverse_complement
+from chromacc_data.console import LOG, progress_bar
+from chromacc_data.encoding import N_CODE, reverse_complement
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors
@@ -105,9 +105,9 @@ def predict(
     """Predict the accessibility of the regions of a BED file.
 
     Each region gets the prediction of the window of the network's length around its midpoint, N past the
-    ends of its chromosome. Tasks of 4,096 regions write into an array beside `out`, in any order and from any
-    process; then the file is written from it in blocks and renamed, so that a visible file is whole and
-    memory does not grow with the number of predictions.
+    ends of its chromosome; regions of mostly N are counted in a warning. Tasks of 4,096 regions write into an
+    array beside `out`, in any order and from any process; then the file is written from it in blocks and
+    renamed, so that a visible file is whole and memory does not grow with the number of predictions.
 
     Parameters
     ----------
@@ -209,21 +209,29 @@ def _predict_all(job: _Job, values: np.memmap, engine: Engine, *, show_progress:
     # A task opens the array by its path: another process cannot be sent the map.
     tasks = [dask.delayed(_predict_span)(job, values.filename, values.shape, span) for span in spans]
     with progress_bar(n, unit="regions", description="predicting", show=show_progress) as bar:
-        engine.run(tasks, weights=[stop - start for start, stop in spans], bar=bar)
+        n_unknown = sum(engine.run(tasks, weights=[stop - start for start, stop in spans], bar=bar))
+    if n_unknown:
+        LOG.warning(
+            "%d of %d regions are N for more than half of their window: their predictions say little",
+            n_unknown,
+            n,
+        )
 
 
-def _predict_span(job: _Job, path: Path, shape: tuple[int, int], span: tuple[int, int]) -> None:
-    """Predict regions `span` and write them to their rows of the array."""
+def _predict_span(job: _Job, path: Path, shape: tuple[int, int], span: tuple[int, int]) -> int:
+    """Predict regions `span` and write them to their rows of the array; gives how many are mostly N."""
     values = np.memmap(path, np.float32, "r+", shape=shape)
-    model, loader = job.model(), job.loader()
+    model, loader, n_unknown = job.model(), job.loader(), 0
     for start in range(*span, job.batch_size):
         stop = min(start + job.batch_size, span[1])
         codes = loader.codes(slice(start, stop))
+        n_unknown += int((2 * np.count_nonzero(codes == N_CODE, axis=1) > codes.shape[1]).sum())
         found = model.predict_codes(codes)
         if job.strands == "both":
             found = (found + model.predict_codes(reverse_complement(codes))) / 2
         values[start:stop] = found[:, job.columns]
     values.flush()
+    return n_unknown
 
 
 # Tasks of one process share the network and the regions. The lock keeps threads from loading them twice.

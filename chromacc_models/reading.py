@@ -15,6 +15,8 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.motif_files import read_motifs, write_motifs
 from chromacc_data.motifs import Motif, information
+from chromacc_data.store import FORMATS, open_store
+from chromacc_data.truth import read_truth
 from chromacc_models import plots
 from chromacc_models.combinations import Decomposition, decompose_filters
 from chromacc_models.evaluate import open_batches
@@ -40,6 +42,7 @@ __all__ = [
     "RunMotifs",
     "group_names",
     "read_filters_of_run",
+    "read_planted",
     "run_motifs",
     "search_database",
 ]
@@ -145,7 +148,8 @@ def run_motifs(
         File of known motifs that the filters are searched for in (Tomtom). All matches of an E-value up to 1
         are written to `tomtom.tsv`, in Tomtom's own columns, and what chance gives to `tomtom_null.tsv`.
     truth
-        File of the motifs that were planted into simulated windows, to match by the rule of the thesis.
+        Motifs that were planted into simulated windows, to match by the rule of the thesis: of a simulated
+        store, or a motif file.
     n_logos
         Logos in the picture, of the most important filters.
     seed
@@ -161,7 +165,7 @@ def run_motifs(
         raise InputError("no logos", where="--logos", found=n_logos, expected="1 or more")
     run = run if isinstance(run, Run) else Run.open(run)
     targets = None if database is None else read_motifs(database)
-    planted = None if truth is None else read_motifs(truth)
+    planted = None if truth is None else read_planted(truth)
     reading = read_filters_of_run(run, method=method)
     motifs = reading.motifs
     importance = filter_importance(reading.model, reading.codes)
@@ -169,7 +173,7 @@ def run_motifs(
         "filter": [motif.id for motif in motifs],
         "importance": importance,
         "bits": [information(motif.ppm).sum() for motif in motifs],
-        "consensus": [motif.consensus for motif in motifs],
+        "consensus": [motif.iupac for motif in motifs],
     }
     tables: dict[str, pd.DataFrame] = {}
     found: DatabaseMatches | None = None
@@ -207,6 +211,19 @@ def run_motifs(
         n_found=None if matched is None else len(matched.single_groups),
         n_groups=None if matched is None else matched.n_groups,
     )
+
+
+def read_planted(path: Path | str) -> tuple[Motif, ...]:
+    """Motifs that were planted: of a simulated store (.zarr, .h5), or of a motif file.
+
+    Raises
+    ------
+    InputError
+        If the store holds no truth, or the file no motifs.
+    """
+    if Path(path).suffix in FORMATS:
+        return read_truth(open_store(path)).pool.motifs
+    return read_motifs(path)
 
 
 def read_filters_of_run(

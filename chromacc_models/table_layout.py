@@ -14,8 +14,9 @@ from chromacc_models.vectors import Scan
 
 __all__ = ["TableLayout", "Tile", "widest_vector"]
 
-# Tables of a tile that fit here are read at full speed; it is the smallest first-level cache in common use.
-_CACHE_BYTES = 32 * 1024
+# Largest tables of a tile. A first-level cache has 32 or 48 KiB; to read a part of the rows from the second
+# level costs less than to add more rows: docs/performance.md has what each size gives.
+_CACHE_BYTES = 48 * 1024
 _FLOAT_BYTES = 4
 _NARROWEST_VECTOR = 8
 # Of a row and block in a stream; see vectors.advance.
@@ -51,7 +52,7 @@ class TableLayout:
     --------
     >>> layout = TableLayout(width=20, spacing=1, n_letters=4, n_columns=20)
     >>> layout.group, layout.n_blocks
-    (3, 7)
+    (4, 5)
     """
 
     width: int

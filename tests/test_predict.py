@@ -55,6 +55,27 @@ def run(
     return predict(place / model, place / regions, place / "genome.fa", out, **options)
 
 
+def test_predict__regions_of_n(
+    place: Path, tmp_path: Path, make_genome_of_n: Path, caplog: pytest.LogCaptureFixture
+):
+    regions = make_genome_of_n.with_name("regions.bed")
+    starts = (0, LENGTH // 2, LENGTH)  # all of it N, half, nothing
+    regions.write_text("".join(f"n\t{start}\t{start + LENGTH}\n" for start in starts))
+    predict(place / "model", regions, make_genome_of_n, tmp_path / "n.tsv")
+    assert "1 of 3 regions are N for more than half of their window" in caplog.text
+    caplog.clear()
+    run(place, tmp_path / "known.tsv", regions="regions.bed")
+    assert "more than half" not in caplog.text
+
+
+@pytest.fixture
+def make_genome_of_n(tmp_path: Path) -> Path:
+    """N as long as a window, and as many bases behind."""
+    path = tmp_path / "n.fa"
+    path.write_text(f">n\n{'N' * LENGTH}{'ACGT' * LENGTH}\n")
+    return path
+
+
 def test_predict__tsv(place: Path, tmp_path: Path, expected: np.ndarray):
     assert run(place, tmp_path / "new.tsv") == [tmp_path / "new.tsv"]
     table = pd.read_csv(tmp_path / "new.tsv", sep="\t")

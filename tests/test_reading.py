@@ -9,15 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from chromacc_data.build import build
 from chromacc_data.encoding import encode, one_hot
 from chromacc_data.errors import InputError
 from chromacc_data.motif_files import write_motifs
 from chromacc_data.motifs import Motif
 from chromacc_models import reading
 from chromacc_models.config import TrainConfig
-from chromacc_models.reading import run_motifs
+from chromacc_models.reading import read_planted, run_motifs
 from chromacc_models.run import Run
 from chromacc_models.train import train
+from tests.simulated import write_simulated_dataset
 
 FILES = {"motifs.meme", "motifs.tsv", "motifs.png"}
 
@@ -41,6 +43,17 @@ def test_run_motifs__files_by_importance(run: Run):
     assert found.table["importance"].is_monotonic_decreasing
     saved = pd.read_csv(run.folder / "motifs.tsv", sep="\t")
     assert saved["filter"].tolist() == [motif.id for motif in found.motifs]
+
+
+def test_read_planted__of_a_store_or_a_file(make_store: Callable[..., Path], tmp_path: Path):
+    recipe = write_simulated_dataset(tmp_path / "simulated")
+    of_store = read_planted(build(recipe, tmp_path / "simulated.zarr").path)
+    of_file = read_planted(tmp_path / "simulated" / "motifs.meme")
+    for mine, theirs in zip(of_store, of_file, strict=True):
+        assert mine.symbol == theirs.symbol
+        np.testing.assert_allclose(mine.ppm, theirs.ppm, atol=1e-6)
+    with pytest.raises(InputError, match="the store has no truth"):
+        read_planted(make_store("real.zarr", n_windows=20, window_length=20))
 
 
 def test_run_motifs__store_that_has_changed(run: Run, make_store: Callable[..., Path]):

@@ -45,6 +45,7 @@ WINDOW_LENGTH = 600
 WIDTH = 20
 BLOCK_LENGTH = 4
 N_CELL_TYPES = 6
+FIRST_CACHE_BYTES = 32 * 1024
 
 # Threads of other engines wait actively for a while after their work.
 _PAUSE = 0.05
@@ -158,7 +159,7 @@ class Machine(NamedTuple):
         n_rows = n_windows * (front_end.n_places + (layout.n_blocks - 1) * layout.step)
         for _, scan in layout.tiles:
             row_bytes = layout.n_blocks * scan.lanes * 4
-            small = layout.n_letters**layout.group * row_bytes <= 32 * 1024
+            small = layout.n_letters**layout.group * row_bytes <= FIRST_CACHE_BYTES
             seconds += n_rows * max(
                 row_bytes / (self.first_cache if small else self.second_cache),
                 # One more addition per place for the pool.
