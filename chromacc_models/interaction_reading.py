@@ -247,7 +247,9 @@ def _first_rows(table: pd.DataFrame, n_shown: int) -> str:
     """The first ranks of each cell type."""
     n_ranks = max(1, n_shown // table["cell_type"].nunique()) if len(table) else 0
     return (
-        table[table["rank"] <= n_ranks].head(2 * n_shown).to_string(index=False, float_format="{:.3g}".format)
+        table[table["rank"] <= n_ranks]
+        .head(2 * n_shown)
+        .to_string(index=False, na_rep="", float_format="{:.3g}".format)
     )
 
 
