@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from chromacc_data.console import LOG
+from chromacc_data.encoding import N_CODE
 from chromacc_data.errors import InputError
 from chromacc_models.front_end import FrontEnd, Pooled
 from chromacc_models.layers import BlockConv1D, GlobalPooling, KmerBlocks, OneHot, SequenceConv1D
@@ -131,7 +132,10 @@ def _pooled(front_end: FrontEnd, codes: tf.Tensor, kernel: tf.Tensor, bias: tf.T
 
 def _by_tables(model: keras.Model, found: _Found) -> keras.Model:
     codes = keras.Input(model.input_shape[1:-1], dtype="uint8", name="codes")
-    pooled = _TablePooling(found.front_end, found.filters)(codes[:, found.scanned])
+    scanned = codes[:, found.scanned]
+    if any(found.beside):
+        scanned = keras.ops.pad(scanned, ((0, 0), found.beside), constant_values=N_CODE)
+    pooled = _TablePooling(found.front_end, found.filters)(scanned)
     head = keras.Model(found.pool.output, model.outputs)
     return keras.Model(codes, head(pooled), name=model.name)
 
@@ -151,6 +155,8 @@ class _Found(NamedTuple):
     front_end: FrontEnd
     #: Positions of the window that are scanned.
     scanned: slice
+    #: Unknown bases before and behind them.
+    beside: tuple[int, int]
     filters: keras.layers.Layer
     pool: keras.layers.Layer
 
@@ -163,9 +169,11 @@ def _find_front_end(model: keras.Model) -> _Found:
     activation = _layer_before(pool, keras.layers.Activation)
     filters = _layer_before(activation, SequenceConv1D, keras.layers.Conv1D, BlockConv1D)
     blocks = _layer_before(filters, KmerBlocks) if isinstance(filters, BlockConv1D) else None
-    first = _layer_before(blocks or filters, keras.layers.InputLayer, keras.layers.Cropping1D)
+    ends = keras.layers.Cropping1D, keras.layers.ZeroPadding1D
+    first = _layer_before(blocks or filters, keras.layers.InputLayer, *ends)
     left, right = first.cropping if isinstance(first, keras.layers.Cropping1D) else (0, 0)
-    if isinstance(first, keras.layers.Cropping1D):
+    beside = first.padding if isinstance(first, keras.layers.ZeroPadding1D) else (0, 0)
+    if isinstance(first, ends):
         _layer_before(first, keras.layers.InputLayer)
     if filters.compute_dtype != "float32":
         raise _NotByTablesError(f"filters in {filters.compute_dtype}; tables are float32")
@@ -181,7 +189,7 @@ def _find_front_end(model: keras.Model) -> _Found:
         )
     except ValueError as error:
         raise _NotByTablesError(str(error)) from error
-    return _Found(front_end, slice(left, model.input_shape[1] - right), filters, pool)
+    return _Found(front_end, slice(left, model.input_shape[1] - right), tuple(beside), filters, pool)
 
 
 def _layer_before(layer: keras.layers.Layer, *kinds: type) -> keras.layers.Layer:

@@ -84,8 +84,9 @@ def baseline(
     strands
         "forward", or "both": the same filters scan both strands and are pooled together.
     scan_length
-        Bases in the middle of the window that the filters scan; the whole window when None. An open region
-        is often shorter than the window around it, and what its flanks hold is noise to the pooling.
+        Bases around the middle of the window that the filters scan; the whole window when None. An open
+        region is often shorter than the window around it, and what its flanks hold is noise to the pooling.
+        More than the window: N beside it, so that filters see motifs at its ends, where they do not fit in.
     pooling
         "average", "max" or "logsumexp", over all places scanned.
     pool_scale
@@ -436,8 +437,11 @@ def _pool(pooling: str, scale: float | None) -> keras.layers.Layer:
 def _middle(window_length: int, scan_length: int | None, shortest: int) -> list[keras.layers.Layer]:
     if scan_length is None or scan_length == window_length:
         return []
-    if not shortest <= scan_length < window_length:
-        raise ValueError(f"scan_length is {scan_length}; it must be from {shortest} to {window_length}")
+    if scan_length < shortest:
+        raise ValueError(f"scan_length is {scan_length}; it must be at least {shortest}")
+    if scan_length > window_length:
+        left = (scan_length - window_length) // 2
+        return [keras.layers.ZeroPadding1D((left, scan_length - window_length - left), name="beside")]
     left = (window_length - scan_length) // 2
     return [keras.layers.Cropping1D((left, window_length - scan_length - left), name="middle")]
 

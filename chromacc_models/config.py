@@ -43,7 +43,9 @@ class TrainConfig:
     activation: Literal["relu", "exponential"] | None = option("activation of the filters", None)
     strands: Literal["forward", "both"] | None = option("strands that the filters scan", None)
     scan_length: int | None = option(
-        "bp in the middle of the window that the filters scan; the whole window when absent", None, minimum=1
+        "bp around the middle of the window that the filters scan, N beyond its ends; all of it when absent",
+        None,
+        minimum=1,
     )
     pooling: Literal["average", "max", "logsumexp"] | None = option("pooling over the window", None)
     pool_scale: float | None = option("factor on the pooled values", None, above=0)

@@ -225,13 +225,14 @@ def _inserter(reading: FilterReading, scan_length: int | None) -> Callable[[Moti
     """Effect of two motifs in validation windows, where the network scans them."""
     n_windows, length = reading.codes.shape
     chosen = np.linspace(0, n_windows - 1, min(n_windows, _N_BACKGROUNDS)).astype(np.int64)
-    start = 0 if scan_length is None else (length - scan_length) // 2
+    scan_length = min(scan_length or length, length)
+    start = (length - scan_length) // 2
     return functools.partial(
         insertion_effect,
         reading.model,
         reading.codes[chosen],
         both_strands=reading.both_strands,
-        within=(start, start + (scan_length or length)),
+        within=(start, start + scan_length),
     )
 
 
