@@ -123,13 +123,14 @@ def reproduce(
     for path, option in ((datasets, "--datasets"), (sources, "--sources")):
         if path is not None and not Path(path).is_dir():
             raise InputError("no such folder", where=option, found=path, expected="a folder")
+    known_motifs = None if database is None else _Database.read(Path(database))
     with lock_folder(out):
         work = _Work(
             out=out,
             folder=folder / "reproduction",
             datasets=Path(datasets),
             sources=None if sources is None else Path(sources),
-            database=None if database is None else _Database.read(Path(database)),
+            database=known_motifs,
             quick=quick,
             workers=workers,
             progress=progress,
