@@ -122,10 +122,14 @@ _SIMULATED: dict[str, Any] = {
 
 #: The thesis pools the average; what it is multiplied by, and the learning rate, were chosen.
 _THESIS = {**_SIMULATED, "pooling": "average", "pool_scale": 200.0, "learning_rate": 0.003}
-_IMPROVED = {**_SIMULATED, "pooling": "max", "n_filters": 64, "learning_rate": 0.005}
+#: More filters than motifs, the best site instead of the average, and N beside the window, so that motifs at
+#: its ends are seen.
+_IMPROVED = {**_SIMULATED, "pooling": "max", "n_filters": 128}
+_ADDITIVE_IMPROVED = {**_IMPROVED, "network": "baseline", "scan_length": 638, "learning_rate": 0.005}
 
 _PAIRED_THESIS = {**_THESIS, "network": "factorization_machine", "n_filters": 20, "k": 20}
-_PAIRED_IMPROVED = {**_IMPROVED, "network": "factorization_machine", "k": 20}
+_PAIRED_BASELINE = {**_IMPROVED, "network": "baseline", "scan_length": 138, "learning_rate": 0.002}
+_PAIRED_IMPROVED = {**_PAIRED_BASELINE, "network": "factorization_machine", "k": 20}
 
 _POSITIONAL: dict[str, Any] = {
     "strands": "forward",
@@ -201,14 +205,14 @@ def _simulated_arms() -> list[Arm]:
             Arm(f"additive/thesis-{n}", "additive-20", {**_THESIS, **baseline, "n_filters": n})
             for n in (10, 20, 30)
         ),
-        Arm("additive/improved", "additive-20", {**_IMPROVED, **baseline}),
+        Arm("additive/improved", "additive-20", _ADDITIVE_IMPROVED),
         Arm("targets-10/thesis", "additive-20-targets-10", {**_THESIS, **baseline, "n_filters": 20}),
-        Arm("targets-10/improved", "additive-20-targets-10", {**_IMPROVED, **baseline}),
+        Arm("targets-10/improved", "additive-20-targets-10", _ADDITIVE_IMPROVED),
         Arm("paired/thesis", "paired-20", _PAIRED_THESIS),
         Arm("paired/thesis-transferred", "paired-20", _PAIRED_THESIS, filters_of="additive/thesis-20"),
         Arm("paired/thesis-baseline", "paired-20", {**_THESIS, **baseline, "n_filters": 20}),
         Arm("paired/improved", "paired-20", _PAIRED_IMPROVED),
-        Arm("paired/improved-baseline", "paired-20", {**_IMPROVED, **baseline}),
+        Arm("paired/improved-baseline", "paired-20", _PAIRED_BASELINE),
         Arm("paired-targets-10/thesis", "paired-20-targets-10", _PAIRED_THESIS),
         Arm("paired-targets-10/improved", "paired-20-targets-10", _PAIRED_IMPROVED),
         Arm(
