@@ -437,8 +437,9 @@ def _pool(pooling: str, scale: float | None) -> keras.layers.Layer:
 def _middle(window_length: int, scan_length: int | None, shortest: int) -> list[keras.layers.Layer]:
     if scan_length is None or scan_length == window_length:
         return []
-    if scan_length < shortest:
-        raise ValueError(f"scan_length is {scan_length}; it must be at least {shortest}")
+    longest = window_length + 2 * (shortest - 1)  # beyond it filters see nothing of the window
+    if not shortest <= scan_length <= longest:
+        raise ValueError(f"scan_length is {scan_length}; it must be from {shortest} to {longest}")
     if scan_length > window_length:
         left = (scan_length - window_length) // 2
         return [keras.layers.ZeroPadding1D((left, scan_length - window_length - left), name="beside")]

@@ -64,7 +64,7 @@ def test_accelerated__equals_plain_network(name, activation, pooling, strands):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * size, err_msg=variable.path)
 
 
-@pytest.mark.parametrize("scan_length", [57, WINDOW_LENGTH + 13])
+@pytest.mark.parametrize("scan_length", [57, WINDOW_LENGTH + 9])
 @pytest.mark.parametrize("name", TABLE_NETWORKS)
 def test_accelerated__scans_the_middle_of_the_window_or_beyond_it(name, scan_length):
     network = make_network(name, scan_length=scan_length, pool_scale=3.0)

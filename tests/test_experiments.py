@@ -23,7 +23,8 @@ from chromacc_models.config import TrainConfig
 from chromacc_models.cross_validation import train_runs
 from chromacc_models.experiments import measures, page
 from chromacc_models.experiments import reproduce as reproducing
-from chromacc_models.experiments.catalogue import ARMS, EXPERIMENTS, Claim, Experiment, Value, arms_of
+from chromacc_models.experiments.arms import ARMS
+from chromacc_models.experiments.catalogue import EXPERIMENTS, Claim, Experiment, Value, arms_of
 from chromacc_models.experiments.measures import held_out_ratio, measure_runs, paired_differences
 from chromacc_models.experiments.reproduce import Reproduction, chosen_experiments, reproduce
 from chromacc_models.run import Run
@@ -109,7 +110,6 @@ def test_reproduce__another_database_is_searched_anew(
     quick: Reproduction, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     write_motifs(tmp_path / "other.meme", read_motifs(DATASETS / "additive-20" / "motifs.meme")[:2])
-    monkeypatch.setattr(measures, "VERSION", measures.VERSION)
     made = reproduce(
         ["5.2.3"], folder, datasets=DATASETS, quick=True, database=tmp_path / "other.meme", report=tmp_path
     )

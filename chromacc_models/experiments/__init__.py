@@ -1,5 +1,5 @@
 """The experiments of the thesis, as data and as one command that makes them again.
 
-`catalogue` says what is trained and claimed, `reproduce` trains and measures it, `measures` turns a run into
-plain numbers, `page` draws and writes what they say.
+`arms` says what is trained and `catalogue` what is claimed of it, `reproduce` trains and measures it,
+`measures` turns runs into plain numbers, `page` draws and writes what they say.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from chromacc_data.motifs import Motif
 from chromacc_models import plots
 from chromacc_models.compare import corrected_resampled_t, paired_test
 from chromacc_models.evaluate import ROC_GRID
-from chromacc_models.experiments.catalogue import ARMS, Experiment, Value, arms_of
+from chromacc_models.experiments.arms import ARMS
+from chromacc_models.experiments.catalogue import Experiment, Value, arms_of
 from chromacc_models.experiments.measures import held_out_ratio, paired_differences, values_of
 from chromacc_models.logos import logo_grid
 
@@ -266,22 +268,9 @@ def _draw_predictions(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
     )
 
 
-def _draw_interactions(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
-    return plots.histograms(
-        {name: measured["interaction_histograms"]["scaled"] for name, measured in drawn.items()},
-        xlabel="Interaction: added to the logit when both filters rise by a standard deviation",
-        ylabel="Share of pairs",
-        normalised=True,
-    )
-
-
-def _draw_products(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
-    return plots.histograms(
-        {name: measured["interaction_histograms"]["raw"] for name, measured in drawn.items()},
-        xlabel="Inner product of the interaction vectors",
-        ylabel="Share of pairs",
-        normalised=True,
-    )
+def _draw_pairs(drawn: Mapping[str, Mapping[str, Any]], *, scale: str, xlabel: str) -> Figure:
+    counted = {name: measured["interaction_histograms"][scale] for name, measured in drawn.items()}
+    return plots.histograms(counted, xlabel=xlabel, ylabel="Share of pairs", normalised=True)
 
 
 _DRAWN: dict[str, Callable[[Mapping[str, Mapping[str, Any]]], Figure]] = {
@@ -290,8 +279,12 @@ _DRAWN: dict[str, Callable[[Mapping[str, Mapping[str, Any]]], Figure]] = {
     "roc": _draw_roc,
     "loss": _draw_loss,
     "predictions": _draw_predictions,
-    "interactions": _draw_interactions,
-    "products": _draw_products,
+    "interactions": functools.partial(
+        _draw_pairs,
+        scale="scaled",
+        xlabel="Added to the logit when both rise by a standard deviation",
+    ),
+    "products": functools.partial(_draw_pairs, scale="raw", xlabel="Inner product of the vectors"),
 }
 
 

@@ -108,13 +108,14 @@ def compare_silence(n_filters: int, options: argparse.Namespace) -> None:
         pooled = made.forward(codes, kernel, bias)
         calls[share] = lambda b=bias, p=pooled: made.backward(codes, kernel, b, p, gradients)
 
-    def all_places() -> object:
-        bias = np.zeros(n_filters, np.float32)
+    def by_tables(bias: np.ndarray) -> object:
         with made._workspaces.lent() as space:
             scanned = made._scanned(space, codes, kernel, bias)
             return made._dense_gradients(space, scanned, gradients, None)
 
-    calls["table gradients"] = all_places
+    for share, deviations in (("50 %", 0.0), ("0.02 %", 3.5)):
+        bias = np.full(n_filters, -deviations * spread, np.float32)
+        calls[f"{share} by gradients of tables"] = lambda b=bias: by_tables(b)
     seconds = medians(calls, options.rounds, CLOCKS[options.clock])
     cells = "  ".join(f"{name} {value / seconds['50 %']:.2f}" for name, value in seconds.items())
     print(f"active places, {n_filters} filters, backward: {cells}  (time, 50 % = 1)", flush=True)

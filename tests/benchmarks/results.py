@@ -28,7 +28,7 @@ from chromacc_data.store import open_store
 from chromacc_models.compare import corrected_resampled_t, paired_test
 from chromacc_models.config import TrainConfig
 from chromacc_models.evaluate import evaluate
-from chromacc_models.experiments.catalogue import REAL_IMPROVED
+from chromacc_models.experiments.arms import REAL_IMPROVED
 from chromacc_models.train import train
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,208 @@
+"""What is trained: networks in the settings of the thesis and in improved ones, each on its data.
+
+"thesis" has the architecture and sizes of the thesis; what it leaves open or what trains faster (scale of the
+pooled values, learning rate, batches, averaged weights, when to stop) was chosen. "improved" is the same
+family of networks, read the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from chromacc_models.config import TrainConfig
+
+__all__ = ["ARMS", "REAL_IMPROVED", "Arm"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One network, trained in one way on one dataset, several times.
+
+    Parameters
+    ----------
+    name
+        `DATA/SETTING-WHAT`; its run folders and measures are found under it.
+    recipe
+        Folder in `datasets/`.
+    options
+        Options of :class:`~chromacc_models.config.TrainConfig`.
+    repeats
+        Whether the runs differ by the fold that they hold out, or by their seed on one test split.
+    n_runs
+        How many: folds 0, 1, ... or seeds 0, 1, ...
+    filters_of
+        Arm whose filters are taken and kept as they are: those of its run that has most single-motif filters
+        (thesis, section 4.3.1).
+    is_real
+        Whether the data are of a genome, not simulated: their files are not in the repository, and filters
+        are matched with a database.
+    """
+
+    name: str
+    recipe: str
+    options: Mapping[str, Any]
+    repeats: Literal["folds", "seeds"] = "folds"
+    n_runs: int = 10
+    filters_of: str | None = None
+    is_real: bool = False
+
+    def config(self, run: int, **changed: Any) -> TrainConfig:
+        """Configuration of one of its runs, with options changed."""
+        options = {**self.options, **changed}
+        if self.repeats == "folds":
+            return TrainConfig(**options, fold=run)
+        return TrainConfig(**options, seed=run)
+
+    def run_name(self, run: int) -> str:
+        """`fold-0` or `seed-0`.
+
+        >>> Arm("a", "b", {}, "seeds").run_name(2)
+        'seed-2'
+        """
+        return f"{self.repeats[:-1]}-{run}"
+
+
+#: Shared by all networks of simulated data: sites are on the forward strand, as in the thesis.
+_SIMULATED: dict[str, Any] = {
+    "strands": "forward",
+    "filter_width": 20,
+    "batch_size": 128,
+    "average_decay": 0.99,
+    "epochs": 100,
+    "patience": 12,
+    "plateau_patience": 3,
+}
+
+#: The thesis pools the average; what it is multiplied by, and the learning rate, were chosen.
+_THESIS = {**_SIMULATED, "pooling": "average", "pool_scale": 200.0, "learning_rate": 0.003}
+#: More filters than motifs, the best site instead of the average, and N beside the window, so that motifs at
+#: its ends are seen.
+_IMPROVED = {**_SIMULATED, "pooling": "max", "n_filters": 128}
+_ADDITIVE_IMPROVED = {**_IMPROVED, "network": "baseline", "scan_length": 638, "learning_rate": 0.005}
+
+_PAIRED_THESIS = {**_THESIS, "network": "factorization_machine", "n_filters": 20, "k": 20}
+_PAIRED_BASELINE = {**_IMPROVED, "network": "baseline", "scan_length": 138, "learning_rate": 0.002}
+_PAIRED_IMPROVED = {**_PAIRED_BASELINE, "network": "factorization_machine", "k": 20}
+
+_POSITIONAL: dict[str, Any] = {
+    "strands": "forward",
+    "pooling": "max",
+    "learning_rate": 0.01,
+    "batch_size": 128,
+    "epochs": 200,
+    "patience": 30,
+}
+_BUILDER = {
+    **_POSITIONAL,
+    "network": "motif_builder",
+    "block_length": 4,
+    "filter_blocks": 3,
+    "tables": "free",
+}
+
+#: Real data: sizes of the thesis, 300 filters of 20 bp and blocks of 4; whole windows, one strand, averages.
+_REAL_THESIS: dict[str, Any] = {
+    "n_filters": 300,
+    "strands": "forward",
+    "pooling": "average",
+    "pool_scale": 200.0,
+    "learning_rate": 0.001,
+    "epochs": 100,
+    "patience": 12,
+    "plateau_patience": 4,
+}
+#: What the improved networks of real data share, and what each adds; docs/results.md tells how it was chosen.
+_REAL_IMPROVED: dict[str, Any] = {
+    "n_filters": 300,
+    "scan_length": 300,
+    "pooling": "max",
+    "learning_rate": 0.002,
+    "average_decay": 0.998,
+    "epochs": 100,
+    "patience": 12,
+    "plateau_patience": 4,
+}
+REAL_IMPROVED: dict[str, dict[str, Any]] = {
+    "baseline": {**_REAL_IMPROVED, "dropout": 0.3, "l2": 3e-4},
+    "factorization_machine": {**_REAL_IMPROVED, "dropout": 0.2, "l2": 1e-3},
+    "motif_builder": {**_REAL_IMPROVED, "dropout": 0.3, "l2": 3e-4, "deviations_l2": 0.01},
+}
+_REAL_SETS = {"dnase": "hg19-dnase-6-chr20-chrX", "atac": "hg19-atac-6"}
+
+
+def _real_arms() -> list[Arm]:
+    thesis = {
+        "baseline": _REAL_THESIS,
+        "factorization_machine": {**_REAL_THESIS, "k": 5},
+        "motif_builder": {**_REAL_THESIS, "tables": "free", "l2": 0.01, "pooling": "max", "pool_scale": None},
+    }
+    return [
+        Arm(
+            f"{name}/{setting}-{network.replace('_', '-')}",
+            recipe,
+            {"network": network, **options},
+            "folds",
+            5,
+            is_real=True,
+        )
+        for name, recipe in _REAL_SETS.items()
+        for setting, networks in (("thesis", thesis), ("improved", REAL_IMPROVED))
+        for network, options in networks.items()
+    ]
+
+
+def _simulated_arms() -> list[Arm]:
+    baseline = {"network": "baseline"}
+    return [
+        *(
+            Arm(f"additive/thesis-{n}", "additive-20", {**_THESIS, **baseline, "n_filters": n})
+            for n in (10, 20, 30)
+        ),
+        Arm("additive/improved", "additive-20", _ADDITIVE_IMPROVED),
+        Arm("targets-10/thesis", "additive-20-targets-10", {**_THESIS, **baseline, "n_filters": 20}),
+        Arm("targets-10/improved", "additive-20-targets-10", _ADDITIVE_IMPROVED),
+        Arm("paired/thesis", "paired-20", _PAIRED_THESIS),
+        Arm("paired/thesis-transferred", "paired-20", _PAIRED_THESIS, filters_of="additive/thesis-20"),
+        Arm("paired/thesis-baseline", "paired-20", {**_THESIS, **baseline, "n_filters": 20}),
+        Arm("paired/improved", "paired-20", _PAIRED_IMPROVED),
+        Arm("paired/improved-baseline", "paired-20", _PAIRED_BASELINE),
+        Arm("paired-targets-10/thesis", "paired-20-targets-10", _PAIRED_THESIS),
+        Arm("paired-targets-10/improved", "paired-20-targets-10", _PAIRED_IMPROVED),
+        Arm(
+            "positional/thesis-builder",
+            "positional-variants",
+            {**_BUILDER, "n_filters": 3, "l2": 0.01},
+            "seeds",
+        ),
+        Arm(
+            "positional/thesis-baseline",
+            "positional-variants",
+            {
+                **_POSITIONAL,
+                "network": "baseline",
+                "n_filters": 3,
+                "filter_width": 12,
+                "pooling": "average",
+                "pool_scale": 200.0,
+            },
+            "seeds",
+        ),
+        Arm(
+            "positional/improved-builder",
+            "positional-variants",
+            {**_BUILDER, "n_filters": 6, "l2": 0.001},
+            "seeds",
+        ),
+        Arm(
+            "positional/improved-baseline",
+            "positional-variants",
+            {**_POSITIONAL, "network": "baseline", "n_filters": 6, "filter_width": 12},
+            "seeds",
+        ),
+    ]
+
+
+#: Every arm by its name.
+ARMS: dict[str, Arm] = {arm.name: arm for arm in (*_simulated_arms(), *_real_arms())}
