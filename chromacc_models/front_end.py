@@ -222,6 +222,13 @@ class FrontEnd:
         return TableLayout(self.width, self.spacing, self.n_letters, self.n_strands * self.n_filters)
 
     @cached_property
+    def _activated_tiles(self) -> list[Tile]:
+        """Tiles whose scans have the activation."""
+        return [
+            Tile(column, replace(scan, activation=self.activation)) for column, scan in self._layout.tiles
+        ]
+
+    @cached_property
     def _workspaces(self) -> Workspaces:
         return Workspaces()
 
@@ -315,11 +322,10 @@ class FrontEnd:
         out = space.array("pooled", len(scanned.stream), self._layout.n_padded)
 
         def pool(tile: Tile, table: np.ndarray, run: slice) -> None:
-            scan = replace(tile.scan, activation=self.activation)
             windows = (array[run] for array in (*inputs, out))
-            kernel(scan, table, scanned.stream[run], self.n_places, *windows, tile.column)
+            kernel(tile.scan, table, scanned.stream[run], self.n_places, *windows, tile.column)
 
-        in_parallel(*self._tasks(pool, scanned))
+        in_parallel(*self._tasks(pool, self._activated_tiles, scanned))
         return out
 
     def _maxima(self, space: Workspace, scanned: _Scanned) -> tuple[np.ndarray, np.ndarray]:
@@ -331,13 +337,15 @@ class FrontEnd:
             out = highest[run], places[run]
             kernels.pool_max(tile.scan, table, scanned.stream[run], self.n_places, *out, tile.column)
 
-        in_parallel(*self._tasks(pool, scanned))
+        in_parallel(*self._tasks(pool, self._layout.tiles, scanned))
         return highest, places
 
-    def _tasks(self, function: Callable, scanned: _Scanned) -> list[Callable[[], None]]:
+    @staticmethod
+    def _tasks(function: Callable, tiles: list[Tile], scanned: _Scanned) -> list[Callable[[], None]]:
         runs = runs_of(len(scanned.stream), _TASKS_PER_THREAD * n_threads())
-        tiles = zip(self._layout.tiles, scanned.tables, strict=True)
-        return [partial(function, *tile, run) for tile in tiles for run in runs]
+        return [
+            partial(function, *tile, run) for tile in zip(tiles, scanned.tables, strict=True) for run in runs
+        ]
 
     def _strands(self, columns: np.ndarray) -> np.ndarray:
         """(window, column) as (window, strand, filter)."""
@@ -417,14 +425,13 @@ class FrontEnd:
         ]
 
         def add(tile: Tile, table: np.ndarray, run: slice, part: np.ndarray) -> None:
-            scan = replace(tile.scan, activation=self.activation)
             inputs = table, scanned.stream[run], self.n_places, weighted, logs[run], columns[run]
-            kernels.dense_gradient(scan, *inputs, tile.column, part)
+            kernels.dense_gradient(tile.scan, *inputs, tile.column, part)
 
         in_parallel(
             *(
                 partial(add, tile, table, *run)
-                for tile, table, part in zip(self._layout.tiles, scanned.tables, parts, strict=True)
+                for tile, table, part in zip(self._activated_tiles, scanned.tables, parts, strict=True)
                 for run in zip(runs, part, strict=True)
             )
         )

@@ -15,7 +15,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -113,12 +113,16 @@ def package(
 @contextmanager
 def _staged(to: Path) -> Iterator[Path]:
     folder = to.with_name(f".{to.name}.partial")  # hidden, so that no source lists it as a model
+    missing = [parent for parent in folder.parents if not parent.exists()]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # not empty: it was published
+            for parent in missing:
+                parent.rmdir()
 
 
 def _write_descriptions(

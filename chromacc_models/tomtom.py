@@ -100,6 +100,10 @@ def match_motifs(queries: Sequence[Motif], targets: Sequence[Motif], *, pseudoco
         raise ValueError(f"{len(queries)} queries and {len(targets)} targets; expected one or more of each")
     if len(targets) < _FEW_TARGETS:
         _LOG.warning("%d targets are few: p-values depend on which ones they are", len(targets))
+    return _match(queries, targets, pseudocount)
+
+
+def _match(queries: Sequence[Motif], targets: Sequence[Motif], pseudocount: float = 0.1) -> Matches:
     both = [_columns(motif, pseudocount) for motif in targets]
     both += [_columns(reverse_complement(motif), pseudocount) for motif in targets]
     with warnings.catch_warnings():
@@ -155,7 +159,7 @@ def q_values(p: np.ndarray) -> np.ndarray:
 
 def best_e_values(queries: Sequence[Motif], targets: Sequence[Motif]) -> np.ndarray:
     """Smallest E-value of each query, shape (query,), float64: see :func:`match_motifs`."""
-    return match_motifs(queries, targets).e.min(axis=1)
+    return _match(queries, targets).e.min(axis=1)
 
 
 def match_table(

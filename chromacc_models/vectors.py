@@ -14,6 +14,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from llvmlite import ir
@@ -111,6 +112,11 @@ class _VectorModel(models.PrimitiveModel):
 
 @typeof_impl.register(Scan)
 def _type_of_scan(scan: Scan, context: Any) -> _ScanType:
+    return _scan_type(scan)
+
+
+@lru_cache  # numba asks at every call of a kernel
+def _scan_type(scan: Scan) -> _ScanType:
     return _ScanType(scan)
 
 

@@ -158,8 +158,8 @@ def test_package__another_genome(made: Path, tmp_path: Path):
     text = (made / "genome.fa").read_text()
     (tmp_path / "genome.fa").write_text(text.replace("N", "A"))
     with pytest.raises(InputError, match="not the sequence that the store was built from"):
-        package(made / "run", tmp_path / "model", genome=tmp_path / "genome.fa")
-    assert not (tmp_path / "model").exists()
+        package(made / "run", tmp_path / "models" / "group" / "model", genome=tmp_path / "genome.fa")
+    assert not (tmp_path / "models").exists(), "folders that were made are taken away"
 
 
 def test_package__card(made: Path, tmp_path: Path):
