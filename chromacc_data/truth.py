@@ -53,6 +53,14 @@ class Truth:
         """Score from which on a window is open, (cell_type,) float64."""
         return np.array([model.threshold for model in self.models])
 
+    @property
+    def written_motifs(self) -> tuple[Motif, ...]:
+        """Motifs as sites have them: where consensus was written, with the one base at each position."""
+        if self.bases != "consensus":
+            return self.pool.motifs
+        certain = np.eye(4)
+        return tuple(Motif(m.id, certain[encode(m.consensus)], m.name) for m in self.pool.motifs)
+
     def pairs(self, cell_type: str) -> tuple[Pair, ...]:
         """Pairs of motifs that act together in a cell type."""
         return next(model.pairs for model in self.models if model.cell_type == cell_type)

@@ -186,7 +186,7 @@ def run_motifs(
     if planted is not None:
         matched = match_filters(motifs, planted, both_strands=reading.both_strands)
         columns |= _truth_columns(matched, planted)
-    known = planted or targets
+    known = targets if truth is None else read_planted(truth, as_written=True)
     if known is not None:
         kernel = np.asarray(reading.model.get_layer("filters").kernel)
         parts = decompose_filters(base_weights(kernel), known, both_strands=reading.both_strands)
@@ -213,8 +213,15 @@ def run_motifs(
     )
 
 
-def read_planted(path: Path | str) -> tuple[Motif, ...]:
+def read_planted(path: Path | str, *, as_written: bool = False) -> tuple[Motif, ...]:
     """Motifs that were planted: of a simulated store (.zarr, .h5), or of a motif file.
+
+    Parameters
+    ----------
+    path
+        The store or file.
+    as_written
+        Where a store has the consensus at each site, motifs of the consensus alone.
 
     Raises
     ------
@@ -222,7 +229,8 @@ def read_planted(path: Path | str) -> tuple[Motif, ...]:
         If the store holds no truth, or the file no motifs.
     """
     if Path(path).suffix in FORMATS:
-        return read_truth(open_store(path)).pool.motifs
+        known = read_truth(open_store(path))
+        return known.written_motifs if as_written else known.pool.motifs
     return read_motifs(path)
 
 

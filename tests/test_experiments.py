@@ -272,6 +272,9 @@ def test_measure_runs__a_network_that_knows_everything(known: Run):
     assert run["filters"]["single"] == 20
     # The filter of JUNB holds the motif of JUND.
     assert (run["filters"]["single_by_motif"], run["filters"]["combination_by_motif"]) == (19, 1)
+    decomposed = run["decomposed"]
+    assert (decomposed["parts"], decomposed["precision"], decomposed["motifs"]) == (20, 1, 19)
+    assert 0.5 <= decomposed["chance"] < 0.6
     interactions = run["interactions"]
     for name in ("raw_top10", "scaled_top10", "filters_top10", "motifs_top10"):
         assert interactions[name] == 10
@@ -305,6 +308,8 @@ def test_measure_runs__a_network_that_knows_nothing(known: Run, paired: Path, tm
     model.save(run.folder / "model.keras")
     measured = measure_runs([run])
     assert measured["runs"][0]["filters"]["none"] == 3
+    decomposed = measured["runs"][0]["decomposed"]
+    assert (decomposed["parts"], decomposed["precision"], decomposed["motifs"]) == (0, None, 0)
     found = measured["runs"][0]["interactions"]
     assert [found[name] for name in found if name.endswith("top10")] == [0] * 5
     assert found["motifs_average_precision"] is None

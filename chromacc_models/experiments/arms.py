@@ -75,16 +75,29 @@ _SIMULATED: dict[str, Any] = {
     "plateau_patience": 3,
 }
 
-#: The thesis pools the average; what it is multiplied by, and the learning rate, were chosen.
-_THESIS = {**_SIMULATED, "pooling": "average", "pool_scale": 200.0, "learning_rate": 0.003}
+#: The thesis pools the average; the scale of the pooled values and of the first weights, and how to train,
+#: were chosen.
+_THESIS = {
+    **_SIMULATED,
+    "pooling": "average",
+    "pool_scale": 600.0,
+    "filter_scale": 2.0,
+    "learning_rate": 0.002,
+    "batch_size": 1024,
+    "average_decay": 0.98,
+    "epochs": 800,
+    "patience": 60,
+    "plateau_patience": 20,
+}
 #: More filters than motifs, the best site instead of the average, and N beside the window, so that motifs at
 #: its ends are seen.
 _IMPROVED = {**_SIMULATED, "pooling": "max", "n_filters": 128}
 _ADDITIVE_IMPROVED = {**_IMPROVED, "network": "baseline", "scan_length": 638, "learning_rate": 0.005}
 
-_PAIRED_THESIS = {**_THESIS, "network": "factorization_machine", "n_filters": 20, "k": 20}
+_THESIS_100_BP = {**_THESIS, "pool_scale": 100.0, "n_filters": 20}
+_PAIRED_THESIS = {**_THESIS_100_BP, "network": "factorization_machine", "k": 20, "vectors_scale": 0.1}
 _PAIRED_BASELINE = {**_IMPROVED, "network": "baseline", "scan_length": 138, "learning_rate": 0.002}
-_PAIRED_IMPROVED = {**_PAIRED_BASELINE, "network": "factorization_machine", "k": 20}
+_PAIRED_IMPROVED = {**_PAIRED_BASELINE, "network": "factorization_machine", "k": 20, "l2": 1e-6}
 
 _POSITIONAL: dict[str, Any] = {
     "strands": "forward",
@@ -165,7 +178,7 @@ def _simulated_arms() -> list[Arm]:
         Arm("targets-10/improved", "additive-20-targets-10", _ADDITIVE_IMPROVED),
         Arm("paired/thesis", "paired-20", _PAIRED_THESIS),
         Arm("paired/thesis-transferred", "paired-20", _PAIRED_THESIS, filters_of="additive/thesis-20"),
-        Arm("paired/thesis-baseline", "paired-20", {**_THESIS, **baseline, "n_filters": 20}),
+        Arm("paired/thesis-baseline", "paired-20", {**_THESIS_100_BP, **baseline}),
         Arm("paired/improved", "paired-20", _PAIRED_IMPROVED),
         Arm("paired/improved-baseline", "paired-20", _PAIRED_BASELINE),
         Arm("paired-targets-10/thesis", "paired-20-targets-10", _PAIRED_THESIS),

@@ -11,7 +11,9 @@ import numpy as np
 from chromacc_data.motifs import Motif
 from chromacc_data.store import open_store
 from chromacc_data.truth import Truth, ceiling, is_simulated, read_truth
+from chromacc_models.combinations import decompose_filters, score_decompositions
 from chromacc_models.evaluate import evaluate, mean_roc, open_batches, read_predictions, without_nan
+from chromacc_models.filters import base_weights
 from chromacc_models.importance import filter_importance
 from chromacc_models.interaction_reading import Interactions, interactions_of
 from chromacc_models.interactions import (
@@ -28,7 +30,7 @@ from chromacc_models.run import Run
 __all__ = ["N_TOP", "VERSION", "held_out_ratio", "measure_runs", "paired_differences", "values_of"]
 
 #: Goes up when what is measured changes: older measures are then made again, from the runs as they are.
-VERSION = 2
+VERSION = 3
 
 #: Pairs that the thesis looks at.
 N_TOP = 10
@@ -55,12 +57,13 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
     dict
         `runs`: of each run `auroc`, `auprc` (means over cell types, held-out windows), `cell_types`
         (AUROC by name), `n_train`, `n_test`, `seconds`, `epochs`; of simulated data `ceiling` (AUROC of a
-        perfect reader on the same windows) and `filters` (numbers of single, combination and other filters by
+        perfect reader on the same windows), `filters` (numbers of single, combination and other filters by
         motif groups and, as in the thesis, by motifs; `found` of `n_groups` groups have a single-motif
-        filter); of factorization machines on pairs `interactions`; with a database `database` (filters
-        matched at E <= 0.01, and the numbers expected of filters that learned nothing).
-        `interaction_tests`, where there are pairs: correct against incorrect ones over all runs. `planted`:
-        the pairs. The rest is what pictures are drawn of.
+        filter) and `decomposed` (filters taken apart, against motifs that were never planted); of
+        factorization machines on pairs `interactions`; with a database `database` (filters matched at
+        E <= 0.01, and the numbers expected of filters that learned nothing). `interaction_tests`, where there
+        are pairs: correct against incorrect ones over all runs. `planted`: the pairs. The rest is what
+        pictures are drawn of.
     """
     found: dict[str, Any] = {"runs": []}
     learned: list[_Learned] = []
@@ -72,6 +75,7 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
         if truth is not None:
             matches = match_filters(reading.motifs, truth.pool.motifs, both_strands=reading.both_strands)
             measures["filters"] = _filters(matches)
+            measures["decomposed"] = _decomposed(reading, matches, truth.written_motifs)
             names = _names_of_filters(matches, truth)
             interactions = interactions_of(reading)
             if interactions is not None and any(model.pairs for model in truth.models):
@@ -180,6 +184,30 @@ def _filters(matches: FilterMatches) -> dict[str, Any]:
     by_motif = {f"{kind}_by_motif": int((matches.kind_by_motif == kind).sum()) for kind in matches.counts()}
     found = {"found": len(matches.single_groups), "n_groups": matches.n_groups}
     return matches.counts() | by_motif | found
+
+
+def _decomposed(reading: FilterReading, matches: FilterMatches, planted: Sequence[Motif]) -> dict[str, Any]:
+    """Filters taken apart into motifs: the planted ones, or their mirror images, which were never planted.
+
+    `precision`: share of the parts that are planted, None without parts; `chance`: share of the motifs to
+    choose from that are. `motifs`: groups of planted motifs that some filter holds.
+    """
+    mirrored = (Motif(f"{motif.id}_mirrored", motif.ppm[::-1]) for motif in planted)
+    decoys = [
+        motif
+        for motif in mirrored
+        if not match_filters([motif], planted, both_strands=reading.both_strands).in_group.any()
+    ]
+    kernel = np.asarray(reading.model.get_layer("filters").kernel)
+    found = decompose_filters(base_weights(kernel), [*planted, *decoys], both_strands=reading.both_strands)
+    parts = [decomposition.motifs for decomposition in found]
+    score = score_decompositions(parts, [range(len(planted))] * len(parts))
+    return {
+        "parts": sum(map(len, parts)),
+        "precision": _rounded(score.precision) if any(parts) else None,
+        "chance": _rounded(len(planted) / (len(planted) + len(decoys))),
+        "motifs": len({int(matches.group[i]) for i in frozenset().union(*parts) if i < len(planted)}),
+    }
 
 
 def _interactions(learned: _Learned) -> dict[str, Any]:

@@ -28,7 +28,7 @@ Written by `chromacc-models reproduce`, which goes on where it was killed; the n
 [{folder}]({folder}), an arm a file. A row puts a figure of the thesis beside the mean of our runs (± standard
 deviation, n runs). *Thesis settings* have the architecture and sizes of the thesis. What it leaves open or
 what trains faster was chosen and is listed under [Options](#options): the scale of the pooled values,
-learning rate, batches of 128 windows instead of 2,048, averaged weights, and when to stop. *Improved* is the
+the size of the first weights, learning rate, batches, averaged weights, and when to stop. *Improved* is the
 same family of networks, read the same way. *Ceiling* is the AUROC of a reader that knows the planted motifs
 and the rule, on the same windows, accidental occurrences included. A goal that was set stands behind "≥";
 figures that reach it are bold. Motifs that the matching rule of the thesis cannot tell apart count as one
@@ -38,6 +38,9 @@ of DNase-6, as `docs/results.md` tells. Pictures of filters, losses and predicti
 
 _QUICK = """**Made by `--quick`: small sets, few filters, two epochs. No figure here means anything.**
 """
+
+#: Measures between 0 and 1; others are counts.
+_SHARES = ("auroc", "interactions.motifs_average_precision", "decomposed.precision", "decomposed.chance")
 
 Measures = Mapping[str, Mapping[str, Any]]
 
@@ -126,7 +129,7 @@ def _cell(value: Value | None, measures: Measures) -> str:
     defined = found[~np.isnan(found)]
     if not len(defined):
         return "not defined"
-    mean, is_share = defined.mean(), "auroc" in value.measure or "precision" in value.measure
+    mean, is_share = defined.mean(), value.measure in _SHARES
     form = "{:+.4f}" if value.less is not None else "{:.4f}" if is_share else "{:.1f}"
     spread = f" ± {defined.std(ddof=1):.{4 if is_share else 1}f}" if len(defined) > 1 else ""
     of = f" of {_total(value, measures)}" if value.of is not None else ""
