@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -84,15 +86,17 @@ class Engine:
             return self._run_on_cluster(tasks, finished)
         # dask raises at the first failed task and leaves the others running: a pool of our own is waited for,
         # so that no task writes after this has returned.
-        threads = None if self.processes else ThreadPoolExecutor(self.n_workers)
-        with Callback(posttask=lambda key, *_: finished(key)), threads or nullcontext():
+        pool = None if self.processes else ThreadPoolExecutor(self.n_workers)
+        # dask gives a process six tasks at a time, which leaves others idle when tasks are few and long.
+        where = {"initializer": _end_with_parent, "chunksize": 1} if self.processes else {"pool": pool}
+        with Callback(posttask=lambda key, *_: finished(key)), pool or nullcontext():
             return list(
                 dask.compute(
                     *tasks,
                     scheduler="processes" if self.processes else "threads",
                     num_workers=self.n_workers,
-                    pool=threads,
                     optimize_graph=False,
+                    **where,
                 )
             )
 
@@ -115,3 +119,15 @@ class Engine:
                 future.result()  # raises the error of a failed task at once
                 finished(future.key)
             return client.gather(futures)
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when the process that started it is killed: it would hold its run for hours."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, name="chromacc-parent", daemon=True).start()

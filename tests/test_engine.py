@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 import time
 from pathlib import Path
 
 import dask
+import psutil
 import pytest
 from tqdm import tqdm
 
@@ -50,6 +55,42 @@ def test_run__no_task_runs_on_after_an_error(tmp_path: Path):
     with pytest.raises(InputError):
         Engine(workers=2).run(tasks)
     assert late.exists()  # it had begun, and was waited for
+
+
+def write_process_id_and_wait(path: Path) -> None:
+    path.write_text(str(os.getpid()))
+    time.sleep(300)
+
+
+def test_run__workers_end_with_a_parent_that_is_killed(tmp_path: Path):
+    script = """
+        import dask, sys
+        from pathlib import Path
+        from chromacc_data.engine import Engine
+        from test_engine import write_process_id_and_wait as wait
+
+        if __name__ == "__main__":
+            files = [Path(sys.argv[1]) / "1", Path(sys.argv[1]) / "2"]
+            Engine(workers=2, processes=True).run([dask.delayed(wait)(file) for file in files])
+    """
+    (tmp_path / "script.py").write_text(textwrap.dedent(script))
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    parent = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py", tmp_path], env={**os.environ, "PYTHONPATH": path}
+    )
+    files = [tmp_path / "1", tmp_path / "2"]
+    deadline = time.monotonic() + 60
+    while not all(file.exists() and file.read_text() for file in files):
+        assert parent.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    workers = [psutil.Process(int(file.read_text())) for file in files]
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    for process in alive:
+        process.kill()
+    assert not alive
 
 
 def test_run__unreachable_scheduler():
