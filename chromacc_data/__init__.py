@@ -1,7 +1,9 @@
 """Datasets of chromatin accessibility: from genome and peaks to chunked stores and their batches.
 
-The modules follow the way of the data: recipe, sources, genome, peaks, windows, splits, store, build,
-batches, loader. The command is ``chromacc-data``.
+The way of the data: `recipe` says what goes in, `sources` finds the files, `sequences` reads genomes and
+`regions` peaks, which become windows, or `simulation` makes windows; `splits` divides them, `build` writes
+them into a `store`, and `batches` streams them to a network. `loader` feeds a trained one. The command is
+``chromacc-data``.
 """
 
 from __future__ import annotations

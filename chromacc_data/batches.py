@@ -17,8 +17,8 @@ import numpy as np
 import xarray as xr
 
 from chromacc_data import schema
-from chromacc_data.encoding import codes_from_one_hot, reverse_complement
 from chromacc_data.errors import InputError
+from chromacc_data.sequences.encoding import codes_from_one_hot, reverse_complement
 from chromacc_data.store import open_store, read_variable, read_window_block
 
 __all__ = ["REVERSE_COMPLEMENT", "Batch", "Batches", "n_folds", "split_indices"]

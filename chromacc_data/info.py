@@ -9,8 +9,8 @@ import numpy as np
 
 from chromacc_data import schema
 from chromacc_data.batches import split_indices
+from chromacc_data.simulation.truth import ceiling, is_simulated
 from chromacc_data.store import count_lines, open_store, read_variable
-from chromacc_data.truth import ceiling, is_simulated
 
 __all__ = ["describe"]
 

@@ -12,10 +12,10 @@ import dask
 
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
-from chromacc_data.genome import Genome
 from chromacc_data.recipe import Recipe, Source
+from chromacc_data.sequences.genome import Genome
+from chromacc_data.simulation.user_function import UserFunction, function_file, module_file
 from chromacc_data.sources import file_digest, resolve, resolve_fasta
-from chromacc_data.user_function import UserFunction, function_file, module_file
 
 __all__ = ["Inputs", "open_genome", "resolve_inputs"]
 

@@ -23,10 +23,10 @@ import pandas as pd
 from kipoi.data import Dataset, kipoi_dataloader
 from kipoi.metadata import GenomicRanges
 
-from chromacc_data.bed import read_intervals
-from chromacc_data.encoding import reverse_complement, reverse_complement_one_hot
 from chromacc_data.errors import InputError
-from chromacc_data.genome import Genome
+from chromacc_data.regions.bed import read_intervals
+from chromacc_data.sequences.encoding import reverse_complement, reverse_complement_one_hot
+from chromacc_data.sequences.genome import Genome
 
 __all__ = ["BedLoader"]
 

@@ -18,17 +18,18 @@ import dask
 import numpy as np
 from dask.delayed import Delayed
 
-from chromacc_data import schema, splits, windows
+from chromacc_data import schema, splits
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors
-from chromacc_data.genome import Genome
 from chromacc_data.inputs import Inputs
-from chromacc_data.negatives import closed_windows
-from chromacc_data.peaks import Peaks, cell_type_peaks
 from chromacc_data.recipe import Recipe, Sample, WindowRecipe
-from chromacc_data.windows import Windows
+from chromacc_data.regions import windows
+from chromacc_data.regions.negatives import closed_windows
+from chromacc_data.regions.peaks import Peaks, cell_type_peaks
+from chromacc_data.regions.windows import Windows
+from chromacc_data.sequences.genome import Genome
 
 __all__ = [
     "Plan",
@@ -53,7 +54,7 @@ class Plan:
     """Windows, labels and splits of a store: everything but the bases.
 
     `arrays` are memory-mapped, by name: `split` and `fold`, and those of
-    :class:`~chromacc_data.windows.Windows`, or the variables of a simulated store.
+    :class:`~chromacc_data.regions.windows.Windows`, or the variables of a simulated store.
     """
 
     folder: Path

@@ -20,7 +20,7 @@ from chromacc_data import options
 from chromacc_data.errors import InputError
 from chromacc_data.options import option
 from chromacc_data.recipe_source import Source
-from chromacc_data.simulation_recipe import SimulationRecipe
+from chromacc_data.simulation.recipe import SimulationRecipe
 
 __all__ = [
     "FragmentRecipe",

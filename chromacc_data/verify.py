@@ -15,13 +15,13 @@ import xarray as xr
 from chromacc_data import build as building
 from chromacc_data import schema
 from chromacc_data.console import progress_bar
-from chromacc_data.encoding import encode, one_hot
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.inputs import Inputs, resolve_inputs
 from chromacc_data.recipe import Recipe, load_recipe, parse_recipe
+from chromacc_data.sequences.encoding import encode, one_hot
+from chromacc_data.simulation.truth import check_truth, is_simulated
 from chromacc_data.store import content_hash, open_store, read_variable, read_window_block
-from chromacc_data.truth import check_truth, is_simulated
 
 __all__ = ["Verified", "verify"]
 
@@ -75,7 +75,7 @@ def verify(
 
     A simulated store has no genome to be compared with. Its windows are made again from the recipe, bases
     included, and those of the sample are checked against the truth in the store, by
-    :func:`chromacc_data.truth.check_truth`.
+    :func:`chromacc_data.simulation.truth.check_truth`.
 
     Parameters
     ----------

@@ -188,11 +188,9 @@ def motifs(
 ) -> None:
     """Write the filters of RUN as motifs: a MEME file, a table, and logos of the most important."""
     _start_tensorflow()
-    from chromacc_models import reading
+    from chromacc_models.reading.run_motifs import run_motifs
 
-    found = reading.run_motifs(
-        run_folder, method=method, database=database, truth=truth, n_logos=n_logos, seed=seed
-    )
+    found = run_motifs(run_folder, method=method, database=database, truth=truth, n_logos=n_logos, seed=seed)
     console.result(*found.report())
 
 
@@ -226,9 +224,9 @@ def interactions(
 ) -> None:
     """Write the interactions of RUN's filters, and of the motifs they match: tables and a picture."""
     _start_tensorflow()
-    from chromacc_models import interaction_reading
+    from chromacc_models.reading.run_interactions import run_interactions
 
-    found = interaction_reading.run_interactions(
+    found = run_interactions(
         run_folder,
         method=method,
         database=database,
@@ -259,9 +257,9 @@ def package(
 ) -> None:
     """Write RUN as a Kipoi model folder with loader, example and model card, and check it."""
     _start_tensorflow()
-    from chromacc_models import kipoi_package
+    from chromacc_models.kipoi.package import package as package_run
 
-    made = kipoi_package.package(
+    made = package_run(
         run_folder,
         to,
         genome=list(genome) or None,
@@ -278,9 +276,9 @@ def package(
 def check(console: Console, folder: Path) -> None:
     """Check a Kipoi model FOLDER: its files, checksums, and predictions of its example."""
     _start_tensorflow()
-    from chromacc_models import kipoi_check
+    from chromacc_models.kipoi.check import check as check_model
 
-    checked = kipoi_check.check(folder)
+    checked = check_model(folder)
     console.result(
         checked._asdict(),
         f"{folder}: good; {checked.n_regions} regions x {checked.n_cell_types} cell types predicted, "

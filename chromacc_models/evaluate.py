@@ -28,9 +28,9 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.store import open_store
 from chromacc_models import plots
-from chromacc_models.accelerate import accelerated
 from chromacc_models.architectures import gains_from_xla
 from chromacc_models.run import Run, read_arrays
+from chromacc_models.tables.accelerate import accelerated
 
 __all__ = [
     "Calibration",
@@ -320,7 +320,7 @@ def predictor(model: keras.Model, *, engine: str = "auto") -> Callable[[np.ndarr
     model
         A network of :mod:`chromacc_models.architectures`.
     engine
-        How it is computed: see :func:`chromacc_models.accelerate.accelerated`.
+        How it is computed: see :func:`chromacc_models.tables.accelerate.accelerated`.
     """
     fast = accelerated(model, engine)
 

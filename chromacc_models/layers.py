@@ -55,8 +55,8 @@ def reverse_complement_blocks(n: int) -> np.ndarray:
 class OneHot(keras.layers.Layer):
     """One-hot DNA of base codes: (window, position) integers to (window, position, 4) floats.
 
-    Codes are those of :mod:`chromacc_data.encoding`; N (4) becomes all zeros. Training feeds codes, one
-    byte a base, and this layer in front of a network makes the floats where they are needed.
+    Codes are those of :mod:`chromacc_data.sequences.encoding`; N (4) becomes all zeros. Training feeds codes,
+    one byte a base, and this layer in front of a network makes the floats where they are needed.
     """
 
     def call(self, codes: Any) -> Any:

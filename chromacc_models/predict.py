@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING, Literal
 import dask
 import numpy as np
 
-from chromacc_data.bed import read_intervals
 from chromacc_data.console import LOG, progress_bar
-from chromacc_data.encoding import N_CODE, reverse_complement
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors
-from chromacc_data.genome import Genome
+from chromacc_data.regions.bed import read_intervals
+from chromacc_data.sequences.encoding import N_CODE, reverse_complement
+from chromacc_data.sequences.genome import Genome
 from chromacc_data.store import publish
-from chromacc_models import kipoi_files as kf
+from chromacc_models.kipoi import files as kf
 from chromacc_models.prediction_files import Predictions, output_paths, write_predictions
 
 if TYPE_CHECKING:
     from chromacc_data.loader import BedLoader
-    from chromacc_models.kipoi_model import KipoiModel
+    from chromacc_models.kipoi.model import KipoiModel
 
 __all__ = ["Network", "find_network", "predict"]
 
@@ -130,7 +130,7 @@ def predict(
         Where the tasks run; local threads when not given. On a cluster, the workers need the files by the
         same paths; each loads the network and the regions once.
     network_engine
-        How the network is computed: see :func:`chromacc_models.accelerate.accelerated`.
+        How the network is computed: see :func:`chromacc_models.tables.accelerate.accelerated`.
     overwrite
         Replace files that exist.
     show_progress
@@ -245,7 +245,7 @@ def _load_model(network: Network, network_engine: str) -> KipoiModel:
 
 @functools.lru_cache(maxsize=1)
 def _model_once(weights: Path, sha256: str | None, network_engine: str, stamp: tuple) -> KipoiModel:
-    from chromacc_models.kipoi_model import KipoiModel
+    from chromacc_models.kipoi.model import KipoiModel
 
     return KipoiModel(str(weights), sha256=sha256, engine=network_engine)
 

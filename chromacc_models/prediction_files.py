@@ -39,7 +39,8 @@ class Predictions:
     Parameters
     ----------
     regions
-        Columns chrom, start, end, name, strand, as :func:`chromacc_data.peaks.read_intervals` gives them.
+        Columns chrom, start, end, name, strand, as :func:`chromacc_data.regions.peaks.read_intervals` gives
+        them.
     values
         Probabilities, shape (region, cell_type), float32; may lie on disk.
     cell_types

@@ -25,7 +25,6 @@ from chromacc_data.console import LOG, progress_bar
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors
 from chromacc_data.store import open_store
-from chromacc_models.accelerate import Accelerated, accelerated
 from chromacc_models.architectures import NETWORKS, gains_from_xla, logits_model
 from chromacc_models.config import TrainConfig
 from chromacc_models.run import (
@@ -42,6 +41,7 @@ from chromacc_models.run import (
     write_checkpoint,
     write_history,
 )
+from chromacc_models.tables.accelerate import Accelerated, accelerated
 
 __all__ = ["build_network", "limit_threads", "train"]
 
@@ -74,8 +74,8 @@ def train(
     progress
         Show a bar: epoch, losses, windows per second, time left to the last epoch.
     engine
-        How it is computed: see :func:`chromacc_models.accelerate.accelerated`. A run that goes on keeps the
-        engine that it began with. The same weights up to rounding, whatever the engine.
+        How it is computed: see :func:`chromacc_models.tables.accelerate.accelerated`. A run that goes on
+        keeps the engine that it began with. The same weights up to rounding, whatever the engine.
 
     Returns
     -------

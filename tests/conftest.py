@@ -14,8 +14,8 @@ import pytest
 import xarray as xr
 
 from chromacc_data import schema, store
-from chromacc_data.encoding import one_hot
 from chromacc_data.engine import Engine
+from chromacc_data.sequences.encoding import one_hot
 
 # Kipoi writes ~/.kipoi when it is imported: not into the home of whoever runs the tests.
 os.environ["HOME"] = tempfile.mkdtemp(prefix="chromacc-tests-home-")

@@ -9,10 +9,10 @@ import numpy as np
 import pyBigWig
 from hypothesis import strategies as st
 
-from chromacc_data import peaks
-from chromacc_data.peaks import Peaks
 from chromacc_data.recipe import Sample, Source
-from chromacc_data.windows import Windows
+from chromacc_data.regions import peaks
+from chromacc_data.regions.peaks import Peaks
+from chromacc_data.regions.windows import Windows
 
 GENOME = {"chromosomes": ("chr1", "chr2"), "lengths": (1000, 500)}
 

@@ -14,9 +14,9 @@ import numpy as np
 import yaml
 
 from chromacc_data import schema, store
-from chromacc_data.encoding import decode
 from chromacc_data.engine import Engine
-from chromacc_data.genome import Genome
+from chromacc_data.sequences.encoding import decode
+from chromacc_data.sequences.genome import Genome
 from chromacc_models.config import TrainConfig
 from chromacc_models.layers import FactorizationMachine, GlobalPooling, SequenceConv1D
 from tests.conftest import make_dataset

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from chromacc_data.encoding import one_hot
 from chromacc_data.errors import InputError
-from chromacc_models import accelerate
-from chromacc_models.accelerate import accelerated
+from chromacc_data.sequences.encoding import one_hot
 from chromacc_models.architectures import NETWORKS, logits_model
+from chromacc_models.tables import accelerate
+from chromacc_models.tables.accelerate import accelerated
 
 WINDOW_LENGTH = 90
 N_CELL_TYPES = 3

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data.accessibility import Model, models_of, pairs_present, scores
 from chromacc_data.errors import InputError
-from chromacc_data.simulation_recipe import MotifsRecipe, Pair, Target
-from chromacc_data.sites import Pool, Sites, read_pool
-from chromacc_data.user_function import UserFunction
+from chromacc_data.simulation.accessibility import Model, models_of, pairs_present, scores
+from chromacc_data.simulation.recipe import MotifsRecipe, Pair, Target
+from chromacc_data.simulation.sites import Pool, Sites, read_pool
+from chromacc_data.simulation.user_function import UserFunction
 
 #: Motifs of 3, 2 and 4 bp.
 POOL = read_pool(MotifsRecipe(sequences={"x": "ACG", "y": "TT", "z": "GGGG"}), [])

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from chromacc_data.encoding import encode, one_hot, reverse_complement
+from chromacc_data.sequences.encoding import encode, one_hot, reverse_complement
 from chromacc_models import architectures
 from chromacc_models.architectures import NETWORKS, logits_model, network_options, ppm_filters
 

@@ -11,9 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data.backgrounds import GenomeWindows, MarkovChain, count_words, shuffle_dinucleotides
-from chromacc_data.encoding import decode, encode
-from chromacc_data.genome import Genome
+from chromacc_data.sequences.encoding import decode, encode
+from chromacc_data.sequences.genome import Genome
+from chromacc_data.simulation.backgrounds import (
+    GenomeWindows,
+    MarkovChain,
+    count_words,
+    shuffle_dinucleotides,
+)
 
 
 def rng(seed: int = 0) -> np.random.Generator:

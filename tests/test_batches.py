@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from chromacc_data import batches, schema
 from chromacc_data.batches import Batch, Batches, split_indices
-from chromacc_data.encoding import codes_from_one_hot, reverse_complement
 from chromacc_data.errors import InputError
+from chromacc_data.sequences.encoding import codes_from_one_hot, reverse_complement
 from tests.conftest import make_dataset
 
 IN_MEMORY, STREAMED = 1 << 30, 0

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data import bed
-from chromacc_data.bed import read_intervals
 from chromacc_data.errors import InputError
+from chromacc_data.regions import bed
+from chromacc_data.regions.bed import read_intervals
 from tests.interval_files import (
     coordinates,
     write,

@@ -9,8 +9,8 @@ import pyfaidx
 import pytest
 from Bio import bgzf
 
-from chromacc_data.bgzip import BgzipText, is_bgzip, is_whole
 from chromacc_data.errors import InputError
+from chromacc_data.sequences.bgzip import BgzipText, is_bgzip, is_whole
 
 LINES = [b">chr1\n"] + [bytes([letter]) * 9 + b"\n" for letter in b"ACGTNacgtn" * 5]
 TEXT = b"".join(LINES)

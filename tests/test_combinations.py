@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from chromacc_data.encoding import encode, one_hot
 from chromacc_data.motif_files import read_motifs
 from chromacc_data.motifs import Motif, reverse_complement
+from chromacc_data.sequences.encoding import encode, one_hot
 from chromacc_models.architectures import ppm_filters
-from chromacc_models.combinations import decompose_filters, score_decompositions
-from chromacc_models.filters import base_weights
-from chromacc_models.matching import motif_groups
+from chromacc_models.reading.combinations import decompose_filters, score_decompositions
+from chromacc_models.reading.filters import base_weights
+from chromacc_models.reading.matching import motif_groups
 
 WIDTH = 20
 

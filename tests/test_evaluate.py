@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from chromacc_data.encoding import one_hot
 from chromacc_data.errors import InputError
+from chromacc_data.sequences.encoding import one_hot
 from chromacc_models import evaluate as evaluate_module
 from chromacc_models.architectures import baseline
 from chromacc_models.config import TrainConfig

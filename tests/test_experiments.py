@@ -15,8 +15,8 @@ from chromacc_data.build import build
 from chromacc_data.errors import InputError
 from chromacc_data.motif_files import read_motifs, write_motifs
 from chromacc_data.motifs import Motif
+from chromacc_data.simulation.truth import read_truth
 from chromacc_data.store import open_store
-from chromacc_data.truth import read_truth
 from chromacc_models.architectures import ppm_filters
 from chromacc_models.cli import main_group
 from chromacc_models.config import TrainConfig

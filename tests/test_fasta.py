@@ -11,7 +11,7 @@ import pyfaidx
 import pytest
 
 from chromacc_data.errors import InputError
-from chromacc_data.fasta import FastaFile, Record, default_index_dir
+from chromacc_data.sequences.fasta import FastaFile, Record, default_index_dir
 from tests.test_bgzip import write_bgzip
 
 TEXT = ">chr1 first\nACGTA\nacgtn\nTT\n>chr2\nGGGGG\nGGGGG\n"

@@ -12,9 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from chromacc_data.encoding import decode, encode, one_hot, reverse_complement
 from chromacc_data.motifs import information
-from chromacc_models.filters import filter_motifs, ppms_from_activations, ppms_from_weights, untrained_motifs
+from chromacc_data.sequences.encoding import decode, encode, one_hot, reverse_complement
+from chromacc_models.reading.filters import (
+    filter_motifs,
+    ppms_from_activations,
+    ppms_from_weights,
+    untrained_motifs,
+)
 
 WEIGHTS = arrays(
     np.float32,
@@ -332,7 +337,7 @@ def test_filter_motifs__asks_for_codes():
 @pytest.mark.parametrize("module", ["filters", "logos", "matching", "tomtom", "combinations", "interactions"])
 def test_filters__import_no_tensorflow(module):
     code = (
-        f"import sys; import chromacc_models.{module}; "
+        f"import sys; import chromacc_models.reading.{module}; "
         "sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

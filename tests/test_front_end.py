@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data.encoding import encode, reverse_complement
-from chromacc_models import front_end as module
-from chromacc_models import workers
-from chromacc_models.front_end import FrontEnd
+from chromacc_data.sequences.encoding import encode, reverse_complement
+from chromacc_models.tables import front_end as module
+from chromacc_models.tables import workers
+from chromacc_models.tables.front_end import FrontEnd
 
 # Each pair (taps per table, tables) is compiled apart, so shapes come from a list; all else is free.
 SHAPES = [
@@ -259,7 +259,7 @@ def test_forward__in_a_forked_process():
     """The threads of a process do not survive a fork; those of the child are its own."""
     script = """
 import os, numpy as np
-from chromacc_models.front_end import FrontEnd
+from chromacc_models.tables.front_end import FrontEnd
 front_end = FrontEnd(70, 40, 5)
 codes, kernel = np.zeros((200, 70), np.uint8), np.ones((5, 4, 40), np.float32)
 first = front_end.forward(codes, kernel).values

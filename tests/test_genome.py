@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data.bgzip import BgzipText
-from chromacc_data.encoding import decode, encode, one_hot
 from chromacc_data.errors import InputError
-from chromacc_data.genome import Genome
+from chromacc_data.sequences.bgzip import BgzipText
+from chromacc_data.sequences.encoding import decode, encode, one_hot
+from chromacc_data.sequences.genome import Genome
 from tests.test_bgzip import write_bgzip
 
 CHR20_MD5 = "0dec9660ec1efaaf33281c0d5ea2560f"

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from chromacc_data.encoding import N_CODE, decode, encode, one_hot
 from chromacc_data.motifs import Motif
-from chromacc_models.insertions import insertion_effect, insertion_places, predict_logits
+from chromacc_data.sequences.encoding import N_CODE, decode, encode, one_hot
+from chromacc_models.reading.insertions import insertion_effect, insertion_places, predict_logits
 from tests.test_interactions import network_of_a_pair
 
 GATA, AP1, EBOX = (Motif(word, one_hot(encode(word))) for word in ("GATAA", "TGACT", "CACGT"))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy.stats import permutation_test, ttest_ind
 from sklearn.metrics import average_precision_score
 
-from chromacc_data.encoding import encode, one_hot
+from chromacc_data.sequences.encoding import encode, one_hot
 from chromacc_models.architectures import factorization_machine
-from chromacc_models.importance import pooled_activations
-from chromacc_models.interactions import (
+from chromacc_models.reading.importance import pooled_activations
+from chromacc_models.reading.interactions import (
     candidate_pairs,
     collapse,
     compare_pairs,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data import peaks
 from chromacc_data.errors import InputError
-from chromacc_data.intervals import complement_intervals, match_chromosomes, merge_intervals
+from chromacc_data.regions import peaks
+from chromacc_data.regions.intervals import complement_intervals, match_chromosomes, merge_intervals
 from tests.interval_files import (
     close_gaps,
     intervals_of_one_chromosome,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data.encoding import encode
-from chromacc_models import kernels
-from chromacc_models.table_layout import TableLayout
+from chromacc_data.sequences.encoding import encode
+from chromacc_models.tables import kernels
+from chromacc_models.tables.layout import TableLayout
 
 
 def rows_of(codes: np.ndarray, layout: TableLayout, n_positions: int) -> np.ndarray:

@@ -18,7 +18,7 @@ import yaml
 import zarr
 
 from chromacc_data.loader import BedLoader
-from chromacc_models.kipoi_package import package
+from chromacc_models.kipoi.package import package
 from tests.kipoi_folders import LENGTH, REGIONS, make_network, make_run, run_kipoi, write_sources
 from tests.wheel import make_environment
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from chromacc_data.errors import InputError
-from chromacc_models.kipoi_model import KipoiModel, file_sha256, load_network
+from chromacc_models.kipoi.model import KipoiModel, file_sha256, load_network
 from chromacc_models.layers import FactorizationMachine, GlobalPooling, SequenceConv1D
 
 LENGTH = 12

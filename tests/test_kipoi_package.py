@@ -18,16 +18,16 @@ import numpy as np
 import pytest
 import yaml
 
-from chromacc_data.encoding import decode
 from chromacc_data.errors import CheckError, InputError
-from chromacc_data.genome import Genome
+from chromacc_data.sequences.encoding import decode
+from chromacc_data.sequences.genome import Genome
 from chromacc_data.store import open_store
-from chromacc_models import kipoi_files as kf
 from chromacc_models.evaluate import CellTypeScore, Evaluation
-from chromacc_models.kipoi_check import Checked, check
-from chromacc_models.kipoi_example import cut_example
-from chromacc_models.kipoi_package import package
-from chromacc_models.kipoi_patches import folder_loader
+from chromacc_models.kipoi import files as kf
+from chromacc_models.kipoi.check import Checked, check
+from chromacc_models.kipoi.example import cut_example
+from chromacc_models.kipoi.package import package
+from chromacc_models.kipoi.patches import folder_loader
 from tests.kipoi_folders import CELL_TYPES, LENGTH, make_network, make_run
 
 

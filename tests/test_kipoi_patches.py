@@ -16,8 +16,8 @@ from kipoi.cli import main as kipoi_commands
 from kipoi.specs import MetadataStruct, MetadataType
 
 from chromacc_data.errors import InputError
-from chromacc_models import kipoi_patches
-from chromacc_models.kipoi_patches import get_writer, prepare_batch
+from chromacc_models.kipoi import patches as kipoi_patches
+from chromacc_models.kipoi.patches import get_writer, prepare_batch
 
 RANGES = {"ranges": MetadataStruct(doc="where", type=MetadataType.GENOMIC_RANGES)}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data.encoding import decode, encode, one_hot, reverse_complement
+from chromacc_data.sequences.encoding import decode, encode, one_hot, reverse_complement
 from chromacc_models import layers
 from chromacc_models.layers import (
     BlockConv1D,

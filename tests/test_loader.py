@@ -17,9 +17,9 @@ from kipoi.specs import DataLoaderImport
 from kipoiseq.dataloaders import SeqIntervalDl
 
 import chromacc_data
-from chromacc_data.encoding import codes_from_one_hot, decode, encode, one_hot
 from chromacc_data.errors import InputError
 from chromacc_data.loader import BedLoader
+from chromacc_data.sequences.encoding import codes_from_one_hot, decode, encode, one_hot
 from tests.test_bgzip import write_bgzip
 
 BASES = {"chr1": "ACGTTGCAACGTNNRYacgtKGATTACA", "chr2": "GGGGCCCCAATT"}

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from chromacc_data.motifs import Motif
-from chromacc_models.logos import COLOURS, draw_logo, logo_grid
+from chromacc_models.reading.logos import COLOURS, draw_logo, logo_grid
 
 
 def letters(axes) -> dict[str, list[tuple[float, ...]]]:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data.encoding import encode, one_hot
 from chromacc_data.motif_files import read_motifs
 from chromacc_data.motifs import Motif, reverse_complement
-from chromacc_models.matching import match_filters, match_scores, motif_groups, present_bases
+from chromacc_data.sequences.encoding import encode, one_hot
+from chromacc_models.reading.matching import match_filters, match_scores, motif_groups, present_bases
 
 WORDS = st.lists(st.text("ACGT", min_size=1, max_size=7), min_size=1, max_size=5)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chromacc_models.kipoi_check import check
+from chromacc_models.kipoi.check import check
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 FOLDERS = sorted(path.parent for path in MODELS.rglob("model.yaml"))

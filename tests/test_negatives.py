@@ -5,10 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from chromacc_data.negatives import closed_windows
-from chromacc_data.peaks import Peaks
 from chromacc_data.recipe import NegativesRecipe, WindowRecipe
-from chromacc_data.windows import (
+from chromacc_data.regions.negatives import closed_windows
+from chromacc_data.regions.peaks import Peaks
+from chromacc_data.regions.windows import (
     chromosome_windows,
     join_windows,
 )

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data.encoding import decode, encode, reverse_complement
-from chromacc_data.occurrences import Patterns, count_accidental, remove_accidental
-from chromacc_data.simulation_recipe import MotifsRecipe, SitesRecipe
-from chromacc_data.sites import Pool, Sites, draw_bases, draw_sites, plant, read_pool
+from chromacc_data.sequences.encoding import decode, encode, reverse_complement
+from chromacc_data.simulation.occurrences import Patterns, count_accidental, remove_accidental
+from chromacc_data.simulation.recipe import MotifsRecipe, SitesRecipe
+from chromacc_data.simulation.sites import Pool, Sites, draw_bases, draw_sites, plant, read_pool
 
 
 def pool_of(*sequences: str) -> Pool:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data import peaks
-from chromacc_data.bed import read_intervals
 from chromacc_data.errors import InputError
-from chromacc_data.peaks import cell_type_peaks, mean_summits
 from chromacc_data.recipe import FragmentRecipe
+from chromacc_data.regions import peaks
+from chromacc_data.regions.bed import read_intervals
+from chromacc_data.regions.peaks import cell_type_peaks, mean_summits
 from tests.interval_files import (
     GENOME,
     SIGNAL,

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.loader import BedLoader
-from chromacc_models import kipoi_files as kf
 from chromacc_models import predict as predict_module
 from chromacc_models.architectures import baseline
-from chromacc_models.kipoi_package import package
+from chromacc_models.kipoi import files as kf
+from chromacc_models.kipoi.package import package
 from chromacc_models.predict import find_network, predict
 from chromacc_models.prediction_files import SUFFIXES, mean_over_bases, output_paths
 from tests.kipoi_folders import CELL_TYPES, LENGTH, REGIONS, make_network, make_run

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from chromacc_data.motifs import Motif
-from chromacc_data.reader import read_sequences, sites_per_window
-from chromacc_data.simulation_recipe import MotifsRecipe, SitesRecipe
-from chromacc_data.sites import Pool, draw_bases, draw_sites, plant, read_pool
+from chromacc_data.simulation.reader import read_sequences, sites_per_window
+from chromacc_data.simulation.recipe import MotifsRecipe, SitesRecipe
+from chromacc_data.simulation.sites import Pool, draw_bases, draw_sites, plant, read_pool
 
 FREQUENCIES = np.array([0.4, 0.1, 0.2, 0.3])
 LENGTH = 9

@@ -6,7 +6,7 @@ import pytest
 
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import Recipe, describe, parse_recipe
-from chromacc_data.simulation_recipe import Pair, SitesRecipe, Target
+from chromacc_data.simulation.recipe import Pair, SitesRecipe, Target
 
 SMALL = """
 name: small

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data.encoding import decode, encode, reverse_complement
 from chromacc_data.errors import InputError
 from chromacc_data.motif_files import write_motifs
 from chromacc_data.motifs import Motif
 from chromacc_data.recipe import Source
-from chromacc_data.simulation_recipe import MotifsRecipe, SitesRecipe
-from chromacc_data.sites import Pool, Sites, draw_bases, draw_sites, plant, read_pool, require_room
+from chromacc_data.sequences.encoding import decode, encode, reverse_complement
+from chromacc_data.simulation.recipe import MotifsRecipe, SitesRecipe
+from chromacc_data.simulation.sites import Pool, Sites, draw_bases, draw_sites, plant, read_pool, require_room
 
 FILES = (Source(file="motifs.meme"),)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chromacc_models import table_layout
-from chromacc_models.table_layout import TableLayout
+from chromacc_models.tables import layout as table_layout
+from chromacc_models.tables.layout import TableLayout
 
 
 @pytest.mark.parametrize(

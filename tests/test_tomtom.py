@@ -15,7 +15,7 @@ from scipy.stats import false_discovery_control
 
 from chromacc_data.motif_files import read_motifs
 from chromacc_data.motifs import Motif, reverse_complement
-from chromacc_models.tomtom import (
+from chromacc_models.reading.tomtom import (
     best_e_values,
     match_motifs,
     match_table,

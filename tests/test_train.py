@@ -17,15 +17,15 @@ import pytest
 
 from chromacc_data import schema
 from chromacc_data.batches import Batches
-from chromacc_data.encoding import encode
 from chromacc_data.errors import InputError
+from chromacc_data.sequences.encoding import encode
 from chromacc_data.store import open_store
 from chromacc_models import train as train_module
-from chromacc_models.accelerate import accelerated
 from chromacc_models.architectures import logits_model
 from chromacc_models.config import TrainConfig, load_config
 from chromacc_models.evaluate import predict_codes
 from chromacc_models.run import Epoch, Run, best_epoch
+from chromacc_models.tables.accelerate import accelerated
 from chromacc_models.train import build_network, train
 
 SMALL = {"network": "baseline", "n_filters": 4, "filter_width": 6, "batch_size": 16, "epochs": 3}

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from chromacc_data import batches, build, schema, store
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.motif_files import read_motifs
-from chromacc_data.truth import auroc, ceiling, check_truth, read_truth
+from chromacc_data.simulation.truth import auroc, ceiling, check_truth, read_truth
 from chromacc_data.verify import verify
 from tests.simulated import SIMPLE, write_simulated_dataset
 from tests.test_verify import reseal

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from chromacc_data.errors import InputError
-from chromacc_data.sites import Sites
-from chromacc_data.user_function import UserFunction, load_function, module_file
+from chromacc_data.simulation.sites import Sites
+from chromacc_data.simulation.user_function import UserFunction, load_function, module_file
 
 CODE = """
 import numpy as np

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from chromacc_models.vectors import (
+from chromacc_models.tables.vectors import (
     Scan,
     activate,
     any_lane,

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data.bed import read_intervals
 from chromacc_data.errors import InputError
-from chromacc_data.peaks import cell_type_peaks
 from chromacc_data.recipe import Sample, Source, WindowRecipe
-from chromacc_data.windows import (
+from chromacc_data.regions.bed import read_intervals
+from chromacc_data.regions.peaks import cell_type_peaks
+from chromacc_data.regions.windows import (
     Windows,
     add_counts,
     chromosome_windows,

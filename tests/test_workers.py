@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromacc_models import workers
-from chromacc_models.workers import Workspace, Workspaces, in_parallel, runs_of
+from chromacc_models.tables import workers
+from chromacc_models.tables.workers import Workspace, Workspaces, in_parallel, runs_of
 
 
 @given(st.integers(0, 10_000), st.integers(1, 100))

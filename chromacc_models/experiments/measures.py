@@ -9,22 +9,28 @@ from typing import Any
 import numpy as np
 
 from chromacc_data.motifs import Motif
+from chromacc_data.simulation.truth import Truth, ceiling, is_simulated, read_truth
 from chromacc_data.store import open_store
-from chromacc_data.truth import Truth, ceiling, is_simulated, read_truth
-from chromacc_models.combinations import decompose_filters, score_decompositions
 from chromacc_models.evaluate import evaluate, mean_roc, open_batches, read_predictions, without_nan
-from chromacc_models.filters import base_weights
-from chromacc_models.importance import filter_importance
-from chromacc_models.interaction_reading import Interactions, interactions_of
-from chromacc_models.interactions import (
+from chromacc_models.reading.combinations import decompose_filters, score_decompositions
+from chromacc_models.reading.filters import base_weights
+from chromacc_models.reading.importance import filter_importance
+from chromacc_models.reading.interactions import (
     RankingScores,
     candidate_pairs,
     collapse,
     compare_pairs,
     ranking_scores,
 )
-from chromacc_models.matching import FilterMatches, match_filters
-from chromacc_models.reading import MAX_E, FilterReading, group_names, read_filters_of_run, search_database
+from chromacc_models.reading.matching import FilterMatches, match_filters
+from chromacc_models.reading.run_interactions import Interactions, interactions_of
+from chromacc_models.reading.run_motifs import (
+    MAX_E,
+    FilterReading,
+    group_names,
+    read_filters_of_run,
+    search_database,
+)
 from chromacc_models.run import Run
 
 __all__ = ["N_TOP", "VERSION", "held_out_ratio", "measure_runs", "paired_differences", "values_of"]

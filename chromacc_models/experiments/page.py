@@ -18,7 +18,7 @@ from chromacc_models.evaluate import ROC_GRID
 from chromacc_models.experiments.arms import ARMS
 from chromacc_models.experiments.catalogue import Experiment, Value, arms_of
 from chromacc_models.experiments.measures import held_out_ratio, paired_differences, values_of
-from chromacc_models.logos import logo_grid
+from chromacc_models.reading.logos import logo_grid
 
 __all__ = ["write"]
 

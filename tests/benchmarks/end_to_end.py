@@ -74,8 +74,8 @@ def step_seconds(n_windows: int, n_filters: int, n_cell_types: int, *, n_rounds:
     import keras
     import tensorflow as tf
 
-    from chromacc_models.accelerate import accelerated
     from chromacc_models.architectures import baseline, logits_model
+    from chromacc_models.tables.accelerate import accelerated
 
     rng = np.random.default_rng(0)
     codes = tf.constant(rng.integers(0, 4, (n_windows, WINDOW_LENGTH), dtype=np.uint8))
@@ -155,10 +155,10 @@ def timed(shares: dict[str, float], owner: Any, name: str, what: str) -> Iterato
 def print_prediction(model: Path, fasta: Path, n_regions: int, suffixes: list[str]) -> None:
     """Regions per second, and the shares of loader, network and writer."""
     from chromacc_data.engine import Engine
-    from chromacc_data.genome import Genome
     from chromacc_data.loader import BedLoader
+    from chromacc_data.sequences.genome import Genome
     from chromacc_models import predict as predicting
-    from chromacc_models.kipoi_model import KipoiModel
+    from chromacc_models.kipoi.model import KipoiModel
 
     genome = Genome.open(fasta)
     rng = np.random.default_rng(0)

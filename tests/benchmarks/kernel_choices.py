@@ -21,10 +21,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chromacc_models.front_end import FrontEnd
-from chromacc_models.table_layout import Tile, widest_vector
-from chromacc_models.vectors import Scan
-from chromacc_models.workers import n_threads
+from chromacc_models.tables.front_end import FrontEnd
+from chromacc_models.tables.layout import Tile, widest_vector
+from chromacc_models.tables.vectors import Scan
+from chromacc_models.tables.workers import n_threads
 
 WINDOW_LENGTH = 600
 WIDTH = 20

@@ -34,12 +34,12 @@ import numba
 import numpy as np
 import tensorflow as tf
 
-from chromacc_models.accelerate import Accelerated, accelerated
 from chromacc_models.architectures import baseline, logits_model, motif_builder
-from chromacc_models.front_end import FrontEnd
 from chromacc_models.layers import GlobalPooling, KmerBlocks, OneHot
-from chromacc_models.vectors import Scan, constants, load, splat, store
-from chromacc_models.workers import n_threads
+from chromacc_models.tables.accelerate import Accelerated, accelerated
+from chromacc_models.tables.front_end import FrontEnd
+from chromacc_models.tables.vectors import Scan, constants, load, splat, store
+from chromacc_models.tables.workers import n_threads
 
 WINDOW_LENGTH = 600
 WIDTH = 20

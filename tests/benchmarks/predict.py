@@ -31,10 +31,10 @@ import yaml
 from kipoi.data import Dataset
 from kipoiseq.dataloaders import SeqIntervalDl
 
-from chromacc_data.bed import read_intervals
-from chromacc_data.encoding import N_CODE
-from chromacc_data.genome import Genome
 from chromacc_data.loader import BedLoader
+from chromacc_data.regions.bed import read_intervals
+from chromacc_data.sequences.encoding import N_CODE
+from chromacc_data.sequences.genome import Genome
 
 WINDOW_LENGTH = 600
 N_COMPARED = 2_000  # regions on which the numbers are compared

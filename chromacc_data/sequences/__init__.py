@@ -1,0 +1,1 @@
+"""DNA: genomes in FASTA files, base codes and one-hot arrays."""

@@ -1,0 +1,294 @@
+"""The truth of a simulated store: its motifs and models, the best that can be read from it, and its check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from scipy.stats import rankdata
+
+from chromacc_data import schema
+from chromacc_data.errors import CheckError, InputError
+from chromacc_data.motifs import Motif
+from chromacc_data.sequences.encoding import codes_from_one_hot, decode, encode, reverse_complement
+from chromacc_data.simulation.accessibility import Model
+from chromacc_data.simulation.recipe import Pair
+from chromacc_data.simulation.sites import Pool, Sites
+from chromacc_data.store import read_variable, read_window_block
+
+__all__ = ["Truth", "auroc", "ceiling", "check_truth", "is_simulated", "read_truth"]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What decides the labels of a simulated store.
+
+    Parameters
+    ----------
+    pool
+        Motifs, in the order of the store's dimension `motif`, and which of them are decoys.
+    models
+        Accessibility model of each cell type, in the order of the store.
+    bases
+        ``consensus`` or ``sampled``: how sites were written.
+    """
+
+    pool: Pool
+    models: tuple[Model, ...]
+    bases: str
+
+    @property
+    def contributions(self) -> np.ndarray:
+        """Contribution of a site of each motif, (cell_type, motif) float64."""
+        return np.array(
+            [[model.contributions.get(name, 0.0) for name in self.pool.names] for model in self.models]
+        )
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """Score from which on a window is open, (cell_type,) float64."""
+        return np.array([model.threshold for model in self.models])
+
+    @property
+    def written_motifs(self) -> tuple[Motif, ...]:
+        """Motifs as sites have them: where consensus was written, with the one base at each position."""
+        if self.bases != "consensus":
+            return self.pool.motifs
+        certain = np.eye(4)
+        return tuple(Motif(m.id, certain[encode(m.consensus)], m.name) for m in self.pool.motifs)
+
+    def pairs(self, cell_type: str) -> tuple[Pair, ...]:
+        """Pairs of motifs that act together in a cell type."""
+        return next(model.pairs for model in self.models if model.cell_type == cell_type)
+
+    def to_json(self) -> str:
+        """The text of the attribute `truth`; probabilities come back to the last bit."""
+        motifs = [
+            {
+                "name": name,
+                "id": motif.id,
+                "full_name": motif.name,
+                "consensus": motif.consensus,
+                "decoy": name in self.pool.decoys,
+                "ppm": motif.ppm.tolist(),
+            }
+            for name, motif in zip(self.pool.names, self.pool.motifs, strict=True)
+        ]
+        models = [model.to_json() for model in self.models]
+        return json.dumps({"bases": self.bases, "motifs": motifs, "models": models})
+
+    @classmethod
+    def from_json(cls, text: str) -> Truth:
+        """The truth that :meth:`to_json` wrote."""
+        values = json.loads(text)
+        motifs = values["motifs"]
+        pool = Pool(
+            tuple(m["name"] for m in motifs),
+            tuple(Motif(m["id"], np.array(m["ppm"]), m["full_name"]) for m in motifs),
+            tuple(m["name"] for m in motifs if m["decoy"]),
+        )
+        return cls(pool, tuple(Model.from_json(m) for m in values["models"]), values["bases"])
+
+
+def is_simulated(ds: xr.Dataset) -> bool:
+    """Whether a store holds simulated windows, with their truth."""
+    return schema.ATTR_TRUTH in ds.attrs
+
+
+def read_truth(ds: xr.Dataset) -> Truth:
+    """Motifs and accessibility models of an open simulated store.
+
+    Raises
+    ------
+    InputError
+        If the store is not simulated.
+    """
+    if not is_simulated(ds):
+        raise InputError(
+            "the store has no truth",
+            where=ds.encoding.get("source", "store"),
+            expected="a simulated set",
+            remedy="build a recipe with `simulation`, such as datasets/additive-20/recipe.yaml",
+        )
+    return Truth.from_json(ds.attrs[schema.ATTR_TRUTH])
+
+
+def read_sites(ds: xr.Dataset, start: int, stop: int) -> Sites:
+    """Planted sites of windows `start` to `stop` of a simulated store."""
+    variables = (schema.SITE_MOTIF, schema.SITE_START, schema.SITE_STRAND)
+    return Sites(*(read_window_block(ds, variable.name, start, stop) for variable in variables))
+
+
+def auroc(score: np.ndarray, label: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that an open window scores above a closed one, ties counting half.
+
+    By ranks (Mann-Whitney). NaN where all labels are the same.
+
+    >>> auroc(np.array([0.1, 0.4, 0.4, 0.8]), np.array([0, 0, 1, 1]))
+    0.875
+    """
+    is_open = np.asarray(label).astype(bool)
+    n_open, n_closed = int(is_open.sum()), int((~is_open).sum())
+    if not n_open or not n_closed:
+        return float("nan")
+    ranks = rankdata(score)
+    return float((ranks[is_open].sum() - n_open * (n_open + 1) / 2) / (n_open * n_closed))
+
+
+def ceiling(ds: xr.Dataset, *, indices: Sequence[int] | np.ndarray | None = None) -> dict[str, float]:
+    """AUROC that a perfect reader of the planted motifs reaches, by cell type.
+
+    The reader sees the sequence alone, accidental occurrences included, and knows everything about how such
+    sequences are made: it orders windows by the chance that they are open, by
+    :func:`~chromacc_data.simulation.reader.read_sequences`, which no other order beats.
+
+    Parameters
+    ----------
+    ds
+        An open simulated store.
+    indices
+        Windows to look at, such as ``split_indices(ds, "test")``; all when None.
+
+    Raises
+    ------
+    InputError
+        If the store is not simulated.
+    """
+    read_truth(ds)
+    rows = slice(None) if indices is None else indices
+    score = read_variable(ds, schema.OPEN_PROBABILITY.name)[rows]
+    label = read_variable(ds, schema.ACCESSIBILITY.name)[rows]
+    names = [str(name) for name in ds[schema.CELL_TYPE].values]
+    return {name: auroc(score[:, i], label[:, i]) for i, name in enumerate(names)}
+
+
+def check_truth(ds: xr.Dataset, rows: np.ndarray, *, path: Path | str = "store") -> None:
+    """Check sequences, scores and labels of some windows of a simulated store against the truth in it.
+
+    Window by window, from the text of the sequence and the attribute `truth`, not with the code that planted
+    the sites: each site lies in its window and overlaps none, its bases are those of its motif, scores are
+    those of the sites, labels those of the scores. The scores of a user's function are taken as they are.
+
+    Parameters
+    ----------
+    ds
+        An open simulated store.
+    rows
+        Windows to check.
+    path
+        Name of the store, for the errors.
+
+    Raises
+    ------
+    CheckError
+        At the first thing that does not hold.
+    """
+    truth = read_truth(ds)
+    chunk = int(ds.attrs[schema.ATTR_WINDOW_CHUNK])
+    for index in np.unique(rows // chunk):
+        first = int(index) * chunk
+        stop = min(first + chunk, ds.sizes[schema.WINDOW])
+        codes = codes_from_one_hot(read_window_block(ds, schema.SEQUENCE.name, first, stop))
+        sites = read_sites(ds, first, stop)
+        score, label = (
+            read_window_block(ds, variable.name, first, stop)
+            for variable in (schema.SCORE, schema.ACCESSIBILITY)
+        )
+        for row in rows[rows // chunk == index] - first:
+            where = f"{path} window {first + row}"
+            _check_sites(decode(codes[row]), [s[row] for s in sites], truth, where=where)
+            for i, model in enumerate(truth.models):
+                _check_score(
+                    model, [s[row] for s in sites], score[row, i], label[row, i], truth.pool, where=where
+                )
+
+
+def _check_sites(sequence: str, sites: Sequence[np.ndarray], truth: Truth, *, where: str) -> None:
+    if set(sequence) - set(schema.BASES):
+        raise CheckError("a simulated sequence with unknown bases", where=where, found=sequence[:60])
+    end = 0
+    for motif, start, strand in zip(*(s.tolist() for s in sites), strict=True):
+        if motif == schema.NO_SITE:
+            continue
+        name, width = truth.pool.names[motif], truth.pool.motifs[motif].width
+        if not end <= start <= len(sequence) - width:
+            found, expected = f"{start} to {start + width}", f"between {end} and {len(sequence)}"
+            raise CheckError(
+                f"the site of {name} overlaps another, or an end", where=where, found=found, expected=expected
+            )
+        end = start + width
+        found = sequence[start:end]
+        if strand < 0:
+            found = decode(reverse_complement(encode(found)))
+        ppm = truth.pool.motifs[motif].ppm
+        possible = all(ppm[i, schema.BASES.index(base)] > 0 for i, base in enumerate(found))
+        consensus = truth.pool.motifs[motif].consensus
+        if not possible or (truth.bases == "consensus" and found != consensus):
+            raise CheckError(
+                f"no site of {name} at {start}",
+                where=where,
+                found=f"{found} (strand {'+' if strand > 0 else '-'})",
+                expected=consensus if truth.bases == "consensus" else f"bases that {name} can have",
+                remedy="build the store again",
+            )
+
+
+def _check_score(
+    model: Model, sites: Sequence[np.ndarray], score: float, label: int, pool: Pool, *, where: str
+) -> None:
+    if model.function is None:
+        expected = _naive_score(model, sites, pool)
+        if score != expected:
+            raise CheckError(
+                f"the score for {model.cell_type!r} is not that of the sites",
+                where=where,
+                found=score,
+                expected=expected,
+            )
+    if label != (score >= model.threshold):
+        raise CheckError(
+            f"the label of {model.cell_type!r} is not that of the score",
+            where=where,
+            found=int(label),
+            expected=f"{int(score >= model.threshold)}: score {score:g}, threshold {model.threshold:g}",
+            remedy="build the store again",
+        )
+
+
+def _naive_score(model: Model, sites: Sequence[np.ndarray], pool: Pool) -> float:
+    """Score of one window by the words of the documentation, pair by pair."""
+    found = [
+        (pool.names[motif], start, start + pool.motifs[motif].width, strand)
+        for motif, start, strand in zip(*(s.tolist() for s in sites), strict=True)
+        if motif != schema.NO_SITE
+    ]
+    score = 0.0
+    for name, *_ in found:
+        score += model.contributions.get(name, 0.0)
+    for pair in model.pairs:
+        if any(
+            _is_pair(pair, a, b)
+            for a in found
+            for b in found
+            if a is not b and (a[0], b[0]) == (pair.first, pair.second)
+        ):
+            score += pair.contribution
+    return score
+
+
+def _is_pair(pair: Pair, first: tuple, second: tuple) -> bool:
+    (_, _, left_end, left_strand), (_, right_start, _, right_strand) = sorted(
+        (first, second), key=lambda s: s[1]
+    )
+    gap = right_start - left_end
+    if gap < pair.min_gap or (pair.max_gap is not None and gap > pair.max_gap):
+        return False
+    orientation = {(1, 1): "same", (-1, -1): "same", (1, -1): "convergent", (-1, 1): "divergent"}
+    if pair.orientation not in ("any", orientation[left_strand, right_strand]):
+        return False
+    downstream = (second[1] > first[1]) == (first[3] > 0)
+    return pair.order == "any" or downstream

@@ -1,0 +1,1 @@
+"""Models for Kipoi: the folder that holds one, the class that serves it, and what Kipoi needs mended."""

@@ -1,0 +1,315 @@
+"""Interactions that a factorization machine has learned: of filters, of motifs, and whether they are real.
+
+The machine of a cell type adds <V_i, V_j> x_i x_j to its logit for each pair of filters with pooled
+activations x (thesis, eq. 2.2). The inner products alone rank pairs by a scale that nothing fixes: with c x_i
+for x_i and V_i / c for V_i all predictions stay, and the products of filter i do not. Times the spreads of
+both activations over windows they do: they tell what is added when both go up by a standard deviation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import ttest_ind
+from sklearn.metrics import average_precision_score
+
+__all__ = [
+    "MotifPairs",
+    "PairTest",
+    "candidate_pairs",
+    "collapse",
+    "compare_pairs",
+    "inner_products",
+    "interaction_table",
+    "ranking_scores",
+    "scale_by_spread",
+]
+
+
+class PairTest(NamedTuple):
+    """Whether interactions of planted pairs are larger than the others."""
+
+    n_correct: int
+    n_incorrect: int
+    mean_correct: float
+    mean_incorrect: float
+    #: Welch's unequal variances t-test, one-sided (thesis, section 5.2.1); NaN for fewer than two of a kind.
+    welch_t: float
+    welch_p: float
+    #: Of the difference of means, motif labels permuted among filters.
+    permutation_p: float
+
+
+class RankingScores(NamedTuple):
+    """How far up planted pairs are in a ranking."""
+
+    #: Share of planted pairs among the first k, or among all where there are fewer.
+    precision_at_k: float
+    #: Area under the precision-recall curve; NaN without planted pairs.
+    average_precision: float
+    k: int
+    n_correct: int
+    n_pairs: int
+
+
+class MotifPairs(NamedTuple):
+    """Interactions of motifs instead of filters."""
+
+    #: Sum over the filters of both, (..., motif, motif), symmetric; the diagonal holds homotypic ones.
+    values: np.ndarray
+    #: Pairs of filters that were summed, (motif, motif).
+    n_pairs: np.ndarray
+
+
+def inner_products(vectors: np.ndarray) -> np.ndarray:
+    """Inner products of the interaction vectors, (filter, cell_type, factor) to (cell_type, filter, filter).
+
+    float64; the diagonal is zero, as a factorization machine has no interaction of an input with itself.
+
+    >>> inner_products(np.array([[[1.0, 2.0]], [[3.0, 0.5]]])).tolist()
+    [[[0.0, 4.0], [4.0, 0.0]]]
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    products = np.einsum("ick,jck->cij", vectors, vectors)
+    diagonal = np.arange(len(vectors))
+    products[:, diagonal, diagonal] = 0
+    return products
+
+
+def scale_by_spread(products: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Inner products times the spread of both filters: what a rescaled filter does not change.
+
+    Parameters
+    ----------
+    products
+        (cell_type, filter, filter): see :func:`inner_products`.
+    spread
+        Standard deviation of each filter's pooled activation over windows, (filter,).
+
+    Examples
+    --------
+    >>> scale_by_spread(np.array([[[0.0, 4.0], [4.0, 0.0]]]), np.array([0.5, 3.0])).tolist()
+    [[[0.0, 6.0], [6.0, 0.0]]]
+    """
+    return products * spread[:, None] * spread
+
+
+def interaction_table(
+    products: np.ndarray,
+    scaled: np.ndarray,
+    cell_types: Sequence[str],
+    filters: Sequence[str],
+    *,
+    n_top: int | None = None,
+    absolute: bool = False,
+) -> pd.DataFrame:
+    """Pairs of filters by cell type, the largest scaled interaction first.
+
+    The order is that of the signed value, as in the thesis' Appendix A: the top are pairs that open chromatin
+    together, at the end stand those that close it.
+
+    Parameters
+    ----------
+    products, scaled
+        (cell_type, filter, filter).
+    cell_types, filters
+        Names.
+    n_top
+        Pairs of each cell type; all when None.
+    absolute
+        Order by size instead.
+
+    Returns
+    -------
+    pd.DataFrame
+        cell_type, rank (from 1), filter_a, filter_b, raw, scaled.
+    """
+    first, second = np.triu_indices(len(filters), 1)
+    names = np.array(filters, dtype=object)
+    parts = []
+    for cell_type, raw, values in zip(cell_types, products, scaled, strict=True):
+        of_pairs = values[first, second]
+        order = np.argsort(-np.abs(of_pairs) if absolute else -of_pairs, kind="stable")[:n_top]
+        a, b = first[order], second[order]
+        parts.append(
+            pd.DataFrame(
+                {
+                    "cell_type": cell_type,
+                    "rank": np.arange(1, len(order) + 1),
+                    "filter_a": names[a],
+                    "filter_b": names[b],
+                    "raw": raw[a, b],
+                    "scaled": values[a, b],
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def collapse(values: np.ndarray, membership: np.ndarray) -> MotifPairs:
+    """Interactions of motifs: summed over all pairs of filters of the two motifs.
+
+    The sum is what the logit changes by when all filters of both go up together, and stays the same when a
+    filter is split into copies that share its vector. A homotypic interaction is the sum over pairs of two
+    different filters of the motif. A combination filter counts for each of its motifs.
+
+    Parameters
+    ----------
+    values
+        Interactions (..., filter, filter), symmetric: scaled ones, as raw ones cannot be added.
+    membership
+        Whether a filter belongs to a motif or motif group, (filter, motif), bool: `in_group` of
+        :class:`chromacc_models.reading.matching.FilterMatches`.
+
+    Examples
+    --------
+    >>> values = np.array([[0, 1, 2], [1, 0, 4], [2, 4, 0.0]])
+    >>> collapse(values, np.array([[True, False], [True, False], [False, True]])).values.tolist()
+    [[1.0, 6.0], [6.0, 0.0]]
+    """
+    belongs = membership.astype(np.float64)
+    n_filters, n_motifs = belongs.shape
+    different = 1 - np.eye(n_filters)
+    # A pair within one motif is met twice, from either side.
+    factor = np.where(np.eye(n_motifs, dtype=bool), 0.5, 1.0)
+    summed = belongs.T @ (values * different) @ belongs * factor
+    counted = belongs.T @ different @ belongs * factor
+    return MotifPairs(summed, counted.round().astype(np.int64))
+
+
+class CandidatePairs(NamedTuple):
+    """Pairs of filters that can be judged; arrays of shape (pair,)."""
+
+    first: np.ndarray
+    second: np.ndarray
+    #: Whether a motif of one filter and a motif of the other are a planted pair.
+    is_correct: np.ndarray
+
+
+def candidate_pairs(membership: np.ndarray, planted: Sequence[tuple[int, int]]) -> CandidatePairs:
+    """Pairs of filters with a motif each, and whether they are planted; homotypic ones are left out.
+
+    Two filters that have a motif in common are homotypic, and no candidates unless they hold a planted pair
+    as well (combination filters).
+
+    Parameters
+    ----------
+    membership
+        (filter, motif), bool.
+    planted
+        Indices of the motifs that interact.
+    """
+    belongs = np.asarray(membership, dtype=bool)
+    truth = np.zeros((belongs.shape[1],) * 2, dtype=bool)
+    for a, b in planted:
+        truth[a, b] = truth[b, a] = True
+    count = belongs.astype(np.int64)
+    correct = count @ truth.astype(np.int64) @ count.T > 0
+    homotypic = count @ count.T > 0
+    matched = belongs.any(axis=1)
+    judged = matched[:, None] & matched & (correct | ~homotypic)
+    first, second = np.nonzero(np.triu(judged, 1))
+    return CandidatePairs(first, second, correct[first, second])
+
+
+def ranking_scores(values: np.ndarray, is_correct: np.ndarray, *, k: int = 10) -> RankingScores:
+    """Precision among the k largest values, and average precision, against planted pairs.
+
+    Parameters
+    ----------
+    values
+        Interactions, (pair,); of equal ones the earlier ranks higher.
+    is_correct
+        Whether a pair was planted, (pair,), bool.
+
+    Examples
+    --------
+    >>> ranking_scores(np.array([3.0, 1.0, 2.0]), np.array([True, True, False]), k=2)[:2]
+    (0.5, 0.8333333333333333)
+    """
+    if k < 1 or not len(values):
+        raise ValueError(f"{len(values)} pairs, k = {k}; expected one or more of both")
+    top = np.argsort(-values, kind="stable")[:k]
+    average = average_precision_score(is_correct, values) if is_correct.any() else np.nan
+    return RankingScores(float(is_correct[top].mean()), float(average), k, int(is_correct.sum()), len(values))
+
+
+def compare_pairs(
+    values: Sequence[np.ndarray],
+    memberships: Sequence[np.ndarray],
+    planted: Sequence[tuple[int, int]],
+    *,
+    n_permutations: int = 1999,
+    seed: int = 0,
+) -> PairTest:
+    """Test whether planted pairs interact more than others, over one network or several (folds).
+
+    Welch's t-test takes every pair of every network as independent, as the thesis does (section 5.2.1), which
+    pairs that share a filter and folds that share data are not. The permutation test does not: its null
+    hypothesis is that a network's interactions know nothing of what its filters look for. The motifs of the
+    filters with a motif are dealt out anew among these filters, within each network, the statistic is the
+    mean of correct less the mean of incorrect pairs over all networks, and p = (1 + k) / (1 + n) for k of n
+    dealings with a statistic at least as large. Networks of the same `memberships` (transferred filters) get
+    the same deal: that they agree with each other proves nothing.
+
+    Parameters
+    ----------
+    values
+        Interactions of each network, (filter, filter), symmetric. Networks are weighed as they are: scaled
+        values of a common unit.
+    memberships
+        (filter, motif) of each network, bool.
+    planted
+        Indices of the motifs that interact.
+    n_permutations, seed
+        Of the permutation test.
+
+    Raises
+    ------
+    ValueError
+        If there are no correct or no incorrect pairs.
+    """
+    pairs = [candidate_pairs(membership, planted) for membership in memberships]
+    correct, incorrect = (
+        np.concatenate(
+            [v[p.first, p.second][p.is_correct == kind] for v, p in zip(values, pairs, strict=True)]
+        )
+        for kind in (True, False)
+    )
+    if not len(correct) or not len(incorrect):
+        raise ValueError(f"{len(correct)} correct and {len(incorrect)} incorrect pairs; nothing to compare")
+    welch_t = welch_p = float("nan")
+    if min(len(correct), len(incorrect)) > 1:
+        welch = ttest_ind(correct, incorrect, equal_var=False, alternative="greater")
+        welch_t, welch_p = float(welch.statistic), float(welch.pvalue)
+    observed = correct.mean() - incorrect.mean()
+    rng = np.random.default_rng(seed)
+    as_large = 0
+    for _ in range(n_permutations):
+        sums = np.zeros(2)
+        deals: dict[bytes, np.ndarray] = {}
+        for v, membership, pair in zip(values, memberships, pairs, strict=True):
+            # To move filters under fixed motifs is to move motifs over fixed filters.
+            key = np.asarray(membership, dtype=bool).tobytes()
+            if key not in deals:
+                matched = np.flatnonzero(membership.any(axis=1))
+                deals[key] = np.arange(len(membership))
+                deals[key][matched] = rng.permutation(matched)
+            place = deals[key]
+            dealt = v[place[pair.first], place[pair.second]]
+            sums += dealt[pair.is_correct].sum(), dealt[~pair.is_correct].sum()
+        # Rounding must not turn an equal statistic into a smaller one.
+        difference = sums[0] / len(correct) - sums[1] / len(incorrect)
+        as_large += difference >= observed - 1e-12 * (1 + abs(observed))
+    return PairTest(
+        len(correct),
+        len(incorrect),
+        float(correct.mean()),
+        float(incorrect.mean()),
+        welch_t,
+        welch_p,
+        (1 + int(as_large)) / (1 + n_permutations),
+    )

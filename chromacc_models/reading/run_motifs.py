@@ -1,0 +1,337 @@
+"""Read a run: its filters as motifs, what they match, and how much the predictions depend on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+
+from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors, write_text_atomically
+from chromacc_data.motif_files import read_motifs, write_motifs
+from chromacc_data.motifs import Motif, information
+from chromacc_data.simulation.truth import read_truth
+from chromacc_data.store import FORMATS, open_store
+from chromacc_models import plots
+from chromacc_models.evaluate import open_batches
+from chromacc_models.reading.combinations import Decomposition, decompose_filters
+from chromacc_models.reading.filters import base_weights, filter_motifs, untrained_motifs
+from chromacc_models.reading.importance import filter_importance
+from chromacc_models.reading.logos import logo_grid
+from chromacc_models.reading.matching import FilterMatches, match_filters
+from chromacc_models.reading.tomtom import (
+    Matches,
+    best_e_values,
+    match_motifs,
+    match_table,
+    null_share,
+    null_table,
+    shuffle_columns,
+)
+from chromacc_models.run import Run
+
+__all__ = [
+    "MAX_E",
+    "DatabaseMatches",
+    "FilterReading",
+    "RunMotifs",
+    "group_names",
+    "read_filters_of_run",
+    "read_planted",
+    "run_motifs",
+    "search_database",
+]
+
+#: E-value up to which a filter is said to match a motif (thesis, section 5.2.3).
+MAX_E = 0.01
+
+#: Filters of each empirical null.
+_N_NULL = 1000
+
+
+class FilterReading(NamedTuple):
+    """Filters of a run as they stand in its network."""
+
+    model: keras.Model
+    motifs: tuple[Motif, ...]
+    #: Base codes of the validation windows, (window, position), uint8.
+    codes: np.ndarray
+    #: Whether the filters scan both strands.
+    both_strands: bool
+
+
+class DatabaseMatches(NamedTuple):
+    """Filters against a database."""
+
+    targets: tuple[Motif, ...]
+    matches: Matches
+    #: Smallest E-values of filters that learned nothing, by the name of the null.
+    nulls: dict[str, np.ndarray]
+
+    @property
+    def best(self) -> np.ndarray:
+        """Index of the best target of each filter, (filter,)."""
+        return self.matches.p.argmin(axis=1)
+
+    @property
+    def best_e(self) -> np.ndarray:
+        """Smallest E-value of each filter, (filter,)."""
+        return self.matches.e.min(axis=1)
+
+
+@dataclass(frozen=True)
+class RunMotifs:
+    """Motifs of the filters of a run.
+
+    `table` has a row per filter, the most important first: filter, importance, bits, consensus. With a
+    database there are target, target_name, p, E, q and null_NAME, the share of filters that learned nothing
+    and match at least as well; with planted motifs kind, planted and score; with either parts and explained,
+    the motifs that the filter is made of. `chance` compares numbers of matches with those of the nulls,
+    `kinds` counts the kinds of filters, `n_found` of `n_groups` planted motifs (groups, where they cannot be
+    told apart) have a single-motif filter.
+    """
+
+    folder: Path
+    motifs: tuple[Motif, ...]
+    table: pd.DataFrame
+    files: tuple[str, ...]
+    chance: pd.DataFrame | None = None
+    kinds: dict[str, int] | None = None
+    n_found: int | None = None
+    n_groups: int | None = None
+
+    def report(self, n_shown: int = 10) -> tuple[dict[str, Any], str]:
+        """The result for programs and for people."""
+        value: dict[str, Any] = {"run": self.folder, "filters": self.table.to_dict("records")}
+        lines = [self.table.head(n_shown).to_string(index=False, float_format="{:.3g}".format)]
+        if self.chance is not None:
+            value["chance"] = self.chance.to_dict("records")
+            lines += [
+                f"how many of {len(self.motifs)} filters match the database, and how many would that learned "
+                "nothing (untrained, or with their positions shuffled):",
+                self.chance.to_string(index=False, float_format="{:.4g}".format),
+            ]
+        if self.kinds is not None:
+            value["planted"] = {"kinds": self.kinds, "found": self.n_found, "groups": self.n_groups}
+            counts = ", ".join(f"{n} {kind}" for kind, n in self.kinds.items())
+            lines.append(
+                f"filters by planted motif: {counts}; {self.n_found} of {self.n_groups} motifs (or groups of "
+                "motifs that match each other) have a filter of their own"
+            )
+        files = ", ".join(f"{self.folder / name}" for name in self.files)
+        return value, "\n".join([*lines, f"{len(self.motifs)} motifs are in {files}"])
+
+
+def run_motifs(
+    run: Run | Path | str,
+    *,
+    method: Literal["weights", "smoothed", "activations"] = "weights",
+    database: Path | str | None = None,
+    truth: Path | str | None = None,
+    n_logos: int = 24,
+    seed: int = 0,
+) -> RunMotifs:
+    """Motifs of the filters of a run, written into its folder: `motifs.meme`, `motifs.tsv`, `motifs.png`.
+
+    Parameters
+    ----------
+    run
+        A finished run, or its folder.
+    method
+        How a filter becomes a motif: see :func:`chromacc_models.reading.filters.filter_motifs`.
+    database
+        File of known motifs that the filters are searched for in (Tomtom). All matches of an E-value up to 1
+        are written to `tomtom.tsv`, in Tomtom's own columns, and what chance gives to `tomtom_null.tsv`.
+    truth
+        Motifs that were planted into simulated windows, to match by the rule of the thesis: of a simulated
+        store, or a motif file.
+    n_logos
+        Logos in the picture, of the most important filters.
+    seed
+        Of the filters that learned nothing.
+
+    Raises
+    ------
+    InputError
+        If the network has no filters that read DNA, its store is gone or has changed, or a file of motifs
+        cannot be read.
+    """
+    if n_logos < 1:
+        raise InputError("no logos", where="--logos", found=n_logos, expected="1 or more")
+    run = run if isinstance(run, Run) else Run.open(run)
+    targets = None if database is None else read_motifs(database)
+    planted = None if truth is None else read_planted(truth)
+    reading = read_filters_of_run(run, method=method)
+    motifs = reading.motifs
+    importance = filter_importance(reading.model, reading.codes)
+    columns: dict[str, Any] = {
+        "filter": [motif.id for motif in motifs],
+        "importance": importance,
+        "bits": [information(motif.ppm).sum() for motif in motifs],
+        "consensus": [motif.iupac for motif in motifs],
+    }
+    tables: dict[str, pd.DataFrame] = {}
+    found: DatabaseMatches | None = None
+    matched: FilterMatches | None = None
+    if targets is not None:
+        found = search_database(reading, targets, method=method, seed=seed)
+        columns |= _database_columns(found)
+        tables["tomtom.tsv"] = match_table(found.matches, motifs, targets, nulls=found.nulls)
+        tables["tomtom_null.tsv"] = null_table(found.best_e, found.nulls)
+    if planted is not None:
+        matched = match_filters(motifs, planted, both_strands=reading.both_strands)
+        columns |= _truth_columns(matched, planted)
+    known = targets if truth is None else read_planted(truth, as_written=True)
+    if known is not None:
+        kernel = np.asarray(reading.model.get_layer("filters").kernel)
+        parts = decompose_filters(base_weights(kernel), known, both_strands=reading.both_strands)
+        columns |= _part_columns(parts, known)
+    order = np.argsort(-importance, kind="stable")
+    ranked = [motifs[i] for i in order]
+    table = pd.DataFrame(columns).iloc[order]
+    titles = None if found is None else [_title(motifs[i], found, i) for i in order[:n_logos]]
+    picture = logo_grid(ranked[:n_logos], titles=titles)  # before the first file: one that fails leaves none
+    with disk_errors(run.folder):
+        write_motifs(run.folder / "motifs.meme", ranked)
+        for name, rows in {"motifs.tsv": table, **tables}.items():
+            write_text_atomically(run.folder / name, rows.to_csv(sep="\t", index=False, float_format="%.6g"))
+        plots.save(picture, run.folder / "motifs.png")
+    return RunMotifs(
+        run.folder,
+        tuple(ranked),
+        table,
+        ("motifs.meme", "motifs.tsv", "motifs.png", *tables),
+        chance=tables.get("tomtom_null.tsv"),
+        kinds=None if matched is None else matched.counts(),
+        n_found=None if matched is None else len(matched.single_groups),
+        n_groups=None if matched is None else matched.n_groups,
+    )
+
+
+def read_planted(path: Path | str, *, as_written: bool = False) -> tuple[Motif, ...]:
+    """Motifs that were planted: of a simulated store (.zarr, .h5), or of a motif file.
+
+    Parameters
+    ----------
+    path
+        The store or file.
+    as_written
+        Where a store has the consensus at each site, motifs of the consensus alone.
+
+    Raises
+    ------
+    InputError
+        If the store holds no truth, or the file no motifs.
+    """
+    if Path(path).suffix in FORMATS:
+        known = read_truth(open_store(path))
+        return known.written_motifs if as_written else known.pool.motifs
+    return read_motifs(path)
+
+
+def read_filters_of_run(
+    run: Run, *, method: Literal["weights", "smoothed", "activations"] = "weights"
+) -> FilterReading:
+    """Motifs of the filters of a run, its network, and its validation windows.
+
+    Raises
+    ------
+    InputError
+        If the network has no layer of filters, or its store is gone or has changed.
+    """
+    model = run.model()
+    if "filters" not in {layer.name for layer in model.layers}:
+        raise InputError(
+            "the network has no filters",
+            where=run.folder,
+            found=", ".join(layer.name for layer in model.layers),
+            expected="a layer `filters` that scans DNA",
+        )
+    codes = np.concatenate([batch.codes for batch in open_batches(run, split="validation")])
+    strands = getattr(model.get_layer("filters"), "strands", "forward")
+    return FilterReading(model, filter_motifs(model, method=method, codes=codes), codes, strands == "both")
+
+
+def group_names(motifs: Sequence[Motif], group: np.ndarray) -> list[str]:
+    """Name of each group of motifs: their symbols, between slashes."""
+    return [
+        "/".join(dict.fromkeys(motifs[i].symbol for i in np.flatnonzero(group == index)))
+        for index in range(group.max() + 1)
+    ]
+
+
+def search_database(
+    reading: FilterReading,
+    targets: tuple[Motif, ...],
+    *,
+    method: Literal["weights", "smoothed", "activations"] = "weights",
+    seed: int = 0,
+) -> DatabaseMatches:
+    """Match filters with known motifs, beside filters that learned nothing: untrained, and shuffled columns.
+
+    Parameters
+    ----------
+    reading
+        Filters of a run.
+    targets
+        Known motifs.
+    method
+        How the filters became motifs; untrained ones become motifs the same way.
+    seed
+        Of the filters that learned nothing.
+    """
+    n_filters = len(reading.motifs)
+    # To scan the windows once more with as many untrained filters is enough of a wait.
+    n_null = n_filters if method == "activations" else max(_N_NULL, n_filters)
+    untrained = untrained_motifs(reading.model, n_null, method=method, codes=reading.codes, seed=seed)
+    nulls = {"untrained": untrained, "shuffled": shuffle_columns(reading.motifs, n=n_null, seed=seed)}
+    return DatabaseMatches(
+        targets,
+        match_motifs(reading.motifs, targets),
+        {name: best_e_values(motifs, targets) for name, motifs in nulls.items()},
+    )
+
+
+def _database_columns(found: DatabaseMatches) -> dict[str, Any]:
+    best = [found.targets[i] for i in found.best]
+    at = np.arange(len(best)), found.best
+    return {
+        "target": [motif.id for motif in best],
+        "target_name": [motif.symbol for motif in best],
+        "p": found.matches.p[at],
+        "E": found.matches.e[at],
+        "q": found.matches.q[at],
+        **{f"null_{name}": null_share(e, found.best_e) for name, e in found.nulls.items()},
+    }
+
+
+def _truth_columns(matched: FilterMatches, planted: Sequence[Motif]) -> dict[str, Any]:
+    names = group_names(planted, matched.group)
+    return {
+        "kind": matched.kind,
+        "planted": ["+".join(names[i] for i in np.flatnonzero(row)) for row in matched.in_group],
+        "score": matched.alignments.score.max(axis=1),
+    }
+
+
+def _part_columns(decompositions: Sequence[Decomposition], known: Sequence[Motif]) -> dict[str, Any]:
+    """Parts as SYMBOL@OFFSET and strand, the heaviest first."""
+    return {
+        "parts": [
+            " ".join(f"{known[p.motif].symbol}@{p.offset}{'+' if p.strand > 0 else '-'}" for p in d.parts)
+            for d in decompositions
+        ],
+        "explained": [d.explained for d in decompositions],
+    }
+
+
+def _title(motif: Motif, found: DatabaseMatches, index: int) -> str:
+    e = found.best_e[index]
+    if e > MAX_E:
+        return motif.id
+    return f"{motif.id} {found.targets[found.best[index]].symbol} E={e:.0e}"

@@ -1,0 +1,156 @@
+"""Interactions of a run: names, files, and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chromacc_data.errors import InputError
+from chromacc_data.motif_files import write_motifs
+from chromacc_data.motifs import Motif
+from chromacc_data.sequences.encoding import encode, one_hot
+from chromacc_models.config import TrainConfig
+from chromacc_models.reading.insertions import insertion_effect
+from chromacc_models.reading.run_interactions import name_by_database, name_by_truth, run_interactions
+from chromacc_models.reading.run_motifs import read_filters_of_run
+from chromacc_models.run import Run
+from chromacc_models.train import train
+
+
+def exact(word: str, name: str = "") -> Motif:
+    return Motif(word, one_hot(encode(word)), name)
+
+
+#: CTCF and its paralogue: one base of eight apart.
+PLANTED = [exact("GATAAGGA", "GATA4"), exact("CCACTAGG", "CTCF"), exact("CCACTAGA", "CTCFL")]
+
+
+def database() -> list[Motif]:
+    rng = np.random.default_rng(0)
+    return [*PLANTED, *[Motif(f"M{i}", rng.dirichlet([0.3] * 4, 8)) for i in range(60)]]
+
+
+@pytest.fixture
+def run(make_store: Callable[..., Path], tmp_path: Path) -> Run:
+    """Filters GATA4, CTCF, CTCFL and one of noise; the first cell type knows GATA4 with CTCF."""
+    path = make_store("a.zarr", n_windows=90, window_length=20)
+    config = TrainConfig(network="factorization_machine", n_filters=4, filter_width=8, k=2, epochs=1)
+    run = train(path, config, tmp_path / "run")
+    model = run.model()
+    kernel = np.random.default_rng(1).uniform(-1, 1, (8, 4, 4)).astype(np.float32)
+    for i, motif in enumerate(PLANTED):
+        kernel[..., i] = motif.ppm - 0.25
+    model.get_layer("filters").set_weights([kernel, np.zeros(4, np.float32)])
+    vectors = np.zeros((4, 2, 2), dtype=np.float32)
+    vectors[[0, 1], 0] = (1, 0)
+    vectors[2, 0] = (0.5, 0)
+    vectors[[1, 2], 1] = (-1, 1)
+    vectors[0, 1] = (2, 0)
+    model.get_layer("head").vectors.assign(vectors)
+    model.save(run.folder / "model.keras")
+    return run
+
+
+def test_run_interactions__without_names(run: Run):
+    found = run_interactions(run)
+    assert {"interactions.tsv", "interactions.png"} <= {path.name for path in run.folder.iterdir()}
+    assert not (run.folder / "motif_interactions.tsv").exists()
+    first = found.table[found.table["rank"] == 1].set_index("cell_type")
+    assert first.loc["liver", ["filter_a", "filter_b", "raw"]].tolist() == ["filter_0", "filter_1", 1]
+    assert first.loc["T cell", ["filter_a", "filter_b", "raw"]].tolist() == ["filter_1", "filter_2", 2]
+    saved = pd.read_csv(run.folder / "interactions.tsv", sep="\t")
+    assert saved["rank"].tolist() == list(range(1, 7)) * 2
+    assert len(run_interactions(run, n_top=2).table) == 4
+
+
+def test_run_interactions__by_size(run: Run):
+    signed, absolute = (run_interactions(run, absolute=a, n_top=1).table["scaled"] for a in (False, True))
+    assert (signed > 0).all()
+    assert (absolute.abs() >= signed).all()
+
+
+@pytest.mark.parametrize("source", ["database", "truth"])
+def test_run_interactions__by_motif(run: Run, tmp_path: Path, source: str):
+    write_motifs(tmp_path / "known.meme", database() if source == "database" else PLANTED)
+    found = run_interactions(run, **{source: tmp_path / "known.meme"})
+    table, motifs = found.table, found.motif_table
+    named = table[(table["cell_type"] == "liver") & (table["rank"] == 1)]
+    assert named[["motif_a", "motif_b"]].to_numpy().tolist() == [["GATA4", "CTCF/CTCFL"]]
+    liver = motifs[motifs["cell_type"] == "liver"]
+    heterotypic = liver[~liver["homotypic"]].iloc[0]
+    assert heterotypic[["rank", "motif_a", "motif_b", "n_pairs"]].tolist() == [1, "GATA4", "CTCF/CTCFL", 2]
+    pairs = table[(table["cell_type"] == "liver") & (table["filter_a"] == "filter_0")].set_index("filter_b")
+    assert heterotypic["scaled"] == pytest.approx(pairs.loc[["filter_1", "filter_2"], "scaled"].sum())
+    homotypic = liver[liver["homotypic"]].iloc[0]
+    assert homotypic[["rank", "motif_a", "n_pairs"]].tolist() == [1, "CTCF/CTCFL", 1]
+    value, text = found.report()
+    assert "CTCF/CTCFL" in text
+    assert len(value["motif_interactions"]) == len(motifs)
+
+
+def test_run_interactions__inserted(run: Run, tmp_path: Path):
+    write_motifs(tmp_path / "known.meme", [*PLANTED, exact("TTTTTTTT")])
+    motifs = run_interactions(run, truth=tmp_path / "known.meme", n_insert=1).motif_table
+    saved = pd.read_csv(run.folder / "motif_interactions.tsv", sep="\t")
+    assert motifs["inserted"].notna().tolist() == (~motifs["homotypic"] & (motifs["rank"] == 1)).tolist()
+    np.testing.assert_allclose(saved["inserted"], motifs["inserted"], rtol=1e-5)
+    reading = read_filters_of_run(run)
+    effect = insertion_effect(
+        reading.model, reading.codes, PLANTED[0], PLANTED[1], both_strands=reading.both_strands
+    )
+    first = motifs[(motifs["rank"] == 1) & ~motifs["homotypic"]]
+    assert first[["motif_a", "motif_b"]].to_numpy().tolist() == [["GATA4", "CTCF/CTCFL"]] * 2
+    np.testing.assert_allclose(first["inserted"], effect.interaction, rtol=1e-6)
+    np.testing.assert_allclose(first["inserted_error"], effect.interaction_error, rtol=1e-6)
+
+
+def test_run_interactions__inserted_where_the_network_scans(make_store: Callable[..., Path], tmp_path: Path):
+    path = make_store("wide.zarr", n_windows=60, window_length=60)
+    options = {"n_filters": 2, "filter_width": 8, "k": 1, "epochs": 1, "scan_length": 20, "dropout": 0.2}
+    run = train(path, TrainConfig(network="factorization_machine", **options), tmp_path / "wide")
+    model = run.model()
+    kernel = np.stack([motif.ppm - 0.5 for motif in PLANTED[:2]], axis=-1)
+    model.get_layer("filters").set_weights([kernel.astype(np.float32), np.full(2, -3, np.float32)])
+    model.get_layer("head").vectors.assign(np.ones((2, 2, 1), dtype=np.float32))
+    model.save(run.folder / "model.keras")
+    write_motifs(tmp_path / "known.meme", PLANTED[:2])
+    motifs = run_interactions(run, truth=tmp_path / "known.meme", n_insert=1).motif_table
+    # Only an exact site passes the bias: the same in every window, wherever the motifs stand in the middle.
+    assert (motifs["inserted"] > 0.001).all()
+    assert (motifs["inserted_error"] < 1e-4 * motifs["inserted"]).all()
+
+
+def test_run_interactions__no_filter_has_a_name(run: Run, tmp_path: Path):
+    write_motifs(tmp_path / "other.meme", [exact("TTTTTTTT")])
+    found = run_interactions(run, truth=tmp_path / "other.meme")
+    assert len(found.motif_table) == 0
+    assert (found.table["motif_a"] == "").all()
+    assert "interactions are in" in found.report()[1]
+
+
+def test_run_interactions__bad_input(run: Run, make_store: Callable[..., Path], tmp_path: Path):
+    with pytest.raises(InputError, match="two sources of names"):
+        run_interactions(run, database="a.meme", truth="b.meme")
+    config = TrainConfig(network="baseline", n_filters=2, filter_width=4, epochs=1)
+    baseline = train(run.store, config, tmp_path / "baseline")
+    with pytest.raises(InputError, match="the network has no interactions") as error:
+        run_interactions(baseline)
+    assert "found:    baseline" in str(error.value)
+    assert not (baseline.folder / "interactions.tsv").exists()
+
+
+def test_name_by_database__groups_of_those_that_match_each_other():
+    filters = [*PLANTED, Motif("flat", np.full((8, 4), 0.25))]
+    names = name_by_database(filters, database())
+    assert names.of_filters() == ["GATA4", "CTCF/CTCFL", "CTCF/CTCFL", ""]
+    assert name_by_database(filters[-1:], database()).of_filters() == [""]
+
+
+def test_name_by_truth__combinations():
+    both = Motif("both", (PLANTED[0].ppm + PLANTED[1].ppm) / 2)
+    names = name_by_truth([both, PLANTED[2]], PLANTED, both_strands=False)
+    assert names.of_filters() == ["GATA4+CTCF/CTCFL", "CTCF/CTCFL"]
