@@ -145,10 +145,10 @@ def test_reproduce__filters_are_those_of_the_run_with_most_single_motif_filters(
     report.mkdir(parents=True)
     for file in (quick.page.parent / "reproduction").glob("*.json"):
         (report / file.name).write_text(file.read_text())
-    known = json.loads((report / "additive-thesis-20.json").read_text())
+    known = json.loads((report / "additive-thesis-30.json").read_text())
     for run, n_single in zip(known["runs"], (1, 5), strict=True):
         run["filters"]["single"] = n_single
-    (report / "additive-thesis-20.json").write_text(json.dumps(known))
+    (report / "additive-thesis-30.json").write_text(json.dumps(known))
     (report / "paired-thesis-transferred.json").unlink()
     taken = []
     monkeypatch.setattr(
@@ -164,7 +164,7 @@ def test_reproduce__transferred_filters_are_kept(quick: Reproduction, folder: Pa
     for path in folder.glob("quick/runs/paired/thesis-transferred/*/fold-*"):
         run = Run.open(path)
         source = Run.open(Path(run.config.initial_filters))
-        assert source.folder.parts[-4:-2] == ("additive", "thesis-20")
+        assert source.folder.parts[-4:-2] == ("additive", "thesis-30")
         for mine, theirs in zip(
             *(r.model().get_layer("filters").get_weights() for r in (run, source)), strict=True
         ):
