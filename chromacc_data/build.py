@@ -28,7 +28,7 @@ from chromacc_data.inputs import Inputs, open_genome, resolve_inputs
 from chromacc_data.plan import Plan, delayed, label_block, load_plan, plan_block, plan_windows, sequence_block
 from chromacc_data.recipe import Recipe, load_recipe
 from chromacc_data.sequences.genome import Genome
-from chromacc_data.simulation.simulate import Simulator, open_simulator, plan_simulation, simulated_block
+from chromacc_data.simulate import Simulator, open_simulator, plan_simulation, simulated_block
 from chromacc_data.store import (
     Partial,
     count_lines,

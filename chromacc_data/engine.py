@@ -124,10 +124,11 @@ class Engine:
 def _end_with_parent() -> None:
     """Let this worker end when the process that started it is killed: it would hold its run for hours."""
     parent = multiprocessing.parent_process()
+    if parent is None:
+        return
 
     def wait() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
+        parent.join()
+        os._exit(1)  # as when the worker is killed itself, which all that is written has to survive
 
     threading.Thread(target=wait, name="chromacc-parent", daemon=True).start()

@@ -39,7 +39,7 @@ class Predictions:
     Parameters
     ----------
     regions
-        Columns chrom, start, end, name, strand, as :func:`chromacc_data.regions.peaks.read_intervals` gives
+        Columns chrom, start, end, name, strand, as :func:`chromacc_data.regions.bed.read_intervals` gives
         them.
     values
         Probabilities, shape (region, cell_type), float32; may lie on disk.

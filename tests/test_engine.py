@@ -80,13 +80,15 @@ def test_run__workers_end_with_a_parent_that_is_killed(tmp_path: Path):
     )
     files = [tmp_path / "1", tmp_path / "2"]
     deadline = time.monotonic() + 60
-    while not all(file.exists() and file.read_text() for file in files):
-        assert parent.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    workers = [psutil.Process(int(file.read_text())) for file in files]
-    parent.kill()
-    parent.wait()
+    try:
+        while not all(file.exists() and file.read_text() for file in files):
+            assert parent.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        workers = psutil.Process(parent.pid).children(recursive=True)
+        parent.kill()
+        parent.wait()
     _, alive = psutil.wait_procs(workers, timeout=20)
     for process in alive:
         process.kill()

@@ -52,6 +52,11 @@ def _known_arms(folder: Path) -> set[str]:
     return {name for name, arm in ARMS.items() if work.known(arm) is not None}
 
 
+def _times(folder: Path) -> dict[Path, int]:
+    """When each network in a folder was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("model.keras")}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("reproduction")
@@ -120,9 +125,21 @@ def test_reproduce__another_database_is_searched_anew(
 def test_reproduce__other_measures_are_taken_of_the_same_runs(
     quick: Reproduction, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(measures, "VERSION", measures.VERSION + 1)
-    assert _known_arms(folder) == set()
-    monkeypatch.undo()
+    work, arm = _work(folder), ARMS["positional/thesis-builder"]
+    before = {path: path.read_text() for path in (quick.page.parent / "reproduction").glob("positional-*")}
+    with monkeypatch.context() as changed:
+        changed.setattr(measures, "VERSION", measures.VERSION + 1)
+        assert _known_arms(folder) == set()
+        made = {
+            path: path.stat().st_mtime_ns for path in folder.glob("quick/runs/positional/*/*/*/model.keras")
+        }
+        work.make(arm)
+        assert work.known(arm) is not None
+        assert made == {
+            path: path.stat().st_mtime_ns for path in folder.glob("quick/runs/positional/*/*/*/model.keras")
+        }
+    for path, text in before.items():
+        path.write_text(text)
     assert _known_arms(folder) == ARMS.keys()
 
 
@@ -273,7 +290,8 @@ def test_measure_runs__a_network_that_knows_everything(known: Run):
     # The filter of JUNB holds the motif of JUND.
     assert (run["filters"]["single_by_motif"], run["filters"]["combination_by_motif"]) == (19, 1)
     decomposed = run["decomposed"]
-    assert (decomposed["parts"], decomposed["precision"], decomposed["motifs"]) == (20, 1, 19)
+    assert (decomposed["parts"], decomposed["share_planted"], decomposed["motifs"]) == (20, 1, 19)
+    assert decomposed["mirrored"] == 0
     assert 0.5 <= decomposed["chance"] < 0.6
     interactions = run["interactions"]
     for name in ("raw_top10", "scaled_top10", "filters_top10", "motifs_top10"):
@@ -300,16 +318,20 @@ def test_measure_runs__a_network_that_knows_everything(known: Run):
     }
 
 
-def test_measure_runs__a_network_that_knows_nothing(known: Run, paired: Path, tmp_path: Path):
+def test_measure_runs__a_network_that_knows_what_was_never_planted(known: Run, paired: Path, tmp_path: Path):
     config = TrainConfig(network="factorization_machine", n_filters=3, filter_width=20, epochs=1)
     run = train(paired, config, tmp_path / "run")
     model = run.model()
-    model.get_layer("filters").set_weights([np.zeros((20, 4, 3), np.float32), np.zeros(3, np.float32)])
+    mirrored = np.eye(4)[read_truth(open_store(paired)).pool.motifs[0].ppm.argmax(axis=1)][::-1]
+    kernel = np.zeros((20, 4, 3), np.float32)
+    kernel[4 : 4 + len(mirrored), :, 0] = mirrored
+    model.get_layer("filters").set_weights([kernel, np.full(3, -99, np.float32)])
     model.save(run.folder / "model.keras")
     measured = measure_runs([run])
     assert measured["runs"][0]["filters"]["none"] == 3
     decomposed = measured["runs"][0]["decomposed"]
-    assert (decomposed["parts"], decomposed["precision"], decomposed["motifs"]) == (0, None, 0)
+    assert (decomposed["parts"], decomposed["share_planted"], decomposed["motifs"]) == (1, 0, 0)
+    assert decomposed["mirrored"] == 1
     found = measured["runs"][0]["interactions"]
     assert [found[name] for name in found if name.endswith("top10")] == [0] * 5
     assert found["motifs_average_precision"] is None

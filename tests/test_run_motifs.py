@@ -47,11 +47,15 @@ def test_run_motifs__files_by_importance(run: Run):
 
 def test_read_planted__of_a_store_or_a_file(make_store: Callable[..., Path], tmp_path: Path):
     recipe = write_simulated_dataset(tmp_path / "simulated")
-    of_store = read_planted(build(recipe, tmp_path / "simulated.zarr").path)
+    store = build(recipe, tmp_path / "simulated.zarr").path
+    of_store = read_planted(store)
     of_file = read_planted(tmp_path / "simulated" / "motifs.meme")
     for mine, theirs in zip(of_store, of_file, strict=True):
         assert mine.symbol == theirs.symbol
         np.testing.assert_allclose(mine.ppm, theirs.ppm, atol=1e-6)
+    for mine, theirs in zip(read_planted(store, as_written=True), of_store, strict=True):
+        assert (mine.id, mine.consensus) == (theirs.id, theirs.consensus)
+        assert (mine.ppm.max(axis=1) == 1).all()
     with pytest.raises(InputError, match="the store has no truth"):
         read_planted(make_store("real.zarr", n_windows=20, window_length=20))
 

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 from dask.distributed import LocalCluster
 
-from chromacc_data import batches, build, info, schema, store
+from chromacc_data import batches, build, info, schema, simulate, store
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.inputs import open_genome, resolve_inputs
 from chromacc_data.recipe import load_recipe
 from chromacc_data.sequences.encoding import codes_from_one_hot, decode, encode, reverse_complement
 from chromacc_data.sequences.genome import Genome
-from chromacc_data.simulation import simulate
 from chromacc_data.verify import verify
 from tests.simulated import BACKGROUNDS, MOTIFS, SIMPLE, simulated_recipe, write_simulated_dataset
 from tests.test_backgrounds import dinucleotides

@@ -1,8 +1,8 @@
 """What is trained: networks in the settings of the thesis and in improved ones, each on its data.
 
-"thesis" has the architecture and sizes of the thesis; what it leaves open or what trains faster (scale of the
-pooled values, learning rate, batches, averaged weights, when to stop) was chosen. "improved" is the same
-family of networks, read the same way.
+"thesis" has the architecture and sizes of the thesis; what it leaves open or what trains faster was chosen
+(scales of the pooled values and of the first weights, learning rate, batches, averaged weights, when to
+stop). "improved" is the same family of networks, read the same way.
 """
 
 from __future__ import annotations
@@ -95,9 +95,15 @@ _IMPROVED = {**_SIMULATED, "pooling": "max", "n_filters": 128}
 _ADDITIVE_IMPROVED = {**_IMPROVED, "network": "baseline", "scan_length": 638, "learning_rate": 0.005}
 
 _THESIS_100_BP = {**_THESIS, "pool_scale": 100.0, "n_filters": 20}
-_PAIRED_THESIS = {**_THESIS_100_BP, "network": "factorization_machine", "k": 20, "vectors_scale": 0.1}
-_PAIRED_BASELINE = {**_IMPROVED, "network": "baseline", "scan_length": 138, "learning_rate": 0.002}
-_PAIRED_IMPROVED = {**_PAIRED_BASELINE, "network": "factorization_machine", "k": 20, "l2": 1e-6}
+_PAIRED_THESIS = {**_THESIS_100_BP, "network": "factorization_machine", "k": 20}
+_PAIRED_BASELINE = {
+    **_IMPROVED,
+    "network": "baseline",
+    "scan_length": 138,
+    "learning_rate": 0.002,
+    "l2": 1e-6,
+}
+_PAIRED_IMPROVED = {**_PAIRED_BASELINE, "network": "factorization_machine", "k": 20}
 
 _POSITIONAL: dict[str, Any] = {
     "strands": "forward",
@@ -177,7 +183,8 @@ def _simulated_arms() -> list[Arm]:
         Arm("targets-10/thesis", "additive-20-targets-10", {**_THESIS, **baseline, "n_filters": 20}),
         Arm("targets-10/improved", "additive-20-targets-10", _ADDITIVE_IMPROVED),
         Arm("paired/thesis", "paired-20", _PAIRED_THESIS),
-        # The thesis takes the filters of the baseline network with most single-motif ones: here one of 30.
+        # The thesis takes the filters of the baseline network with the most single-motif ones and does not
+        # name it; those of 30 filters have the most.
         Arm(
             "paired/thesis-transferred",
             "paired-20",

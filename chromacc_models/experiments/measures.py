@@ -36,7 +36,7 @@ from chromacc_models.run import Run
 __all__ = ["N_TOP", "VERSION", "held_out_ratio", "measure_runs", "paired_differences", "values_of"]
 
 #: Goes up when what is measured changes: older measures are then made again, from the runs as they are.
-VERSION = 3
+VERSION = 4
 
 #: Pairs that the thesis looks at.
 N_TOP = 10
@@ -195,24 +195,26 @@ def _filters(matches: FilterMatches) -> dict[str, Any]:
 def _decomposed(reading: FilterReading, matches: FilterMatches, planted: Sequence[Motif]) -> dict[str, Any]:
     """Filters taken apart into motifs: the planted ones, or their mirror images, which were never planted.
 
-    `precision`: share of the parts that are planted, None without parts; `chance`: share of the motifs to
-    choose from that are. `motifs`: groups of planted motifs that some filter holds.
+    Mirror images that the rule matches with a planted motif are left out. `parts`: of all filters;
+    `share_planted` of them are planted, None without parts, and `chance` of the motifs to choose from.
+    `motifs`: groups of planted motifs that some filter holds; `mirrored`: mirror images that some does.
     """
-    mirrored = (Motif(f"{motif.id}_mirrored", motif.ppm[::-1]) for motif in planted)
-    decoys = [
-        motif
-        for motif in mirrored
-        if not match_filters([motif], planted, both_strands=reading.both_strands).in_group.any()
+    mirrored = [
+        image
+        for image in (Motif(f"{motif.id}_mirrored", motif.ppm[::-1]) for motif in planted)
+        if not match_filters([image], planted, both_strands=reading.both_strands).in_group.any()
     ]
     kernel = np.asarray(reading.model.get_layer("filters").kernel)
-    found = decompose_filters(base_weights(kernel), [*planted, *decoys], both_strands=reading.both_strands)
+    found = decompose_filters(base_weights(kernel), [*planted, *mirrored], both_strands=reading.both_strands)
     parts = [decomposition.motifs for decomposition in found]
+    held = frozenset[int]().union(*parts)
     score = score_decompositions(parts, [range(len(planted))] * len(parts))
     return {
         "parts": sum(map(len, parts)),
-        "precision": _rounded(score.precision) if any(parts) else None,
-        "chance": _rounded(len(planted) / (len(planted) + len(decoys))),
-        "motifs": len({int(matches.group[i]) for i in frozenset().union(*parts) if i < len(planted)}),
+        "share_planted": _rounded(score.precision) if held else None,
+        "chance": _rounded(len(planted) / (len(planted) + len(mirrored))),
+        "motifs": len({int(matches.group[i]) for i in held if i < len(planted)}),
+        "mirrored": sum(i >= len(planted) for i in held),
     }
 
 

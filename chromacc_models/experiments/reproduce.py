@@ -295,7 +295,9 @@ class _Work:
 
     def _run_folders(self, arm: Arm) -> list[Path]:
         """Run folders; those of another recipe or other options have other names, and stay."""
-        folder = self.out / "runs" / arm.name / self._made_of(arm)[:8]
+        # Which run's filters are taken follows from measures; of other arms, runs outlive their measures.
+        made_of = self._trained_of(arm) if arm.filters_of is None else self._made_of(arm)
+        folder = self.out / "runs" / arm.name / made_of[:8]
         return [folder / arm.run_name(run) for run in range(len(self._configs(arm)))]
 
     def _best_filters(self, arm: Arm) -> Path:

@@ -148,8 +148,8 @@ def run_motifs(
         File of known motifs that the filters are searched for in (Tomtom). All matches of an E-value up to 1
         are written to `tomtom.tsv`, in Tomtom's own columns, and what chance gives to `tomtom_null.tsv`.
     truth
-        Motifs that were planted into simulated windows, to match by the rule of the thesis: of a simulated
-        store, or a motif file.
+        Motifs that were planted into simulated windows, to match by the rule of the thesis and to take
+        filters apart into: of a simulated store, or a motif file.
     n_logos
         Logos in the picture, of the most important filters.
     seed

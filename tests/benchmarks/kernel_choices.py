@@ -9,6 +9,7 @@ over rounds that go through all ways in turn, by the clock that is named.
 - width of a tile: filters that are summed side by side, in vectors of the processor;
 - silent places: the gradient skips places where no filter of a tile is active;
 - kept tables: they are made anew only when the weights have changed;
+- calls: what one call costs beside the kernels: in Python, and in TensorFlow;
 - bfloat16: how far predictions would move if tables were kept in half the bytes.
 """
 
@@ -141,6 +142,36 @@ def _kept_and_new(n_filters: int, batch: int) -> dict[str, Call]:
     return {"kept tables": lambda: kept.forward(codes, kernel), "new weights": with_new_weights}
 
 
+def show_calls(n_filters: int, options: argparse.Namespace) -> None:
+    """Print milliseconds of the forward pass of a small batch, and of what stands around it."""
+    import tensorflow as tf
+
+    codes, kernel, _ = data(n_filters, 256)
+    large = data(n_filters, 4096)[0]
+    made = FrontEnd(WINDOW_LENGTH, n_filters, WIDTH)
+    values = made.forward(codes, kernel).values
+    inputs = tf.constant(codes), tf.constant(kernel)
+
+    @tf.function
+    def forward() -> tf.Tensor:
+        return tf.numpy_function(lambda *arrays: made.forward(*arrays).values, inputs, tf.float32)
+
+    @tf.function
+    def nothing() -> tf.Tensor:
+        return tf.numpy_function(lambda *_: values, inputs, tf.float32)
+
+    calls: dict[str, Call] = {
+        "called by TensorFlow": lambda: forward().numpy(),
+        "called by itself": lambda: made.forward(codes, kernel),
+        "kernels, by their rate in batches of 4096": lambda: made.forward(large, kernel),
+        "TensorFlow's call of nothing": lambda: nothing().numpy(),
+    }
+    seconds = medians(calls, 20 * options.rounds, CLOCKS[options.clock])
+    seconds["kernels, by their rate in batches of 4096"] *= len(codes) / len(large)
+    cells = "  ".join(f"{name} {1000 * value:.2f}" for name, value in seconds.items())
+    print(f"forward, {n_filters} filters, batch {len(codes)}, ms: {cells}", flush=True)
+
+
 def show_bfloat16(n_filters: int, options: argparse.Namespace) -> None:
     """Print how far pooled values move when the weights are rounded to bfloat16, the best case for tables."""
     codes, kernel, _ = data(n_filters, options.batch)
@@ -173,6 +204,7 @@ def main() -> None:
         compare_layouts("width of a tile", widths, f"{widest}", n_filters, options)
         compare_silence(n_filters, options)
         compare_kept_tables(n_filters, options)
+        show_calls(n_filters, options)
         show_bfloat16(n_filters, options)
 
 

@@ -20,9 +20,9 @@ from chromacc_data.build import build, open_content
 from chromacc_data.engine import Engine
 from chromacc_data.inputs import resolve_inputs
 from chromacc_data.recipe import load_recipe
+from chromacc_data.simulate import BLOCK, plan_simulation
 from chromacc_data.simulation.occurrences import Patterns, count_accidental
 from chromacc_data.simulation.reader import read_sequences
-from chromacc_data.simulation.simulate import BLOCK, plan_simulation
 
 ROOT = Path(__file__).resolve().parents[2]
 
