@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from chromacc_data.errors import DiskFullError
 
-__all__ = ["disk_errors", "write_text_atomically"]
+__all__ = ["disk_errors", "map_array", "write_text_atomically"]
+
+# numpy parses the head of a file as Python, and Python 3.11 may fail where threads parse side by side:
+# "AST constructor recursion depth mismatch" (python/cpython#106905).
+_PARSING = threading.Lock()
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -19,6 +26,12 @@ def write_text_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text)
     temporary.replace(path)
+
+
+def map_array(path: Path) -> np.ndarray:
+    """Array of a .npy file, left on disk and read as it is used; may be called in many threads."""
+    with _PARSING:
+        return np.load(path, mmap_mode="r")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from chromacc_data import schema, splits
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
-from chromacc_data.files import disk_errors
+from chromacc_data.files import disk_errors, map_array
 from chromacc_data.inputs import Inputs
 from chromacc_data.recipe import Recipe, Sample, WindowRecipe
 from chromacc_data.regions import windows
@@ -73,7 +73,7 @@ def load_plan(folder: Path) -> Plan | None:
     plan = folder / "plan"
     if not plan.exists():
         return None
-    arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(plan.glob("*.npy"))}
+    arrays = {path.stem: map_array(path) for path in sorted(plan.glob("*.npy"))}
     notes = json.loads((plan / _NOTES).read_text())
     return Plan(plan, arrays, notes["counts"], notes["leaks"])
 
@@ -144,7 +144,7 @@ def delayed(function: Callable, *arguments: object) -> Delayed:
 def load_peaks(folder: Path) -> Peaks:
     """Peaks of one cell type, as :func:`find_peaks` left them."""
     names = [name for name in ("chrom", "start", "end", "summit") if (folder / f"{name}.npy").exists()]
-    return Peaks(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names})
+    return Peaks(**{name: map_array(folder / f"{name}.npy") for name in names})
 
 
 def save_plan(
@@ -181,7 +181,7 @@ def label_block(plan: Path, n_cell_types: int, start: int, stop: int) -> np.ndar
 
 def plan_block(plan: Path, name: str, start: int, stop: int) -> np.ndarray:
     """An array of a plan for windows `start` to `stop`."""
-    return np.array(np.load(plan / f"{name}.npy", mmap_mode="r")[start:stop])
+    return np.array(map_array(plan / f"{name}.npy")[start:stop])
 
 
 def excluded_names(recipe: Recipe, inputs: Inputs, genome: Genome) -> frozenset[str]:

@@ -10,6 +10,7 @@ from typing import Protocol
 import numba
 import numpy as np
 
+from chromacc_data.files import map_array
 from chromacc_data.schema import BASES
 from chromacc_data.sequences.encoding import N_CODE
 from chromacc_data.sequences.genome import Genome
@@ -111,8 +112,7 @@ class GenomeWindows:
     def sequences(self, generator: np.random.Generator, start: int, stop: int, length: int) -> np.ndarray:
         """Base codes of windows `start` to `stop`, (window, position) uint8."""
         chrom, begin = (
-            np.array(np.load(self.places / f"{name}.npy", mmap_mode="r")[start:stop])
-            for name in ("chrom", "start")
+            np.array(map_array(self.places / f"{name}.npy")[start:stop]) for name in ("chrom", "start")
         )
         codes = self.genome.windows(chrom, begin, length)
         return shuffle_dinucleotides(codes, generator) if self.shuffled else codes
