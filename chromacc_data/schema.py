@@ -52,9 +52,7 @@ ATTR_INPUTS = "inputs"  # JSON [{"name", "source", "sha256", "bytes"}]
 ATTR_VERSIONS = "versions"  # JSON {"chromacc": ..., "bedtools": ...}
 ATTR_COUNTS = "counts"  # JSON: intervals, peaks and windows, kept and dropped by reason
 ATTR_LEAKS = "leak_audit"  # JSON: what the splits share
-ATTR_TRUTH = (
-    "truth"  # JSON: motifs and accessibility models of a simulated set; see `chromacc_data.simulation.truth`
-)
+ATTR_TRUTH = "truth"  # JSON: motifs and accessibility models of a simulated set; see `simulation.truth`
 ATTR_WINDOW_CHUNK = "window_chunk"  # windows in a chunk, and in a block of the content hash
 
 # Attributes of variables: what one holds, and the names that its codes stand for (`chrom`, `split`).

@@ -184,7 +184,7 @@ def _simulated_arms() -> list[Arm]:
         Arm("targets-10/improved", "additive-20-targets-10", _ADDITIVE_IMPROVED),
         Arm("paired/thesis", "paired-20", _PAIRED_THESIS),
         # The thesis takes the filters of the baseline network with the most single-motif ones and does not
-        # name it; those of 30 filters have the most.
+        # name it; here it is looked for among those of 30 filters.
         Arm(
             "paired/thesis-transferred",
             "paired-20",

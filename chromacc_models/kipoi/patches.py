@@ -32,6 +32,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -124,7 +125,7 @@ class _OldNumpyNames:
         return getattr(np, name)
 
 
-class _BufferedWriter(writers.BatchWriter):
+class _BufferedWriter(writers.BatchWriter, ABC):
     """Collects flattened batches and hands them on in blocks of about 10,000 rows."""
 
     def __init__(self, file_path: str) -> None:
@@ -154,8 +155,9 @@ class _BufferedWriter(writers.BatchWriter):
         self._batches, self._n_rows = [], 0
         self._write(columns)
 
+    @abstractmethod
     def _write(self, columns: dict[str, np.ndarray]) -> None:
-        raise NotImplementedError
+        """Write a block of rows, given by column."""
 
 
 class TsvBatchWriter(_BufferedWriter):
