@@ -11,7 +11,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import dask
+import dask.multiprocessing
+import dask.threaded
 from dask.callbacks import Callback
 from dask.delayed import Delayed
 from tqdm import tqdm
@@ -93,7 +94,8 @@ class Engine:
             return list(
                 dask.compute(
                     *tasks,
-                    scheduler="processes" if self.processes else "threads",
+                    # By name, dask would import distributed to see whether a client is about.
+                    scheduler=dask.multiprocessing.get if self.processes else dask.threaded.get,
                     num_workers=self.n_workers,
                     optimize_graph=False,
                     **where,

@@ -9,9 +9,9 @@ import json
 import os
 import shutil
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import dask
@@ -47,6 +47,11 @@ __all__ = [
 ]
 
 _NOTES = "notes.json"
+_BOUNDS = "bounds"
+
+#: Bytes of files of peaks, and nucleotides of chromosomes, that a task takes where that leaves enough tasks;
+#: each starts bedtools and opens arrays anew.
+_BYTES_PER_TASK, _BASES_PER_TASK, _LEAST_TASKS = 16 << 20, 1 << 27, 8
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ def plan_windows(
 ) -> Plan:
     """Windows, labels and splits, written to ``folder/plan``.
 
-    Two rounds of dask tasks: one a cell type (file to merged peaks), one a chromosome (peaks to windows).
+    Two rounds of dask tasks: over cell types (files to merged peaks), then over chromosomes (peaks to
+    windows). A task takes several of them where they are small.
     """
     peaks = find_peaks(recipe, inputs, genome, folder, engine, show_progress)
     joined = _windows(recipe, inputs, genome, peaks, engine, show_progress)
@@ -116,7 +122,10 @@ def plan_windows(
 def find_peaks(
     recipe: Recipe, inputs: Inputs, genome: Genome, folder: Path, engine: Engine, show_progress: bool
 ) -> list[Path]:
-    """Merged peaks of each cell type, each in a folder of arrays; those that an earlier run left are kept."""
+    """Merged peaks of all cell types, in folders of arrays; those that an earlier run left are kept.
+
+    :func:`load_peaks` opens the folders.
+    """
     options = {
         "chromosomes": genome.names,
         "lengths": genome.lengths.tolist(),
@@ -124,14 +133,16 @@ def find_peaks(
         "merge_distance": windows.merge_distance(recipe.windows),
     }
     (folder / "peaks").mkdir(exist_ok=True)
-    targets = [folder / "peaks" / f"{i:05d}" for i in range(len(recipe.samples))]
+    parts = _parts([path.stat().st_size for path in inputs.samples], _BYTES_PER_TASK)
+    targets = [folder / "peaks" / f"{part.start:05d}" for part in parts]
     tasks = [
-        delayed(_save_peaks, path, sample, target, options)
-        for path, sample, target in zip(inputs.samples, recipe.samples, targets, strict=True)
+        delayed(_save_peaks, inputs.samples[part], recipe.samples[part], target, options)
+        for part, target in zip(parts, targets, strict=True)
     ]
+    n_cell_types = [part.stop - part.start for part in parts]
     shown = show_progress and bool(tasks)
-    with progress_bar(len(tasks), unit="cell types", description="peaks", show=shown) as bar:
-        engine.run(tasks, bar=bar)
+    with progress_bar(sum(n_cell_types), unit="cell types", description="peaks", show=shown) as bar:
+        engine.run(tasks, weights=n_cell_types, bar=bar)
     return targets
 
 
@@ -141,10 +152,17 @@ def delayed(function: Callable, *arguments: object) -> Delayed:
     return dask.delayed(function, pure=False, traverse=False)(*arguments)
 
 
-def load_peaks(folder: Path) -> Peaks:
-    """Peaks of one cell type, as :func:`find_peaks` left them."""
-    names = [name for name in ("chrom", "start", "end", "summit") if (folder / f"{name}.npy").exists()]
-    return Peaks(**{name: map_array(folder / f"{name}.npy") for name in names})
+def load_peaks(folders: Sequence[Path]) -> list[Peaks]:
+    """Peaks of each cell type, memory-mapped, as :func:`find_peaks` left them."""
+    peaks = []
+    for folder in folders:
+        arrays = {path.stem: map_array(path) for path in folder.glob("*.npy")}
+        bounds = arrays.pop(_BOUNDS).tolist()
+        peaks += [
+            Peaks(**{name: array[first:last] for name, array in arrays.items()})
+            for first, last in pairwise(bounds)
+        ]
+    return peaks
 
 
 def save_plan(
@@ -205,25 +223,28 @@ def _windows(
         fixed = windows.read_fixed_windows(
             inputs.fixed, length=recipe.windows.length, lengths=genome.lengths, **known
         )
+    parts = _parts(genome.lengths.tolist(), _BASES_PER_TASK)
     tasks = [
         delayed(
-            _chromosome_windows,
-            code,
-            int(length),
+            _windows_of_part,
+            range(part.start, part.stop),
+            genome.lengths,
             peaks,
-            None if forbidden is None else forbidden.on(code),
-            None if fixed is None else fixed.on(code),
+            forbidden,
+            fixed,
             recipe.windows,
         )
-        for code, length in enumerate(genome.lengths)
+        for part in parts
     ]
-    with progress_bar(len(tasks), unit="chromosomes", description="windows", show=show_progress) as bar:
-        joined = windows.join_windows(engine.run(tasks, bar=bar))
+    n_chromosomes = [part.stop - part.start for part in parts]
+    total, shown = len(genome.lengths), show_progress
+    with progress_bar(total, unit="chromosomes", description="windows", show=shown) as bar:
+        joined = windows.join_windows(engine.run(tasks, weights=n_chromosomes, bar=bar))
     counts = _peak_counts(peaks) | (fixed.counts if fixed else {}) | joined.counts
     if recipe.negatives is not None and len(joined):
         closed = closed_windows(
             joined,
-            [load_peaks(folder) for folder in peaks],
+            load_peaks(peaks),
             genome,
             recipe.negatives,
             lengths=genome.lengths,
@@ -235,29 +256,58 @@ def _windows(
     return replace(joined, counts=counts)
 
 
-def _save_peaks(path: Path, sample: Sample, target: Path, options: dict[str, object]) -> None:
+def _parts(sizes: Sequence[int], largest: int) -> list[slice]:
+    """What one task does of the things of these sizes: those next to each other that are small together.
+
+    >>> _parts([3, 3, 2, 90, 1, 1, 60], 1000)
+    [slice(0, 4, None), slice(4, 6, None), slice(6, 7, None)]
+    """
+    begin = np.cumsum(sizes) - sizes
+    limit = max(1, min(largest, -(-sum(sizes) // _LEAST_TASKS)))
+    edges = [*np.unique(begin // limit, return_index=True)[1].tolist(), len(sizes)]
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def _save_peaks(
+    paths: Sequence[Path], samples: Sequence[Sample], target: Path, options: dict[str, object]
+) -> None:
     if target.exists():
         return
-    peaks = cell_type_peaks(path, sample, **options)
-    arrays = {"chrom": peaks.chrom, "start": peaks.start, "end": peaks.end, "summit": peaks.summit}
-    save_arrays(target, {k: v for k, v in arrays.items() if v is not None}, peaks.counts)
+    peaks = cell_type_peaks(paths, samples, **options)
+    arrays = {name: np.concatenate([getattr(p, name) for p in peaks]) for name in ("chrom", "start", "end")}
+    if any(p.summit is not None for p in peaks):
+        arrays["summit"] = np.concatenate(
+            [np.full(len(p), -1) if p.summit is None else p.summit for p in peaks]
+        )
+    arrays[_BOUNDS] = np.cumsum([0, *map(len, peaks)])
+    save_arrays(target, arrays, windows.add_counts([p.counts for p in peaks]))
 
 
 def _peak_counts(peaks: Sequence[Path]) -> dict[str, int]:
     """Counts of all cell types, added up."""
-    total: Counter[str] = Counter()
-    for folder in peaks:
-        total.update(json.loads((folder / _NOTES).read_text()))
-    return dict(total)
+    return windows.add_counts([json.loads((folder / _NOTES).read_text()) for folder in peaks])
 
 
-def _chromosome_windows(
-    code: int,
-    length: int,
+def _windows_of_part(
+    chromosomes: range,
+    lengths: np.ndarray,
     peaks: Sequence[Path],
     forbidden: Peaks | None,
     fixed: Windows | None,
     recipe: WindowRecipe,
 ) -> Windows:
-    here = [load_peaks(folder).on(code) for folder in peaks]
-    return windows.chromosome_windows(code, length, here, forbidden, fixed, recipe=recipe)
+    """Windows of some chromosomes, by their codes."""
+    opened = load_peaks(peaks)
+    return windows.join_windows(
+        [
+            windows.chromosome_windows(
+                code,
+                int(lengths[code]),
+                [of_cell_type.on(code) for of_cell_type in opened],
+                None if forbidden is None else forbidden.on(code),
+                None if fixed is None else fixed.on(code),
+                recipe=recipe,
+            )
+            for code in chromosomes
+        ]
+    )

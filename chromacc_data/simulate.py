@@ -282,7 +282,7 @@ def _draw_places(
     try:
         chrom, start = windows_elsewhere(
             simulator.n_windows,
-            [load_peaks(path) for path in peaks],
+            load_peaks(peaks),
             genome,
             length=simulator.length,
             lengths=genome.lengths,

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyBigWig
 from hypothesis import strategies as st
 
-from chromacc_data.recipe import Sample, Source
+from chromacc_data.recipe import Sample, Source, WindowRecipe
 from chromacc_data.regions import peaks
-from chromacc_data.regions.peaks import Peaks
-from chromacc_data.regions.windows import Windows
+from chromacc_data.regions.peaks import Peaks, cell_type_peaks
+from chromacc_data.regions.windows import (
+    Windows,
+    add_counts,
+    chromosome_windows,
+    join_windows,
+    merge_distance,
+    read_blacklist,
+    read_fixed_windows,
+)
 
 GENOME = {"chromosomes": ("chr1", "chr2"), "lengths": (1000, 500)}
 
@@ -33,6 +42,43 @@ def write(folder: Path, text: str | bytes, name: str = "a.bed") -> Path:
 
 def sample(kind: str = "peaks", threshold: float | None = None, **options: object) -> Sample:
     return Sample("A", Source(file="a.bed"), kind=kind, threshold=threshold, **options)
+
+
+def peaks_in_file(path: Path, one: Sample, **options: object) -> Peaks:
+    return cell_type_peaks([path], [one], **options)[0]
+
+
+def windows_of_files(
+    paths: list[Path],
+    samples: list[Sample],
+    recipe: WindowRecipe,
+    *,
+    chromosomes: tuple[str, ...],
+    lengths: tuple[int, ...],
+    excluded: tuple[str, ...] = (),
+    blacklist: Path | None = None,
+    fixed: Path | None = None,
+) -> Windows:
+    """Windows of all chromosomes, as a plan of a store makes them, in one process and without its folders."""
+    genome = {"chromosomes": chromosomes, "excluded": excluded}
+    distance = merge_distance(recipe)
+    peaks = cell_type_peaks(paths, samples, lengths=lengths, merge_distance=distance, **genome)
+    forbidden = read_blacklist(blacklist, **genome) if blacklist else None
+    given = read_fixed_windows(fixed, length=recipe.length, lengths=lengths, **genome) if fixed else None
+    parts = [
+        chromosome_windows(
+            code,
+            length,
+            [of_cell_type.on(code) for of_cell_type in peaks],
+            forbidden and forbidden.on(code),
+            given and given.on(code),
+            recipe=recipe,
+        )
+        for code, length in enumerate(lengths)
+    ]
+    windows = join_windows(parts)
+    of_inputs = [of_cell_type.counts for of_cell_type in peaks] + ([given.counts] if given else [])
+    return replace(windows, counts={**add_counts(of_inputs), **windows.counts})
 
 
 def coordinates(frame) -> list[tuple[str, int, int]]:

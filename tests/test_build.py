@@ -13,7 +13,7 @@ import pytest
 from dask.distributed import LocalCluster
 
 from chromacc_data import build as building
-from chromacc_data import schema, store
+from chromacc_data import plan, schema, store
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from tests.small import LENGTHS, RECIPE, write_small_dataset
@@ -122,6 +122,27 @@ def test_build__same_bits_for_any_engine(recipe: Path, tmp_path: Path, cluster: 
                     tmp_path / "one.zarr" / file
                 ).read_bytes()
     assert building.build(recipe, tmp_path / "a.h5").content_hash == built["one"].content_hash
+
+
+def test_build__same_bits_whether_tasks_take_one_or_several(recipe: Path, tmp_path: Path, monkeypatch):
+    # One cell type has summits, of some peaks, and the others have none.
+    path = recipe.parent / "t_cell.bed"
+    rows = [line.split() for line in path.read_text().splitlines()]
+    path.write_text(
+        "".join(f"{a}\t{b}\t{c}\tp\t0\t.\t0\t0\t0\t{i % 3 - 1}\n" for i, (a, b, c) in enumerate(rows))
+    )
+    recipe.write_text(
+        RECIPE.replace("source: t_cell.bed}", "source: t_cell.bed, center: summit}")
+        + "negatives: {ratio: 0.5}\n"
+    )
+    hashes, n_parts = set(), []
+    parts = plan._parts
+    monkeypatch.setattr(plan, "_parts", lambda *given: n_parts.append(len(found := parts(*given))) or found)
+    for least in (1, 2, 100):
+        monkeypatch.setattr(plan, "_LEAST_TASKS", least)
+        hashes.add(building.build(recipe, tmp_path / f"{least}.zarr").content_hash)
+    assert len(hashes) == 1
+    assert n_parts == [1, 1, 2, 2, 3, 2]  # cell types and chromosomes
 
 
 def test_build__negatives_blacklist_and_fixed_windows(tmp_path: Path):

@@ -29,4 +29,4 @@ def test_map_array__heads_are_parsed_one_at_a_time(tmp_path: Path, monkeypatch: 
         arrays = list(pool.map(map_array, paths))
     assert max(most) == 1
     assert [array.tolist() for array in arrays] == [list(range(i + 1)) for i in range(8)]
-    assert all(isinstance(array, np.memmap) for array in arrays)
+    assert all(isinstance(array.base, np.memmap) for array in arrays)

@@ -22,6 +22,7 @@ from tests.interval_files import (
     intervals_of_one_chromosome,
     nucleotides,
     of,
+    peaks_in_file,
     runs,
     sample,
     write,
@@ -36,18 +37,18 @@ def test_mean_summits__rounds_down_and_leaves_groups_without():
 
 def test_cell_type_peaks__regions_within_the_distance_are_one_peak(tmp_path):
     path = write(tmp_path, "chr2\t0\t10\nchr1\t412\t420\nchr1\t0\t10\nchr1\t210\t211\n")
-    found = cell_type_peaks(path, sample(), **GENOME)
+    found = peaks_in_file(path, sample(), **GENOME)
     assert of(found) == [(0, 0, 211), (0, 412, 420), (1, 0, 10)]
     assert (found.chrom.dtype, found.start.dtype, found.end.dtype) == (np.int32, np.int64, np.int64)
     assert found.summit is None
     assert found.counts == {"intervals": 4, "intervals_excluded": 0, "peaks": 3}
     assert of(found.on(1)) == [(1, 0, 10)]
-    assert len(cell_type_peaks(path, sample(), merge_distance=199, **GENOME)) == 4
+    assert len(peaks_in_file(path, sample(), merge_distance=199, **GENOME)) == 4
 
 
 def test_cell_type_peaks__none_leaves_intervals_as_they_are(tmp_path):
     path = write(tmp_path, "chr1\t5\t10\nchr1\t0\t10\nchr1\t0\t10\n")
-    found = cell_type_peaks(path, sample(), merge_distance=None, **GENOME)
+    found = peaks_in_file(path, sample(), merge_distance=None, **GENOME)
     assert of(found) == [(0, 0, 10), (0, 0, 10), (0, 5, 10)]
 
 
@@ -59,16 +60,16 @@ def test_cell_type_peaks__summits(tmp_path):
         + line.format(150, 200, 5)
         + line.format(900, 950, -1)
     )
-    found = cell_type_peaks(write(tmp_path, text), sample(center="summit"), merge_distance=50, **GENOME)
+    found = peaks_in_file(write(tmp_path, text), sample(center="summit"), merge_distance=50, **GENOME)
     assert of(found) == [(0, 0, 200), (0, 600, 700), (0, 900, 950)]
     assert found.summit.tolist() == [(20 + 155) // 2, 601, -1]
-    apart = cell_type_peaks(write(tmp_path, text), sample(center="summit"), merge_distance=None, **GENOME)
+    apart = peaks_in_file(write(tmp_path, text), sample(center="summit"), merge_distance=None, **GENOME)
     assert apart.summit.tolist() == [20, 155, 601, -1]
 
 
 def test_cell_type_peaks__excluded_chromosomes_are_dropped_and_counted(tmp_path):
     path = write(tmp_path, "chrM\t0\t99999\nchr1\t0\t10\n")
-    found = cell_type_peaks(path, sample(), excluded={"chrM"}, **GENOME)
+    found = peaks_in_file(path, sample(), excluded={"chrM"}, **GENOME)
     assert found.counts == {"intervals": 2, "intervals_excluded": 1, "peaks": 1}
 
 
@@ -83,15 +84,35 @@ def test_cell_type_peaks__excluded_chromosomes_are_dropped_and_counted(tmp_path)
 )
 def test_cell_type_peaks__refuses(tmp_path, text, options, what, where):
     with pytest.raises(InputError) as error:
-        cell_type_peaks(write(tmp_path, text), sample(**options), excluded={"chrM"}, **GENOME)
+        peaks_in_file(write(tmp_path, text), sample(**options), excluded={"chrM"}, **GENOME)
     assert what in error.value.what
     assert str(error.value.where) == str(tmp_path / where)
     assert None not in (error.value.found, error.value.expected, error.value.remedy)
 
 
 def test_cell_type_peaks__travels_to_another_process():
-    call = pickle.loads(pickle.dumps(partial(cell_type_peaks, sample=sample(), **GENOME)))
+    call = pickle.loads(pickle.dumps(partial(cell_type_peaks, samples=[sample()], **GENOME)))
     assert call.func is cell_type_peaks
+
+
+@pytest.mark.parametrize("distance", [None, 0, 30])
+def test_cell_type_peaks__together_as_each_alone(tmp_path, distance):
+    narrow = "chr2\t5\t9\tp\t0\t.\t0\t-1\t-1\t2\nchr1\t990\t1000\tp\t0\t.\t0\t-1\t-1\t-1\n"
+    files = [
+        (write(tmp_path, "chr2\t490\t500\nchr2\t0\t5\nchr1\t40\t50\nchr1\t0\t20\n", "a.bed"), sample()),
+        (write(tmp_path, narrow, "b.narrowPeak"), sample(center="summit")),
+        (write_bigwig(tmp_path, SIGNAL), sample("signal", 0.7)),
+        (write(tmp_path, "chr1\t0\t10\nchr1\t5\t15\nchr2\t0\t4\n", "c.bed"), sample("fragments", 2.0)),
+    ]
+    options = {"merge_distance": distance, **GENOME}
+    together = cell_type_peaks(*zip(*files, strict=True), **options)
+    alone = [peaks_in_file(path, one, **options) for path, one in files]
+    assert [of(found) for found in together] == [of(found) for found in alone]
+    assert [found.counts for found in together] == [found.counts for found in alone]
+    assert [found.summit is None for found in together] == [True, False, True, True]
+    assert together[1].summit.tolist() == alone[1].summit.tolist() == [-1, 7]
+    assert of(together[0])[-1] == (1, 490, 500)
+    assert of(together[3]) == [(0, 5, 10)]
 
 
 @pytest.mark.parametrize("kind", ["bedGraph", "bigWig"])
@@ -100,24 +121,22 @@ def test_cell_type_peaks__signal_at_the_threshold_is_open(tmp_path, monkeypatch,
     monkeypatch.setattr(peaks, "SPAN", 7)  # a run goes over the edge of what is read at once
     text = "track type=bedGraph\n" + "".join("\t".join(map(str, row)) + "\n" for row in SIGNAL)
     path = write(tmp_path, text) if kind == "bedGraph" else write_bigwig(tmp_path, SIGNAL)
-    found = cell_type_peaks(path, sample("signal", 0.7), merge_distance=distance, **GENOME)
+    found = peaks_in_file(path, sample("signal", 0.7), merge_distance=distance, **GENOME)
     apart = [(0, 0, 4), (0, 6, 12), (1, 7, 8)]
     assert of(found) == ([(0, 0, 12), (1, 7, 8)] if distance == 2 else apart)
 
 
 def test_cell_type_peaks__bigwig_of_other_chromosomes(tmp_path):
     path = write_bigwig(tmp_path, SIGNAL)
-    found = cell_type_peaks(
-        path, sample("signal", 0.7), chromosomes=["chr2"], lengths=[500], excluded={"chr1"}
-    )
+    found = peaks_in_file(path, sample("signal", 0.7), chromosomes=["chr2"], lengths=[500], excluded={"chr1"})
     assert of(found) == [(0, 7, 8)]
     assert found.counts["chromosomes_excluded"] == 1
     with pytest.raises(InputError, match="'chr1' is not in the genome"):
-        cell_type_peaks(path, sample("signal", 0.7), chromosomes=["chr2"], lengths=[500])
+        peaks_in_file(path, sample("signal", 0.7), chromosomes=["chr2"], lengths=[500])
     with pytest.raises(InputError, match="does not fit chromosome chr2"):
-        cell_type_peaks(path, sample("signal", 0.7), chromosomes=["chr1", "chr2"], lengths=[1000, 501])
+        peaks_in_file(path, sample("signal", 0.7), chromosomes=["chr1", "chr2"], lengths=[1000, 501])
     with pytest.raises(InputError, match="has no peaks"):
-        cell_type_peaks(path, sample("signal", 70.0), **GENOME)
+        peaks_in_file(path, sample("signal", 70.0), **GENOME)
 
 
 def test_cell_type_peaks__broken_or_absent_signal(tmp_path):
@@ -126,20 +145,20 @@ def test_cell_type_peaks__broken_or_absent_signal(tmp_path):
     path = write_bigwig(tmp_path, rows)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(InputError, match="cannot be read as a bigWig"):
-        cell_type_peaks(path, sample("signal", 0.5), **GENOME)
+        peaks_in_file(path, sample("signal", 0.5), **GENOME)
     with pytest.raises(InputError, match="cannot read the file"):
-        cell_type_peaks(tmp_path / "absent.bw", sample("signal", 0.5), **GENOME)
+        peaks_in_file(tmp_path / "absent.bw", sample("signal", 0.5), **GENOME)
 
 
 def test_cell_type_peaks__bedgraph_without_numbers(tmp_path):
     with pytest.raises(InputError, match="no number in column 4") as error:
-        cell_type_peaks(write(tmp_path, "chr1\t0\t4\t1\nchr1\t4\t6\tpeak\n"), sample("signal", 1.0), **GENOME)
+        peaks_in_file(write(tmp_path, "chr1\t0\t4\t1\nchr1\t4\t6\tpeak\n"), sample("signal", 1.0), **GENOME)
     assert str(error.value.where).endswith("line 2")
 
 
 def test_cell_type_peaks__fragments_of_three_columns(tmp_path):
     path = write(tmp_path, "chr1\t0\t10\nchr1\t5\t15\nchr2\t0\t10\n")
-    assert of(cell_type_peaks(path, sample("fragments", 2.0), merge_distance=0, **GENOME)) == [(0, 5, 10)]
+    assert of(peaks_in_file(path, sample("fragments", 2.0), merge_distance=0, **GENOME)) == [(0, 5, 10)]
 
 
 def test_cell_type_peaks__bedpe_spans_both_mates(tmp_path):
@@ -150,7 +169,7 @@ def test_cell_type_peaks__bedpe_spans_both_mates(tmp_path):
         "chr1\t0\t5\t.\t-1\t-1\tread4\t0\t+\t.\n"
         "chrM\t0\t5\tchrM\t2\t9\tread5\t0\t+\t-\n"
     )
-    found = cell_type_peaks(write(tmp_path, text), sample("fragments", 2.0), excluded={"chrM"}, **GENOME)
+    found = peaks_in_file(write(tmp_path, text), sample("fragments", 2.0), excluded={"chrM"}, **GENOME)
     assert of(found) == [(0, 3, 29)]
     assert found.counts == {
         "fragments": 5,
@@ -163,23 +182,23 @@ def test_cell_type_peaks__bedpe_spans_both_mates(tmp_path):
 
 def test_cell_type_peaks__bed6_of_fragments_is_no_bedpe(tmp_path):
     path = write(tmp_path, "chr1\t0\t10\tcell\t3\t+\n")
-    assert of(cell_type_peaks(path, sample("fragments", 1.0), **GENOME)) == [(0, 0, 10)]
+    assert of(peaks_in_file(path, sample("fragments", 1.0), **GENOME)) == [(0, 0, 10)]
 
 
 def test_cell_type_peaks__half_a_bedpe_line(tmp_path):
     path = write(tmp_path, "chr1\t0\t5\tchr1\t7\t9\nchr1\t0\t5\tchr1\n")
     with pytest.raises(InputError, match="not a BEDPE line") as error:
-        cell_type_peaks(path, sample("fragments", 1.0), **GENOME)
+        peaks_in_file(path, sample("fragments", 1.0), **GENOME)
     assert str(error.value.where).endswith("line 2")
 
 
 def test_cell_type_peaks__ends_of_fragments_and_their_length(tmp_path):
     path = write(tmp_path, "chr1\t100\t200\nchr1\t0\t500\n")
     ends = FragmentRecipe(count="ends", extend=2)
-    found = cell_type_peaks(path, sample("fragments", 1.0, fragments=ends), merge_distance=0, **GENOME)
+    found = peaks_in_file(path, sample("fragments", 1.0, fragments=ends), merge_distance=0, **GENOME)
     assert of(found) == [(0, 0, 3), (0, 98, 103), (0, 197, 202), (0, 497, 502)]
     short = FragmentRecipe(max_length=100)
-    found = cell_type_peaks(path, sample("fragments", 1.0, fragments=short), **GENOME)
+    found = peaks_in_file(path, sample("fragments", 1.0, fragments=short), **GENOME)
     assert of(found) == [(0, 100, 200)]
     assert found.counts["fragments_long"] == 1
 
@@ -191,9 +210,7 @@ def test_cell_type_peaks__coverage_equals_a_walk_over_nucleotides(fragments, thr
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(peaks, "SPAN", span)
         path = write(Path(folder), "".join(f"chr1\t{a}\t{b}\n" for a, b in fragments))
-        read = partial(
-            cell_type_peaks, path, sample("fragments", float(threshold)), merge_distance=0, **GENOME
-        )
+        read = partial(peaks_in_file, path, sample("fragments", float(threshold)), merge_distance=0, **GENOME)
         if not expected:
             with pytest.raises(InputError, match="has no peaks"):
                 read()
@@ -205,7 +222,7 @@ def test_cell_type_peaks__coverage_equals_a_walk_over_nucleotides(fragments, thr
 @pytest.mark.parametrize("name", ["GM12878", "K562", "HeLa-S3", "HUVEC", "Jurkat", "HepG2"])
 def test_cell_type_peaks__real_dnase(shared_data, name):
     path = shared_data / "peaks_dnase" / f"{name}.bed.gz"
-    found = cell_type_peaks(path, sample(), chromosomes=["chr20", "chrX"], lengths=[63_025_520, 69_999_930])
+    found = peaks_in_file(path, sample(), chromosomes=["chr20", "chrX"], lengths=[63_025_520, 69_999_930])
     assert found.counts["intervals"] == len(gzip.decompress(path.read_bytes()).splitlines())
     gap = found.start[1:] - found.end[:-1]
     assert (gap[np.diff(found.chrom) == 0] > 200).all()
@@ -214,7 +231,7 @@ def test_cell_type_peaks__real_dnase(shared_data, name):
 @pytest.mark.shared
 def test_cell_type_peaks__real_fragments_reach_the_published_peaks(shared_data):
     folder = shared_data / "yeast_atac"
-    found = cell_type_peaks(
+    found = peaks_in_file(
         folder / "yeast_SRR1822137.chrIV.bedpe.gz",
         sample("fragments", 10.0),
         chromosomes=["chrIV"],

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import pickle
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +15,6 @@ from hypothesis import strategies as st
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import Sample, Source, WindowRecipe
 from chromacc_data.regions.bed import read_intervals
-from chromacc_data.regions.peaks import cell_type_peaks
 from chromacc_data.regions.windows import (
     Windows,
     add_counts,
@@ -26,9 +22,8 @@ from chromacc_data.regions.windows import (
     merge_distance,
     read_blacklist,
     read_fixed_windows,
-    windows_from_peaks,
 )
-from tests.interval_files import peaks_of, windows_of
+from tests.interval_files import peaks_in_file, peaks_of, windows_of, windows_of_files
 
 GIVEN = Source(file="windows.bed")
 
@@ -327,9 +322,9 @@ def write_samples(folder: Path) -> tuple[list[Path], list[Sample]]:
 GENOME = {"chromosomes": ("chr1", "chr2", "chr3"), "lengths": (1000, 500, 70), "excluded": ("chrM",)}
 
 
-def test_windows_from_peaks__from_files(tmp_path):
+def test_chromosome_windows__of_files(tmp_path):
     paths, samples = write_samples(tmp_path)
-    found = windows_from_peaks(paths, samples, WindowRecipe(length=10), **GENOME)
+    found = windows_of_files(paths, samples, WindowRecipe(length=10), **GENOME)
     # Within 200 bp: A's 100-150 and 300-340 are one peak, which B's overlaps.
     assert found.chrom.tolist() == [0, 1]
     assert found.start.tolist() == [215, 10]
@@ -340,25 +335,20 @@ def test_windows_from_peaks__from_files(tmp_path):
     assert found.counts["windows"] == 2
 
 
-def test_windows_from_peaks__another_map_and_a_blacklist(tmp_path):
+def test_chromosome_windows__of_files_without_a_blacklist(tmp_path):
     paths, samples = write_samples(tmp_path)
     (tmp_path / "blacklist.bed").write_text("chr2\t0\t100\n")
-    run = partial(windows_from_peaks, paths, samples, **GENOME, blacklist=tmp_path / "blacklist.bed")
     recipe = WindowRecipe(length=10, merge_distance=0)
-    with ThreadPoolExecutor(3) as pool:
-        found, again = run(recipe), run(recipe, map=pool.map)
-    assert found.start.tolist() == again.start.tolist() == [135, 315]
-    assert found.labels.tolist() == again.labels.tolist()
-    assert found.counts == again.counts
+    found = windows_of_files(paths, samples, recipe, **GENOME, blacklist=tmp_path / "blacklist.bed")
+    assert found.start.tolist() == [135, 315]
     assert found.counts["windows_in_blacklist_dropped"] == 1
-    assert pickle.loads(pickle.dumps(partial(chromosome_windows, recipe=recipe))).func is chromosome_windows
 
 
-def test_windows_from_peaks__fixed(tmp_path):
+def test_chromosome_windows__of_files_and_fixed_windows(tmp_path):
     paths, samples = write_samples(tmp_path)
     (tmp_path / "windows.bed").write_text("chr1\t120\t130\nchr1\t315\t325\nchr3\t0\t10\n")
     recipe = WindowRecipe(length=10, file=GIVEN)
-    found = windows_from_peaks(paths, samples, recipe, **GENOME, fixed=tmp_path / "windows.bed")
+    found = windows_of_files(paths, samples, recipe, **GENOME, fixed=tmp_path / "windows.bed")
     assert found.accessibility().tolist() == [[1, 0], [1, 0], [0, 0]]
     assert found.counts["windows_given"] == 3
     assert found.counts["windows_open_in_no_cell_type"] == 1
@@ -387,12 +377,12 @@ HG19 = {"chromosomes": ("chr20", "chrX"), "lengths": (63_025_520, 69_999_930)}
 
 @pytest.mark.shared
 @pytest.mark.parametrize("overlap", ["joint", "basset"])
-def test_windows_from_peaks__real_dnase(shared_data, overlap):
+def test_chromosome_windows__real_dnase(shared_data, overlap):
     names = ["GM12878", "K562", "HeLa-S3", "HUVEC", "HepG2", "Jurkat"]
     paths = [shared_data / "peaks_dnase" / f"{name}.bed.gz" for name in names]
     samples = [Sample(name, Source(file=path.name)) for name, path in zip(names, paths, strict=True)]
     blacklist = shared_data / "annot" / "hg19-blacklist.v2.bed"
-    found = windows_from_peaks(paths, samples, WindowRecipe(overlap=overlap), **HG19, blacklist=blacklist)
+    found = windows_of_files(paths, samples, WindowRecipe(overlap=overlap), **HG19, blacklist=blacklist)
     assert found.counts["intervals"] == 46_654
     assert found.counts["windows_open_in_no_cell_type"] == 0
     assert found.counts["windows_in_blacklist_dropped"] > 0
@@ -426,7 +416,7 @@ def basset_comparison(shared_data, basset_table, name):
     path = shared_data / "peaks_dnase" / f"{name}.bed.gz"
     fixed = windows_of(np.sort(starts), 600)
     recipe = WindowRecipe(file=GIVEN)
-    peaks = cell_type_peaks(path, Sample(name, GIVEN), **HG19, merge_distance=merge_distance(recipe)).on(0)
+    peaks = peaks_in_file(path, Sample(name, GIVEN), **HG19, merge_distance=merge_distance(recipe)).on(0)
     found = chromosome_windows(0, HG19["lengths"][0], [peaks], None, fixed, recipe=recipe)
     order = np.argsort(starts, kind="stable")
     expected = np.array([name in cell_types[i] for i in order])

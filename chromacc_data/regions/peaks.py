@@ -1,9 +1,9 @@
-"""Files of one cell type to its merged peaks: peak calls, thresholded signal, or paired fragments."""
+"""Files of cell types to their merged peaks: peak calls, thresholded signal, or paired fragments."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,15 +66,15 @@ class Peaks:
 
 
 def cell_type_peaks(
-    path: Path | str,
-    sample: Sample,
+    paths: Sequence[Path | str],
+    samples: Sequence[Sample],
     *,
     chromosomes: Sequence[str],
     lengths: Sequence[int],
     excluded: Collection[str] = (),
     merge_distance: int | None = 200,
-) -> Peaks:
-    """Merged peaks of one cell type: file, open regions, peaks (thesis, section 4.1).
+) -> list[Peaks]:
+    """Merged peaks of cell types, each from its file: file, open regions, peaks (thesis, section 4.1).
 
     - `peaks`: the intervals of a BED or narrowPeak file are the open regions.
     - `signal`: nucleotides with signal >= threshold, of a bedGraph or bigWig. A bigWig holds float32, so its
@@ -82,12 +82,14 @@ def cell_type_peaks(
     - `fragments`: nucleotides with coverage >= threshold (`bedtools genomecov`), of a BEDPE or a fragment
       file, told apart by their columns; each line counts once, whatever its column of duplicates says.
 
+    The regions of all that are given together are held, and merged in one run of bedtools.
+
     Parameters
     ----------
-    path
-        The file behind `sample.source`.
-    sample
-        Kind of the file, threshold, centre, and how fragments are counted.
+    paths
+        The file behind each `sample.source`.
+    samples
+        Kind of each file, threshold, centre, and how fragments are counted.
     chromosomes, lengths
         Names of the chromosomes used, in the order that `chrom` codes index, and their lengths in bp.
     excluded
@@ -98,45 +100,28 @@ def cell_type_peaks(
 
     Returns
     -------
-    Peaks
-        With summits when `sample.center` is ``"summit"``: a peak's is the mean of its regions', rounded down.
+    list of Peaks
+        One a cell type; with summits when `sample.center` is ``"summit"``: a peak's is the mean of its
+        regions', rounded down.
 
     Raises
     ------
     InputError
         Unreadable file, unknown chromosome, interval past a chromosome's end, no peak, no summit.
     """
-    path, genome = (
-        Path(path),
-        _Genome(tuple(chromosomes), np.asarray(lengths, dtype=np.int64), frozenset(excluded)),
-    )
-    if sample.kind == "fragments":
-        regions = _covered_regions(path, genome, sample.fragments, sample.threshold)
-    elif sample.kind == "signal" and _is_bigwig(path):
-        regions = _bigwig_regions(path, genome, sample.threshold)
-    else:
-        regions = _text_regions(path, genome, sample.threshold if sample.kind == "signal" else None)
-    if not len(regions):
-        raise InputError(
-            f"cell type {sample.cell_type!r} has no peaks",
-            where=path,
-            found=", ".join(f"{key} {value:,}" for key, value in regions.counts.items()),
-            expected=f"at least one on {few_names(genome.names)}",
-            remedy="lower its threshold"
-            if sample.threshold
-            else "check the file, or leave the cell type out",
+    genome = _Genome(tuple(chromosomes), np.asarray(lengths, dtype=np.int64), frozenset(excluded))
+    regions = [_open_regions(Path(path), sample, genome) for path, sample in zip(paths, samples, strict=True)]
+    as_called = [merge_distance is None and sample.kind == "peaks" for sample in samples]
+    merged = iter(
+        _merged(
+            [these for these, apart in zip(regions, as_called, strict=True) if not apart],
+            merge_distance or 0,
+            n_chromosomes=len(genome.names),
         )
-    if sample.center == "summit" and regions.summit.max() < 0:
-        raise InputError(
-            "no summits in the file",
-            where=path,
-            found="no line with an offset within the peak in column 10",
-            expected="narrowPeak, whose column 10 is the summit's offset",
-            remedy="set `center: midpoint` for this cell type",
-        )
-    return _merged(
-        regions, merge_distance, with_summits=sample.center == "summit", is_signal=sample.kind != "peaks"
     )
+    return [
+        _sorted(these) if apart else next(merged) for these, apart in zip(regions, as_called, strict=True)
+    ]
 
 
 def mean_summits(summit: np.ndarray, group: np.ndarray, group_start: np.ndarray) -> np.ndarray:
@@ -164,6 +149,37 @@ class _Genome(NamedTuple):
     names: tuple[str, ...]
     lengths: np.ndarray
     excluded: frozenset[str]
+
+
+def _open_regions(path: Path, sample: Sample, genome: _Genome) -> Peaks:
+    """Open regions of a file, in any order; with summits where they are asked for."""
+    if sample.kind == "fragments":
+        regions = _covered_regions(path, genome, sample.fragments, sample.threshold)
+    elif sample.kind == "signal" and _is_bigwig(path):
+        regions = _bigwig_regions(path, genome, sample.threshold)
+    else:
+        regions = _text_regions(path, genome, sample.threshold if sample.kind == "signal" else None)
+    if not len(regions):
+        raise InputError(
+            f"cell type {sample.cell_type!r} has no peaks",
+            where=path,
+            found=", ".join(f"{key} {value:,}" for key, value in regions.counts.items()),
+            expected=f"at least one on {few_names(genome.names)}",
+            remedy="lower its threshold"
+            if sample.threshold
+            else "check the file, or leave the cell type out",
+        )
+    if sample.center != "summit":
+        return replace(regions, summit=None)
+    if regions.summit.max() < 0:
+        raise InputError(
+            "no summits in the file",
+            where=path,
+            found="no line with an offset within the peak in column 10",
+            expected="narrowPeak, whose column 10 is the summit's offset",
+            remedy="set `center: midpoint` for this cell type",
+        )
+    return regions
 
 
 def _text_regions(path: Path, genome: _Genome, threshold: float | None) -> Peaks:
@@ -312,23 +328,43 @@ def _coverage(
     return (span // n_spans).astype(np.int32), start[kept] + offset, end[kept] + offset
 
 
-def _merged(regions: Peaks, distance: int | None, *, with_summits: bool, is_signal: bool) -> Peaks:
-    """Sorted peaks of open regions; None leaves those of a peak file apart."""
-    summit = regions.summit if with_summits else None
-    if distance is None and not is_signal:
-        order = np.lexsort((regions.end, regions.start, regions.chrom))
-        columns = [a if a is None else a[order] for a in (regions.chrom, regions.start, regions.end, summit)]
-    else:
-        chrom, start, end = merge_intervals(regions.chrom, regions.start, regions.end, distance=distance or 0)
-        if with_summits:
-            # Chromosomes laid end to end: one search finds the peak of each region.
-            shift = int(end.max())
-            group = (
-                np.searchsorted(chrom * shift + start, regions.chrom * shift + regions.start, side="right")
-                - 1
-            )
-            summit = mean_summits(summit, group, start)
-        columns = [chrom, start, end, summit]
+def _sorted(regions: Peaks) -> Peaks:
+    """Regions as peaks of their own."""
+    order = np.lexsort((regions.end, regions.start, regions.chrom))
+    columns = (regions.chrom, regions.start, regions.end, regions.summit)
+    return _counted([a if a is None else a[order] for a in columns], regions)
+
+
+def _merged(regions: Sequence[Peaks], distance: int, *, n_chromosomes: int) -> list[Peaks]:
+    """Peaks of the regions of each cell type, whose chromosomes bedtools is shown as if they were others."""
+    if not regions:
+        return []
+    code, start, end = merge_intervals(
+        np.concatenate([i * n_chromosomes + these.chrom for i, these in enumerate(regions)]),
+        np.concatenate([these.start for these in regions]),
+        np.concatenate([these.end for these in regions]),
+        distance=distance,
+    )
+    bounds = np.searchsorted(code, np.arange(len(regions) + 1) * n_chromosomes).tolist()
+    peaks = []
+    for i, these in enumerate(regions):
+        here = slice(bounds[i], bounds[i + 1])
+        merged = Peaks(code[here] - i * n_chromosomes, start[here], end[here])
+        peaks.append(_counted([merged.chrom, merged.start, merged.end, _summits_of(merged, these)], these))
+    return peaks
+
+
+def _summits_of(peaks: Peaks, regions: Peaks) -> np.ndarray | None:
+    """Mean summit of the regions of each peak; None where regions have none."""
+    if regions.summit is None:
+        return None
+    # Chromosomes laid end to end: one search finds the peak of each region.
+    shift = int(peaks.end.max())
+    place, starts = regions.chrom * shift + regions.start, peaks.chrom * shift + peaks.start
+    return mean_summits(regions.summit, np.searchsorted(starts, place, side="right") - 1, peaks.start)
+
+
+def _counted(columns: Sequence[np.ndarray | None], regions: Peaks) -> Peaks:
     return Peaks(*columns, counts={**regions.counts, "peaks": len(columns[0])})
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numba
@@ -13,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe import Sample, WindowRecipe
+from chromacc_data.recipe import WindowRecipe
 from chromacc_data.regions.bed import read_intervals
 from chromacc_data.regions.intervals import match_chromosomes, merge_intervals
-from chromacc_data.regions.peaks import Peaks, cell_type_peaks, mean_summits
+from chromacc_data.regions.peaks import Peaks, mean_summits
 
 __all__ = [
     "Windows",
@@ -26,7 +25,6 @@ __all__ = [
     "merge_distance",
     "read_blacklist",
     "read_fixed_windows",
-    "windows_from_peaks",
 ]
 
 
@@ -77,65 +75,8 @@ class Windows:
         return replace(self.select(here), counts={})
 
 
-def windows_from_peaks(
-    paths: Sequence[Path],
-    samples: Sequence[Sample],
-    recipe: WindowRecipe,
-    *,
-    chromosomes: Sequence[str],
-    lengths: Sequence[int],
-    excluded: Collection[str] = (),
-    blacklist: Path | None = None,
-    fixed: Path | None = None,
-    map: Callable[..., Iterable] = map,
-) -> Windows:
-    """Windows and labels from the files of all cell types, in two steps that run in parallel.
-
-    :func:`cell_type_peaks` on each file, then :func:`chromosome_windows` on each chromosome.
-
-    Parameters
-    ----------
-    paths, samples
-        The file of each cell type and how to read it, in the order of the labels.
-    recipe
-        Length, overlap rule, label rule, and what becomes of windows past an end.
-    chromosomes, lengths, excluded
-        As for :func:`cell_type_peaks`.
-    blacklist
-        BED file; windows that touch one of its intervals are dropped.
-    fixed
-        BED file of windows, used instead of windows derived from the peaks.
-    map
-        What runs a step, called as the builtin is: ``ProcessPoolExecutor().map``.
-
-    Returns
-    -------
-    Windows
-        Counts hold those of the files too, added up over the cell types.
-    """
-    genome = {"chromosomes": tuple(chromosomes), "excluded": frozenset(excluded)}
-    read = partial(cell_type_peaks, lengths=tuple(lengths), merge_distance=merge_distance(recipe), **genome)
-    peaks = list(map(read, paths, samples))
-    forbidden = None if blacklist is None else read_blacklist(blacklist, **genome)
-    given = (
-        None if fixed is None else read_fixed_windows(fixed, length=recipe.length, lengths=lengths, **genome)
-    )
-    codes = range(len(chromosomes))
-    parts = map(
-        partial(chromosome_windows, recipe=recipe),
-        codes,
-        lengths,
-        ([of_cell_type.on(code) for of_cell_type in peaks] for code in codes),
-        (None if forbidden is None else forbidden.on(code) for code in codes),
-        (None if given is None else given.on(code) for code in codes),
-    )
-    windows = join_windows(list(parts))
-    of_inputs = [of_cell_type.counts for of_cell_type in peaks] + ([] if given is None else [given.counts])
-    return replace(windows, counts={**add_counts(of_inputs), **windows.counts})
-
-
 def merge_distance(recipe: WindowRecipe) -> int | None:
-    """What :func:`cell_type_peaks` is to merge by; None leaves intervals as they are.
+    """Distance for :func:`~chromacc_data.regions.peaks.cell_type_peaks`; None leaves intervals as they are.
 
     Basset's rule merges windows, not peaks, and labels by midpoint (the default of fixed windows) ask for the
     peaks that the file calls: both take its intervals as they are.
