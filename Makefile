@@ -60,6 +60,7 @@ demo: $(READY)
 	@$(call once,evaluate,chromacc-models evaluate $(DEMO)/run)
 	@echo "== 4. Read its filters as motifs: chromacc-models motifs $(DEMO)/run"
 	@$(call once,motifs,chromacc-models motifs $(DEMO)/run)
+	@$(call once,report,chromacc-models report $(DEMO)/run)
 	@echo "== 5. Package it as a Kipoi model: chromacc-models package $(DEMO)/run --genome $(FASTA) --to $(MODEL)"
 	@$(call once,package,chromacc-models package $(DEMO)/run --genome $(FASTA) --to $(MODEL))
 	@echo "== 6. Kipoi predicts new regions: promoters that no training window touches"
@@ -71,6 +72,7 @@ demo: $(READY)
 	@echo "  $(DEMO)/hg19-dnase-6.zarr                  the store       (chromacc-data info $(DEMO)/hg19-dnase-6.zarr)"
 	@echo "  $(DEMO)/run/                               the run         (model.keras, history.csv, evaluation.json)"
 	@echo "  $(DEMO)/run/roc.png, motifs.png, curves.png  pictures      (motifs.meme holds the motifs)"
+	@echo "  $(DEMO)/run/report.html                      scores, curves and motifs on one page"
 	@echo "  $(DEMO)/models/hg19-dnase-6/Demo/          the Kipoi model (README.md is its card)"
 	@echo "  $(DEMO)/kipoi.tsv                          what Kipoi predicted"
 	@echo "  $(DEMO)/predictions.tsv                    the same, with named columns"

@@ -240,6 +240,19 @@ def interactions(
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
+@click.option("-o", "--out", type=FILE, help="NAME.html; RUN/report.html when not given.")
+@common_options
+def report(console: Console, run_folder: Path, out: Path | None) -> None:
+    """Write one page of what was made of RUN: scores, curves, motifs and interactions, pictures included."""
+    _start_tensorflow()
+    from chromacc_models.report import write_report
+
+    page = write_report(run_folder, out)
+    console.result({"page": page}, str(page))
+
+
+@main_group.command()
+@click.argument("run_folder", type=FILE, metavar="RUN")
 @click.option("--genome", type=FILE, multiple=True, help="FASTA that the example is cut from; repeatable.")
 @click.option("--example-fasta", type=FILE, help="A FASTA for the example, instead of one that is cut.")
 @click.option("--example-bed", type=FILE, help="The regions of that example.")

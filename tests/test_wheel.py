@@ -21,6 +21,7 @@ def test_wheel__holds_the_two_packages_and_nothing_else(tmp_path: Path):
     }
     assert modules <= files
     assert "chromacc_models/kipoi/templates/model_card.md.j2" in files
+    assert "chromacc_models/templates/report.html.j2" in files
 
 
 @pytest.fixture(scope="module")
