@@ -62,14 +62,14 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
     -------
     dict
         `runs`: of each run `auroc`, `auprc` (means over cell types, held-out windows), `cell_types`
-        (AUROC by name), `n_train`, `n_test`, `seconds`, `epochs`; of simulated data `ceiling` (AUROC of a
-        perfect reader on the same windows), `filters` (numbers of single, combination and other filters by
-        motif groups and, as in the thesis, by motifs; `found` of `n_groups` groups have a single-motif
-        filter) and `decomposed` (filters taken apart, against motifs that were never planted); of
-        factorization machines on pairs `interactions`; with a database `database` (filters matched at
-        E <= 0.01, and the numbers expected of filters that learned nothing). `interaction_tests`, where there
-        are pairs: correct against incorrect ones over all runs. `planted`: the pairs. The rest is what
-        pictures are drawn of.
+        (AUROC by name), `n_train`, `n_test`, `epochs`, `seconds` (epochs times the median one); of simulated
+        data `ceiling` (AUROC of a perfect reader on the same windows), `filters` (numbers of single,
+        combination and other filters by motif groups and, as in the thesis, by motifs; `found` of `n_groups`
+        groups have a single-motif filter) and `decomposed` (filters taken apart, against motifs that were
+        never planted); of factorization machines on pairs `interactions`; with a database `database` (filters
+        matched at E <= 0.01, and the numbers expected of filters that learned nothing). `interaction_tests`,
+        where there are pairs: correct against incorrect ones over all runs. `planted`: the pairs. The rest
+        is what pictures are drawn of.
     """
     found: dict[str, Any] = {"runs": []}
     learned: list[_Learned] = []
@@ -165,7 +165,8 @@ def _scores(run: Run) -> dict[str, Any]:
         "n_train": open_batches(run, split="train").n_windows,
         "n_test": scored.cell_types[0].n_windows,
         "epochs": result["epochs"],
-        "seconds": result["seconds"],
+        # Not their sum, which counts the pauses of a machine that was put to sleep, or of a killed command.
+        "seconds": _rounded(len(history) * history["seconds"].median()),
         "history": {name: history[name].round(5).tolist() for name in ("loss", "validation_loss")},
     }
     ds = open_store(run.store)

@@ -42,6 +42,9 @@ of DNase-6, as `docs/results.md` tells. Pictures of filters, losses and predicti
 _QUICK = """**Made by `--quick`: small sets, few filters, two epochs. No figure here means anything.**
 """
 
+_OPTIONS = """What is not named is the default of the network. Minutes of training are the epochs times the
+median one, of all runs together."""
+
 #: Measures between 0 and 1; others are counts.
 _SHARES = ("auroc", "interactions.motifs_average_precision", "decomposed.share_planted", "decomposed.chance")
 
@@ -83,7 +86,7 @@ def write(
                 parts.append(_picture(folder, experiment, title, drawn))
     if left_out:
         parts.append("## Not made\n\n" + "\n".join(f"- {name}: {why}" for name, why in left_out.items()))
-    parts.append("## Options\n\nWhat is not named is the default of the network.\n\n" + _options(measures))
+    parts.append(f"## Options\n\n{_OPTIONS}\n\n{_options(measures)}")
     write_text_atomically(path, "\n\n".join(part.strip() for part in parts) + "\n")
     return path
 
