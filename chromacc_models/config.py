@@ -155,7 +155,10 @@ def load_config(path: Path | str | None = None, *, settings: Sequence[str] = ())
     if settings:
         text = _override(text, settings, label)
         label = Path(f"{label} with --set") if path is not None else label
-    return options.from_yaml(TrainConfig, text, path=label)
+    try:
+        return options.from_yaml(TrainConfig, text, path=label)
+    except InputError as error:
+        raise _at_setting(error, settings) from None
 
 
 def describe() -> str:
@@ -176,6 +179,7 @@ def _override(text: str, settings: Sequence[str], where: Path) -> str:
         if not equals or not key.strip():
             raise InputError("not a setting", where="--set", found=setting, expected="KEY=VALUE")
         key = key.strip()
+        _compose(value, f"--set {setting}")
         root = _compose(text, where)
         pairs = root.value if isinstance(root, yaml.MappingNode) else []
         node = next((node for name, node in pairs if name.value == key), None)
@@ -186,7 +190,19 @@ def _override(text: str, settings: Sequence[str], where: Path) -> str:
     return text
 
 
-def _compose(text: str, where: Path) -> yaml.Node | None:
+def _at_setting(error: InputError, settings: Sequence[str]) -> InputError:
+    """The error, under the setting whose key it is about instead of a line of the text made with it."""
+    key = str(error.where).rpartition(", ")[2]
+    for setting in settings:
+        if setting.partition("=")[0].strip() == key:
+            where = f"--set {setting}"
+            return InputError(
+                error.what, where=where, found=error.found, expected=error.expected, remedy=error.remedy
+            )
+    return error
+
+
+def _compose(text: str, where: Path | str) -> yaml.Node | None:
     try:
         return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:

@@ -48,13 +48,13 @@ def test_load_config__file_then_settings(path: Path):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        (["kk=3"], "train.yaml with --set line 5, kk: unknown key"),
-        (["k=three"], "train.yaml with --set line 3, k: a value of the wrong kind"),
-        (["learning_rate=-1"], "train.yaml with --set line 4, learning_rate: out of range"),
+        (["kk=3"], "--set kk=3: unknown key"),
+        (["k=three"], "--set k=three: a value of the wrong kind"),
+        (["learning_rate=-1"], "--set learning_rate=-1: out of range"),
         (["network=baseline"], "train.yaml with --set line 3, k: baseline has no such option"),
         (["k"], "--set: not a setting"),
         (["=3"], "--set: not a setting"),
-        (["k=[1"], "train.yaml with --set line 4: not YAML"),
+        (["k=[1"], "--set k=[1: not YAML"),
     ],
 )
 def test_load_config__bad_setting(path: Path, settings: list[str], expected: str):
