@@ -5,9 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from tqdm import tqdm
 from chromacc_data.errors import InputError
 
 __all__ = ["Engine"]
+
+#: What numba, TensorFlow and BLAS read their numbers of threads from.
+_THREADS = ("NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Engine:
     scheduler
         Address of a running dask scheduler, such as ``tcp://host:8786``. Its workers need chromacc
         and the same file system.
+    threads
+        Threads of numba and TensorFlow in each local process; when not given, the processors divided by the
+        workers, or what the environment says.
 
     Examples
     --------
@@ -45,6 +51,7 @@ class Engine:
     workers: int | None = None
     processes: bool = False
     scheduler: str | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -90,7 +97,8 @@ class Engine:
         pool = None if self.processes else ThreadPoolExecutor(self.n_workers)
         # dask gives a process six tasks at a time, which leaves others idle when tasks are few and long.
         where = {"initializer": _end_with_parent, "chunksize": 1} if self.processes else {"pool": pool}
-        with Callback(posttask=lambda key, *_: finished(key)), pool or nullcontext():
+        surroundings = self._threads_of_processes() if self.processes else pool
+        with Callback(posttask=lambda key, *_: finished(key)), surroundings:
             return list(
                 dask.compute(
                     *tasks,
@@ -101,6 +109,22 @@ class Engine:
                     **where,
                 )
             )
+
+    @contextmanager
+    def _threads_of_processes(self) -> Iterator[None]:
+        """Say how many threads a process has, in the environment that those started now inherit."""
+        share = self.threads or max(1, (os.cpu_count() or 1) // self.n_workers)
+        ours = {name: str(share) for name in _THREADS if self.threads is not None or name not in os.environ}
+        before = {name: os.environ.get(name) for name in ours}
+        os.environ.update(ours)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
     def _run_on_cluster(self, tasks: list[Delayed], finished: Any) -> list[Any]:
         from distributed import Client, as_completed

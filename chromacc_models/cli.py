@@ -49,7 +49,11 @@ def train_options(command: Callable) -> Callable:
         ),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option; repeatable."),
         click.option("-o", "--out", type=FILE, required=True, help="Run folder."),
-        click.option("--threads", type=AT_LEAST_1, help="Threads of TensorFlow; all cores when not given."),
+        click.option(
+            "--threads",
+            type=AT_LEAST_1,
+            help="Threads, of each worker if there are any; all cores otherwise.",
+        ),
         network_engine,
     ):
         command = option(command)
@@ -117,7 +121,9 @@ def cross_validate(
         out,
         progress=console.progress,
         engine=engine,
-        workers=Engine(workers=workers, processes=True, scheduler=scheduler) if apart else None,
+        workers=Engine(workers=workers, processes=True, scheduler=scheduler, threads=threads)
+        if apart
+        else None,
     )
     console.result(*made.report())
 
@@ -359,6 +365,7 @@ def predict(
 @click.option("--datasets", type=FILE, default="datasets", show_default=True, help="Folder of the recipes.")
 @click.option("--sources", type=FILE, help="Folder with files that recipes of real data do not ship.")
 @click.option("--database", type=FILE, help="Known motifs for filters of real data: MEME, JASPAR or CIS-BP.")
+@click.option("--again", is_flag=True, help="Measure again what is measured; runs that are there stay.")
 @click.option("--workers", type=AT_LEAST_1, help="Runs trained side by side, each in a process of its own.")
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="A running dask scheduler that trains the runs.")
 @common_options
@@ -372,6 +379,7 @@ def reproduce(
     datasets: Path,
     sources: Path | None,
     database: Path | None,
+    again: bool,
     workers: int | None,
     scheduler: str | None,
 ) -> int:
@@ -395,6 +403,7 @@ def reproduce(
         database=database,
         report=report,
         quick=quick,
+        again=again,
         workers=Engine(workers=workers, processes=True, scheduler=scheduler) if apart else None,
         progress=console.progress,
     )
@@ -420,6 +429,8 @@ def _config(network: str | None, config: Path | None, settings: tuple[str, ...])
 def _start_tensorflow(threads: int | None = None) -> None:
     """Import TensorFlow without the lines that its libraries write past Python while they load."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if threads is not None:
+        os.environ["NUMBA_NUM_THREADS"] = str(threads)  # read when numba is imported, for the table kernels
     sys.stderr.flush()
     kept = os.dup(2)
     try:

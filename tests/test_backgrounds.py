@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise, permutations
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from chromacc_data.sequences.encoding import decode, encode
 from chromacc_data.sequences.genome import Genome
@@ -17,7 +15,6 @@ from chromacc_data.simulation.backgrounds import (
     GenomeWindows,
     MarkovChain,
     count_words,
-    shuffle_dinucleotides,
 )
 
 
@@ -77,39 +74,6 @@ def test_markov_chain__only_words_of_the_genome(genome: Genome):
     codes = MarkovChain.from_genome(genome, 3).sequences(rng(), 0, 200, 4)
     known = {"ACAC", "CACA", "ACGT", "GGGG", "GGGA", "GGAC", "GACA"}
     assert {decode(row) for row in codes} == known
-
-
-@settings(deadline=None)
-@given(st.text("ACGT", min_size=1, max_size=60), st.integers(0, 2**32))
-def test_shuffle_dinucleotides__keeps_counts_and_ends(text: str, seed: int):
-    codes = encode(text)
-    shuffled = shuffle_dinucleotides(codes[None], rng(seed))[0]
-    assert dinucleotides(shuffled) == dinucleotides(codes)
-    assert (shuffled[0], shuffled[-1]) == (codes[0], codes[-1])
-
-
-def test_shuffle_dinucleotides__every_sequence_has_the_same_chance():
-    text = "ACAGATCA"
-    alike = {
-        "".join(p)
-        for p in permutations(text)
-        if dinucleotides(encode("".join(p))) == dinucleotides(encode(text)) and p[0] == "A" and p[-1] == "A"
-    }
-    shuffled = shuffle_dinucleotides(np.repeat(encode(text)[None], 12_000, axis=0), rng())
-    found = Counter(map(decode, shuffled))
-    assert set(found) == alike
-    assert len(alike) > 5
-    expected = 12_000 / len(alike)
-    assert sum((n - expected) ** 2 / expected for n in found.values()) < 3 * len(alike)
-
-
-def test_shuffle_dinucleotides__leaves_its_input_alone_and_refuses_n():
-    codes = encode("ACGTACGGTA")[None]
-    before = codes.copy()
-    shuffle_dinucleotides(codes, rng())
-    assert np.array_equal(codes, before)
-    with pytest.raises(ValueError, match="with N"):
-        shuffle_dinucleotides(encode("ACN")[None], rng())
 
 
 @pytest.mark.parametrize("shuffled", [False, True])

@@ -217,3 +217,16 @@ def test_decompose_filters__real_motifs_among_decoys(shared_data: Path):
     score = score_decompositions([f.motifs for f in found], truth, group=motif_groups(motifs))
     assert score.precision >= 0.9
     assert score.recall >= 0.8
+
+
+def test_decompose_filters__seldom_finds_motifs_in_noise():
+    motifs = read_motifs(Path(__file__).resolve().parents[1] / "datasets" / "additive-20" / "motifs.meme")
+    noise = np.maximum(np.random.default_rng(0).normal(size=(200, 20, 4)), 0)
+    rate = {
+        p: np.mean([bool(d.parts) for d in decompose_filters(noise, motifs, penalty=p)]) for p in (1, 1.5)
+    }
+    assert rate[1.5] < 0.06 < rate[1]
+
+
+def test_score_decompositions__of_no_filters():
+    assert score_decompositions([], []) == (1, 1, 1)

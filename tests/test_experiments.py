@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,10 @@ from chromacc_data.build import build
 from chromacc_data.errors import InputError
 from chromacc_data.motif_files import read_motifs, write_motifs
 from chromacc_data.motifs import Motif
+from chromacc_data.sequences.encoding import encode, one_hot
 from chromacc_data.simulation.truth import read_truth
 from chromacc_data.store import open_store
-from chromacc_models.architectures import ppm_filters
+from chromacc_models.architectures import baseline, ppm_filters
 from chromacc_models.cli import main_group
 from chromacc_models.config import TrainConfig
 from chromacc_models.cross_validation import train_runs
@@ -27,6 +30,8 @@ from chromacc_models.experiments.arms import ARMS
 from chromacc_models.experiments.catalogue import EXPERIMENTS, Claim, Experiment, Value, arms_of
 from chromacc_models.experiments.measures import held_out_ratio, measure_runs, paired_differences
 from chromacc_models.experiments.reproduce import Reproduction, chosen_experiments, reproduce
+from chromacc_models.reading.run_motifs import DatabaseMatches, FilterReading
+from chromacc_models.reading.tomtom import Matches
 from chromacc_models.run import Run
 from chromacc_models.train import train
 
@@ -42,6 +47,7 @@ def _work(folder: Path, report: Path | None = None) -> reproducing._Work:
         sources=None,
         database=None,
         quick=True,
+        again=False,
         workers=None,
         progress=False,
     )
@@ -49,7 +55,7 @@ def _work(folder: Path, report: Path | None = None) -> reproducing._Work:
 
 def _known_arms(folder: Path) -> set[str]:
     work = _work(folder)
-    return {name for name, arm in ARMS.items() if work.known(arm) is not None}
+    return {name for name, arm in ARMS.items() if work.found(arm) is not None}
 
 
 def _times(folder: Path) -> dict[Path, int]:
@@ -130,8 +136,62 @@ def test_reproduce__other_measures_are_taken_of_the_same_runs(
     arm, work = ARMS["positional/thesis-builder"], _work(folder, tmp_path)
     trained = _times(folder / "quick" / "runs" / arm.name)
     work.make(arm)
-    assert work.known(arm) is not None
+    assert work.found(arm) is not None
     assert _times(folder / "quick" / "runs" / arm.name) == trained != {}
+
+
+def test_reproduce__again(quick: Reproduction, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    measured = []
+    monkeypatch.setattr(measures, "measure_runs", lambda runs, **_: measured.append(runs) or _measures(runs))
+    trained = _times(folder / "quick" / "runs" / "positional")
+    work = dataclasses.replace(_work(folder, tmp_path), again=True)
+    arm = ARMS["positional/thesis-builder"]
+    work.make(arm)
+    assert work.make(arm) == work.found(arm)
+    assert len(measured) == 1
+    assert _times(folder / "quick" / "runs" / "positional") == trained
+    dataclasses.replace(_work(folder, tmp_path), again=True).make(arm)
+    assert len(measured) == 2
+
+
+def test_reproduce__a_store_of_other_content_is_measured_anew(
+    quick: Reproduction, folder: Path, tmp_path: Path
+):
+    arm = ARMS["positional/thesis-builder"]
+    known = json.loads((quick.page.parent / "reproduction" / "positional-thesis-builder.json").read_text())
+    path = tmp_path / "positional-thesis-builder.json"
+    path.write_text(json.dumps(known))
+    assert _work(folder, tmp_path).found(arm) is not None
+    path.write_text(json.dumps(known | {"content_hash": "0" * 64}))
+    assert _work(folder, tmp_path).found(arm) is None
+    # Where the store is not there, as in a clone of the repository, measures are taken as they are.
+    path.write_text(json.dumps(known))
+    (tmp_path / "quick" / "reproduction").mkdir(parents=True)
+    assert _work(tmp_path, tmp_path).found(arm) is not None
+
+
+def test_reproduce__the_page_stands_after_each_experiment(
+    quick: Reproduction, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    report = tmp_path / "quick" / "reproduction"
+    shutil.copytree(quick.page.parent / "reproduction", report)
+    (report / "paired-thesis.json").unlink()
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reproducing, "train_runs", killed)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce([], folder, datasets=DATASETS, quick=True, report=tmp_path)
+    assert "## 5.1.2" in (tmp_path / "quick" / "reproduction.md").read_text()
+
+
+def test_reproduce__known_motifs_need_a_database(quick: Reproduction, folder: Path, tmp_path: Path):
+    report = tmp_path / "quick" / "reproduction"
+    report.mkdir(parents=True)
+    made = reproduce(["5.2.3"], folder, datasets=DATASETS, quick=True, report=tmp_path)
+    assert made.left_out == {"5.2.3, known motifs": "there is nothing to match with: give --database"}
+    assert "- 5.2.3, known motifs: there is nothing" in made.page.read_text()
 
 
 def test_reproduce__damaged_measures(quick: Reproduction, folder: Path):
@@ -284,6 +344,9 @@ def test_measure_runs__a_network_that_knows_everything(known: Run):
     assert (decomposed["parts"], decomposed["share_planted"], decomposed["motifs"]) == (20, 1, 19)
     assert decomposed["mirrored"] == 0
     assert 0.5 <= decomposed["chance"] < 0.6
+    # Inserted motifs drive the filters that they are, and no filter is driven by several groups.
+    assert [decomposed[name] for name in ("precision", "recall", "exact")] == [1, 1, 1]
+    assert (decomposed["combinations"], decomposed["combination_recall"]) == (0, None)
     interactions = run["interactions"]
     for name in ("raw_top10", "scaled_top10", "filters_top10", "motifs_top10"):
         assert interactions[name] == 10
@@ -296,12 +359,26 @@ def test_measure_runs__a_network_that_knows_everything(known: Run):
     }
     assert run["ceiling"] == 1
     assert run["auroc"] > 0.85  # a filter of 20 bp does not see a short motif at the end of a window
-    tests = measured["interaction_tests"]["raw"]
-    assert tests["mean_incorrect"] == 0
-    assert tests["permutation_p"] < 0.01
-    counts = measured["interaction_histograms"]["scaled"]
-    assert sum(counts["correct"]) == tests["n_correct"]
-    assert sum(counts["incorrect"]) == tests["n_incorrect"]
+    assert (interactions["confirmed"], interactions["confirmed_others"], interactions["n_pairs"]) == (
+        10,
+        0,
+        10,
+    )
+    assert measured["stable"] == {"pairs": 10, "correct": 10}
+    for scale, n_pairs in (("raw", 20 * 19 // 2), ("scaled", None)):
+        tests = measured["interaction_tests"][scale]
+        assert tests["mean_incorrect"] == 0
+        assert tests["permutation_p"] < 0.01
+        assert tests["corrected_p"] is None  # of one run
+        counts = measured["interaction_histograms"][scale]
+        assert sum(counts["correct"]) == tests["n_correct"]
+        assert sum(counts["incorrect"]) == tests["n_incorrect"]
+        assert n_pairs in (None, tests["n_correct"] + tests["n_incorrect"])
+    share = tests["n_correct"] / (tests["n_correct"] + tests["n_incorrect"])
+    assert interactions["chance_top10"] == pytest.approx(10 * share, abs=1e-4)
+    folds = measure_runs([known, known])["interaction_tests"]
+    assert folds["raw"]["n_correct"] == 2 * measured["interaction_tests"]["raw"]["n_correct"]
+    assert folds["raw"]["corrected_p"] == 0  # two folds that agree to the last digit
     assert sum(measured["histogram"]["open"]) + sum(measured["histogram"]["closed"]) == 200
     assert {logo["title"] for logo in measured["logos"]} <= {
         "JUND/JUNB",
@@ -323,11 +400,74 @@ def test_measure_runs__a_network_that_knows_what_was_never_planted(known: Run, p
     decomposed = measured["runs"][0]["decomposed"]
     assert (decomposed["parts"], decomposed["share_planted"], decomposed["motifs"]) == (1, 0, 0)
     assert decomposed["mirrored"] == 1
+    assert [decomposed[name] for name in ("precision", "recall", "exact")] == [0, 1, 0.66667]
     found = measured["runs"][0]["interactions"]
     assert [found[name] for name in found if name.endswith("top10")] == [0] * 5
     assert found["motifs_average_precision"] is None
+    assert (found["confirmed"], measured["stable"]) == (0, {"pairs": 0, "correct": 0})
     assert "nothing to compare" in measured["interaction_tests"]["raw"]["not_possible"]
     json.dumps(measured, allow_nan=False)
+
+
+def test_measure_runs__a_filter_of_two_motifs_is_driven_by_both(known: Run, paired: Path, tmp_path: Path):
+    config = TrainConfig(network="factorization_machine", n_filters=2, filter_width=20, epochs=1)
+    run = train(paired, config, tmp_path / "run")
+    model, motifs = run.model(), read_truth(open_store(paired)).written_motifs
+    first, second = [motif for motif in motifs if motif.width == 10][:2]
+    kernel = np.zeros((20, 4, 2), np.float32)
+    kernel[..., 0] = np.concatenate([first.ppm, second.ppm]) - 0.5
+    model.get_layer("filters").set_weights([kernel, np.array([0, -99], np.float32)])
+    model.save(run.folder / "model.keras")
+    decomposed = measure_runs([run])["runs"][0]["decomposed"]
+    assert (decomposed["combinations"], decomposed["combination_recall"]) == (1, 1)
+
+
+def hand_made_matches(n_filters: int) -> tuple[FilterReading, DatabaseMatches]:
+    """Filters of which the first is the second target, turned and two columns in; and nulls of 99 and 199."""
+    targets = (Motif("A", one_hot(encode("AAAAA"))), Motif("B", one_hot(encode("GGATC"))))
+    filters = [
+        Motif("f0", np.concatenate([np.full((2, 4), 0.25), one_hot(encode("GATCC")), np.full((1, 4), 0.25)]))
+    ]
+    filters += [Motif(f"f{i}", np.full((8, 4), 0.25)) for i in range(1, n_filters)]
+    e = np.full((n_filters, 2), 1.0)
+    e[:2, 1] = 0.001, 0.01
+    model = baseline(30, 2, n_filters=n_filters, filter_width=8)
+    reading = FilterReading(model, tuple(filters), np.zeros((4, 30), np.uint8), both_strands=True)
+    place = np.zeros((n_filters, 2), dtype=np.int64)
+    place[0, 1] = -2
+    strand = np.ones((n_filters, 2), dtype=np.int8)
+    strand[0, 1] = -1
+    nulls = {"untrained": np.full(99, 0.5), "shuffled": np.array([0.001] * 4 + [0.5] * 195)}
+    return reading, DatabaseMatches(targets, Matches(e / 2, e, e, place, place, strand), nulls)
+
+
+def test_database__matches_beside_those_of_filters_that_learned_nothing():
+    found = measures._database(*hand_made_matches(n_filters=10))
+    # One in a hundred of the untrained ones at most, five in two hundred of the shuffled ones.
+    assert found == {
+        "matched": 2,
+        "n_filters": 10,
+        "chance_untrained": 0.1,
+        "over_untrained": 20.0,
+        "chance_shuffled": 0.25,
+        "over_shuffled": 8.0,
+    }
+
+
+def test_laid_on__the_target_lies_where_it_matches():
+    reading, found = hand_made_matches(n_filters=2)
+    np.testing.assert_allclose(measures._laid_on(found, 0, 8), reading.motifs[0].ppm)
+    wide = found._replace(matches=found.matches._replace(offset=np.array([[0, 3], [0, 0]])))
+    laid = measures._laid_on(wide, 0, 8)  # begins before the filter: CC is left of GATCC
+    np.testing.assert_allclose(laid[:2], one_hot(encode("CC")))
+    assert (laid[2:] == 0.25).all()
+
+
+def test_n_matched__pairs_of_two_filters_that_match():
+    values = np.zeros((4, 4))
+    values[0, 1], values[0, 2], values[2, 3] = 3, 2, 1
+    matched = np.array([True, True, False, True])
+    assert [measures._n_matched(values, matched, n_top=n) for n in (1, 2, 3, 6)] == [1, 1, 1, 3]
 
 
 def test_paired_differences():
@@ -351,6 +491,7 @@ def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
         "options": {"k": 2, "l2": None},
         "filters_of": "additive/thesis-20",
         "database": None,
+        "interaction_tests": {"raw": {"welch_p": 0.01234}},
     }
     claims = (
         Claim("AUROC", "0.7", Value("paired/thesis", "auroc", 0.85), Value("paired/thesis", "auroc", 0.86)),
@@ -358,6 +499,7 @@ def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
         Claim("less", "0", Value("paired/thesis", "auroc", 0.0, less="paired/thesis")),
         Claim("found", "5", Value("paired/thesis", "filters.found", of="filters.n_groups")),
         Claim("undefined", "5", Value("paired/thesis", "undefined", 3)),
+        Claim("of all runs", "4e-14", Value("paired/thesis", "interaction_tests.raw.welch_p")),
     )
     experiment = Experiment("9", "Title", claims)
     path = page.write(tmp_path / "page.md", [experiment], {"paired/thesis": measured}, {"b": "because"})
@@ -368,6 +510,7 @@ def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
     assert "| less | 0 | **+0.0000 ± 0.0000 (n = 2)**; ≥ 0 |  |  |" in text
     assert "| found | 5 | 2.0 ± 0.0 of 19 (n = 2) |  |  |" in text
     assert "| undefined | 5 | not defined |  |  |" in text
+    assert "| of all runs | 4e-14 | 0.012 |  |  |" in text
     assert "+0.0000 in 3 pairs of cell types and folds" in text
     assert "corrected resampled t-test" in text
     assert "- b: because" in text

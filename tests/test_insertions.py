@@ -8,9 +8,16 @@ import keras
 import numpy as np
 import pytest
 
+from chromacc_data.errors import InputError
 from chromacc_data.motifs import Motif
 from chromacc_data.sequences.encoding import N_CODE, decode, encode, one_hot
-from chromacc_models.reading.insertions import insertion_effect, insertion_places, predict_logits
+from chromacc_models.reading.insertions import (
+    filter_responses,
+    insertion_effect,
+    insertion_places,
+    predict_logits,
+    shuffled_backgrounds,
+)
 from tests.test_interactions import network_of_a_pair
 
 GATA, AP1, EBOX = (Motif(word, one_hot(encode(word))) for word in ("GATAA", "TGACT", "CACGT"))
@@ -134,3 +141,39 @@ def test_predict_logits__of_a_model_without_head():
     codes = np.array([[0, 1, 2, 3, 4]], dtype=np.uint8)
     np.testing.assert_allclose(predict_logits(keras.Model(inputs, outputs), codes), [[4.0]], rtol=1e-4)
     assert predict_logits(lambda batch: np.ones((1, 1)), codes)[0, 0] == pytest.approx(16.1, abs=0.1)
+
+
+def test_shuffled_backgrounds__windows_without_n_evenly():
+    codes = np.random.default_rng(0).integers(0, 4, (50, 30), dtype=np.uint8)
+    codes[:, 0] = np.arange(50) % 4
+    codes[::2, 7] = N_CODE
+    found = shuffled_backgrounds(codes, 5)
+    chosen = codes[1::2][[0, 6, 12, 18, 24]]
+    assert np.array_equal(np.sort(found, axis=1), np.sort(chosen, axis=1))
+    assert np.array_equal(found[:, 0], chosen[:, 0])  # the first base stays
+    assert not np.array_equal(found, chosen)
+    assert len(shuffled_backgrounds(codes, 100)) == 25
+    with pytest.raises(InputError, match="no background"):
+        shuffled_backgrounds(codes[:3], 5)
+
+
+def test_filter_responses__of_a_network_set_to_three_motifs(empty: np.ndarray):
+    # Filters of network_of_a_pair: GATAA, TGACT and CACGT.
+    found = filter_responses(network_of_a_pair(), empty, [GATA, AP1, EBOX])
+    assert np.array_equal(found, 0.5 + 0.5 * np.eye(3))
+    with pytest.raises(ValueError, match="does not fit"):
+        filter_responses(network_of_a_pair(), empty, [GATA], within=(0, 4))
+
+
+def test_filter_responses__is_an_area_under_the_curve():
+    # Random backgrounds hold sites by chance: a filter is raised by a motif less surely.
+    codes = np.random.default_rng(0).integers(0, 4, (300, 40), dtype=np.uint8)
+    codes[:150, 10:15] = encode("GATAA")
+    found = filter_responses(network_of_a_pair(), codes, [GATA, EBOX], within=(20, 40))  # beside the sites
+    assert found[0, 0] == pytest.approx(0.75, abs=0.02)
+    assert found[0, 1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_filter_responses__turned_where_both_strands_are_scanned(empty: np.ndarray):
+    found = filter_responses(network_of_a_pair(), empty, [GATA], both_strands=True, seed=1)
+    assert 0.65 < found[0, 0] < 0.85  # half of the insertions are turned, and this network reads one strand

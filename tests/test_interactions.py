@@ -254,17 +254,36 @@ def test_compare_pairs__p_values_are_valid_under_the_null():
     assert (welch <= 0.05).mean() > 0.1
 
 
-def test_compare_pairs__networks_of_the_same_filters_prove_no_more_than_one():
-    # Ten folds with transferred filters that have learned the same nothing.
+@pytest.mark.parametrize("are_transferred", [True, False])
+def test_compare_pairs__networks_of_the_same_data_prove_no_more_than_one(are_transferred: bool):
+    # Ten folds that have learned the same nothing: with the same filters, or each in an order of its own.
     rng = np.random.default_rng(0)
     membership, planted = labels(*range(8), n=8), [(0, 1), (2, 3)]
     p = []
     for trial in range(200):
         common = symmetric(8, trial)
-        values = [common + 0.3 * symmetric(8, int(rng.integers(1e9))) for _ in range(10)]
-        found = compare_pairs(values, [membership] * 10, planted, n_permutations=59, seed=trial)
+        values, memberships = [], []
+        for _ in range(10):
+            order = np.arange(8) if are_transferred else rng.permutation(8)
+            noisy = common + 0.3 * symmetric(8, int(rng.integers(1e9)))
+            values.append(noisy[np.ix_(order, order)])
+            memberships.append(membership[order])
+        found = compare_pairs(values, memberships, planted, n_permutations=59, seed=trial)
         p.append(found.permutation_p)
     assert 0.01 <= (np.array(p) <= 0.05).mean() <= 0.09
+
+
+def test_compare_pairs__all_pairs_as_in_the_thesis():
+    # Motifs 0 and 1 are planted; two filters of 0, one of 1, one of 2, and one without.
+    values, membership = symmetric(5), labels(0, 0, 1, 2, (), n=3)
+    correct = [values[0, 2], values[1, 2]]
+    every = values[np.triu_indices(5, 1)]
+    found = compare_pairs([values], [membership], [(0, 1)], all_pairs=True, n_permutations=9)
+    assert (found.n_correct, found.n_incorrect) == (2, 8)
+    assert found.mean_correct == pytest.approx(np.mean(correct))
+    assert found.mean_incorrect == pytest.approx((every.sum() - sum(correct)) / 8)
+    # Of pairs of different motifs, the homotypic one and four of the filter without a motif are out.
+    assert compare_pairs([values], [membership], [(0, 1)], n_permutations=9).n_incorrect == 3
 
 
 @settings(max_examples=20, deadline=None)

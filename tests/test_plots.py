@@ -77,3 +77,35 @@ def test_interactions__one_panel_for_each_cell_type():
     assert [label.get_text() for label in drawn[0].get_yticklabels()][:2] == ["GATA4 f1 × f9", "f2 × f9"]
     nameless = plots.interactions(pd.DataFrame(rows, columns=names)[names[:5]], n_bars=1)
     assert [label.get_text() for label in nameless.axes[0].get_yticklabels()] == ["f1 × f9"]
+
+
+def test_stacked_counts__means_and_spreads_of_runs():
+    counts = {
+        "single": {"a": np.array([1.0, 3.0]), "b": np.array([5.0])},
+        "combination": {"a": np.array([2.0, 2.0]), "b": np.array([4.0])},
+    }
+    axes = plots.stacked_counts(counts, ylabel="Filters").axes[0]
+    bars = [(bar.get_y(), bar.get_height()) for container in axes.containers[::2] for bar in container]
+    assert bars == [(0, 2), (0, 5), (2, 2), (5, 4)]
+    spreads = [np.ptp(line.get_segments()[0][:, 1]) for line in axes.collections]
+    assert spreads == pytest.approx([2 * np.sqrt(2), 0])  # both ways from the mean of a
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
+
+
+def test_losses__of_each_network():
+    figure = plots.losses(
+        {"a": {"loss": [3, 2], "validation_loss": [4, 3]}, "b": {"loss": [1], "validation_loss": [2]}}
+    )
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[3, 2], [4, 3], [1], [2]]
+    assert texts(figure) == ["a, training", "a, validation", "b, training", "b, validation"]
+
+
+def test_histograms__counts_or_shares():
+    counted = {"a": {"open": [1, 3], "closed": [0, 0]}, "b": {"edges": [-1, 0, 3], "open": [2, 2]}}
+    figure = plots.histograms(counted, xlabel="x", ylabel="y")
+    stairs = [patch.get_data() for axes in figure.axes for patch in axes.patches]
+    assert [s.values.tolist() for s in stairs] == [[1, 3], [0, 0], [2, 2]]
+    assert stairs[0].edges.tolist() == [0, 0.5, 1]
+    assert stairs[2].edges.tolist() == [-1, 0, 3]
+    shares = plots.histograms(counted, xlabel="x", ylabel="y", normalised=True).axes[0].patches
+    assert [patch.get_data().values.tolist() for patch in shares] == [[0.25, 0.75], [0, 0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from chromacc_data.build import build
 from chromacc_data.errors import InputError
 from chromacc_data.motif_files import write_motifs
 from chromacc_data.motifs import Motif
-from chromacc_data.sequences.encoding import encode, one_hot
+from chromacc_data.sequences.encoding import N_CODE, encode, one_hot
+from chromacc_data.simulation.truth import read_truth
+from chromacc_data.store import open_store
 from chromacc_models.config import TrainConfig
-from chromacc_models.reading.insertions import insertion_effect
+from chromacc_models.reading.insertions import insertion_effect, shuffled_backgrounds
 from chromacc_models.reading.run_interactions import name_by_database, name_by_truth, run_interactions
 from chromacc_models.reading.run_motifs import read_filters_of_run
 from chromacc_models.run import Run
@@ -37,7 +41,8 @@ def database() -> list[Motif]:
 @pytest.fixture
 def run(make_store: Callable[..., Path], tmp_path: Path) -> Run:
     """Filters GATA4, CTCF, CTCFL and one of noise; the first cell type knows GATA4 with CTCF."""
-    path = make_store("a.zarr", n_windows=90, window_length=20)
+    codes = np.random.default_rng(0).integers(0, 4, (90, 20), dtype=np.uint8)
+    path = make_store("a.zarr", codes=codes)
     config = TrainConfig(network="factorization_machine", n_filters=4, filter_width=8, k=2, epochs=1)
     run = train(path, config, tmp_path / "run")
     model = run.model()
@@ -99,8 +104,9 @@ def test_run_interactions__inserted(run: Run, tmp_path: Path):
     assert motifs["inserted"].notna().tolist() == (~motifs["homotypic"] & (motifs["rank"] == 1)).tolist()
     np.testing.assert_allclose(saved["inserted"], motifs["inserted"], rtol=1e-5)
     reading = read_filters_of_run(run)
+    backgrounds = shuffled_backgrounds(reading.codes, 200)
     effect = insertion_effect(
-        reading.model, reading.codes, PLANTED[0], PLANTED[1], both_strands=reading.both_strands
+        reading.model, backgrounds, PLANTED[0], PLANTED[1], both_strands=reading.both_strands
     )
     first = motifs[(motifs["rank"] == 1) & ~motifs["homotypic"]]
     assert first[["motif_a", "motif_b"]].to_numpy().tolist() == [["GATA4", "CTCF/CTCFL"]] * 2
@@ -109,7 +115,7 @@ def test_run_interactions__inserted(run: Run, tmp_path: Path):
 
 
 def test_run_interactions__inserted_where_the_network_scans(make_store: Callable[..., Path], tmp_path: Path):
-    path = make_store("wide.zarr", n_windows=60, window_length=60)
+    path = make_store("wide.zarr", codes=np.random.default_rng(0).integers(0, 4, (60, 60), dtype=np.uint8))
     options = {"n_filters": 2, "filter_width": 8, "k": 1, "epochs": 1, "scan_length": 20, "dropout": 0.2}
     run = train(path, TrainConfig(network="factorization_machine", **options), tmp_path / "wide")
     model = run.model()
@@ -154,3 +160,77 @@ def test_name_by_truth__combinations():
     both = Motif("both", (PLANTED[0].ppm + PLANTED[1].ppm) / 2)
     names = name_by_truth([both, PLANTED[2]], PLANTED, both_strands=False)
     assert names.of_filters() == ["GATA4+CTCF/CTCFL", "CTCF/CTCFL"]
+
+
+PAIRS = """
+name: pairs
+title: Open where a pair is there
+windows: {length: 60}
+simulation:
+  n_windows: 300
+  background: {kind: independent}
+  motifs: {sequences: {GATA: AGATAAGGCA, EBOX: CAGGTGTTCC, CEBP: TTGCGCAATC, AP1: TGACTCAGGA}}
+  sites: {number: 2, strand: forward}
+  targets:
+    - {cell_type: pairs, model: paired, pairs: [GATA EBOX, CEBP AP1]}
+    - {cell_type: alone, model: additive, draw: even, threshold: 0}
+    - {cell_type: closes, model: paired, pairs: [GATA EBOX, {first: GATA, second: AP1, contribution: -1}]}
+split: {by: random, validation: 100, test: 100}
+"""
+
+
+def test_run_interactions__against_the_pairs_of_a_simulated_store(tmp_path: Path):
+    (tmp_path / "recipe.yaml").write_text(PAIRS)
+    store = build(tmp_path / "recipe.yaml", tmp_path / "pairs.zarr").path
+    config = TrainConfig(
+        network="factorization_machine", n_filters=4, filter_width=10, k=2, epochs=1, strands="forward"
+    )
+    run = train(store, config, tmp_path / "run")
+    model, motifs = run.model(), read_truth(open_store(store)).pool.motifs
+    kernel = np.stack([motif.ppm - 0.25 for motif in motifs], axis=-1).astype(np.float32)
+    model.get_layer("filters").set_weights([kernel, np.full(4, -6, np.float32)])
+    vectors = np.zeros((4, 3, 2), dtype=np.float32)
+    vectors[[0, 1], 0] = (1, 0)  # the first cell type knows GATA with EBOX, and half of CEBP with AP1
+    vectors[[2, 3], 0] = (0, 0.5)
+    vectors[[0, 2], 2] = (1, 0)  # the third holds a pair for another, and knows the one that closes
+    vectors[3, 2] = (-2, 0)
+    model.get_layer("head").vectors.assign(vectors)
+    model.save(run.folder / "model.keras")
+    found = run_interactions(run, truth=store)
+    scores = found.scores.set_index("cell_type")
+    assert list(scores.index) == ["pairs", "closes"]
+    assert scores["planted"].tolist() == scores["with_filters"].tolist() == [2, 1]
+    assert scores.loc["pairs", "average_precision"] == 1
+    assert scores.loc["pairs", "precision_at_10"] == pytest.approx(2 / 6)
+    assert scores.loc["closes", "average_precision"] < 1
+    assert scores["permutation_p"].between(0.001, 1).all()
+    by_motif = found.motif_table.query("planted")
+    assert {(row.cell_type, frozenset((row.motif_a, row.motif_b))) for row in by_motif.itertuples()} == {
+        ("pairs", frozenset(("GATA", "EBOX"))),
+        ("pairs", frozenset(("CEBP", "AP1"))),
+        ("closes", frozenset(("GATA", "EBOX"))),
+    }
+    assert found.table["planted"].sum() == 3
+    saved = pd.read_csv(run.folder / "interaction_scores.tsv", sep="\t")
+    np.testing.assert_allclose(saved["permutation_p"], scores["permutation_p"], rtol=1e-5)
+    value, text = found.report()
+    assert len(value["planted_pairs"]) == 2
+    json.dumps(value["planted_pairs"], allow_nan=False)
+    assert "precision_at_10" in text
+    by_size = run_interactions(run, truth=store, absolute=True).scores.set_index("cell_type")
+    assert by_size["planted"].tolist() == [2, 2]
+    assert by_size.loc["closes", "average_precision"] > scores.loc["closes", "average_precision"]
+
+
+def test_run_interactions__without_windows_to_insert_into(make_store: Callable[..., Path], tmp_path: Path):
+    unknown = np.full((60, 20), N_CODE, dtype=np.uint8)
+    path = make_store("n.zarr", codes=unknown)
+    config = TrainConfig(network="factorization_machine", n_filters=3, filter_width=8, k=1, epochs=1)
+    run = train(path, config, tmp_path / "n")
+    model = run.model()
+    kernel = np.stack([motif.ppm - 0.5 for motif in PLANTED], axis=-1)
+    model.get_layer("filters").set_weights([kernel.astype(np.float32), np.zeros(3, np.float32)])
+    model.save(run.folder / "model.keras")
+    write_motifs(tmp_path / "known.meme", PLANTED)
+    with pytest.raises(InputError, match="no background to insert motifs into"):
+        run_interactions(run, truth=tmp_path / "known.meme", n_insert=1)

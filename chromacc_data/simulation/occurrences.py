@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from chromacc_data.sequences.encoding import reverse_complement
-from chromacc_data.simulation.backgrounds import below, next_random
+from chromacc_data.sequences.shuffle import below, next_random
 from chromacc_data.simulation.recipe import SitesRecipe
 from chromacc_data.simulation.sites import Pool, Sites
 

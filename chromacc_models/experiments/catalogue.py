@@ -19,7 +19,7 @@ class Value:
     """A figure: a measure of the runs of an arm, and what it is to reach."""
 
     arm: str
-    #: Name of a measure; see :mod:`chromacc_models.experiments.measures`.
+    #: Name of a measure, of each run or of all together; see :mod:`chromacc_models.experiments.measures`.
     measure: str
     #: Smallest mean over runs that is enough; None where any value is a finding.
     goal: float | None = None
@@ -107,19 +107,32 @@ def _decomposed(published: str, arms: tuple[str, str]) -> tuple[Claim, ...]:
             *(Value(arm, "decomposed.motifs", of="filters.n_groups") for arm in arms),
         ),
         Claim(
-            "mirrored motifs, never planted, that some filter holds by the same search",
+            "mirrored motifs (groups), never planted, that some filter holds by the same search",
             "not given",
             *(Value(arm, "decomposed.mirrored") for arm in arms),
         ),
-        Claim(
-            "share of all parts that are planted motifs",
-            "not given",
-            *(Value(arm, "decomposed.share_planted") for arm in arms),
-        ),
-        Claim(
+        _both("share of all parts that are planted motifs", "not given", "decomposed.share_planted", arms),
+        _both(
             "the same if parts were drawn from planted and mirrored motifs",
             "not given",
-            *(Value(arm, "decomposed.chance") for arm in arms),
+            "decomposed.chance",
+            arms,
+        ),
+        _both(
+            "share of all parts that are motifs which drive their filter when inserted",
+            "not given",
+            "decomposed.precision",
+            arms,
+        ),
+        _both(
+            "share found of the motifs that drive filters",
+            "not given",
+            "decomposed.recall",
+            arms,
+        ),
+        _both("filters that several motifs drive", "not given", "decomposed.combinations", arms),
+        _both(
+            "share found of the motifs that drive these", "not given", "decomposed.combination_recall", arms
         ),
     )
 
@@ -147,25 +160,37 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "5.1.1",
         "Number of filters of the baseline network, additive model",
         (
-            Claim("AUROC, 10 filters", "0.966 ± 0.010", Value("additive/thesis-10", "auroc", 0.966)),
-            Claim("AUROC, 20 filters", "0.984 ± 0.002", Value("additive/thesis-20", "auroc", 0.984)),
-            Claim(
-                "AUROC, 30 filters",
-                "0.984 ± 0.002",
-                Value("additive/thesis-30", "auroc", 0.984),
-                Value("additive/improved", "auroc", 0.995),
+            *(
+                Claim(
+                    f"AUROC, {n} filters",
+                    published,
+                    Value(f"additive/thesis-{n}", "auroc", goal),
+                )
+                for n, published, goal in (
+                    (10, "0.966 ± 0.010", 0.966),
+                    (20, "0.984 ± 0.002", 0.984),
+                    (30, "0.984 ± 0.002", 0.984),
+                )
             ),
+            Claim("AUROC, 128 filters", "not given", improved=Value("additive/improved", "auroc", 0.995)),
             Claim(
-                f"{_FOUND}; 20 filters",
+                f"{_FOUND}; 20 filters, improved 128",
                 "5 to 8 single-motif filters",
                 _found("additive/thesis-20"),
                 _found("additive/improved", 18),
             ),
-            Claim(
-                "single-motif filters, as the thesis counts; 20 filters",
-                "5 to 8",
-                Value("additive/thesis-20", "filters.single_by_motif"),
-                Value("additive/improved", "filters.single_by_motif"),
+            *(
+                Claim(
+                    f"{kind} filters, as the thesis counts; {n} filters{also}",
+                    published if n == 20 else "see its Figure 5.2",
+                    Value(f"additive/thesis-{n}", f"filters.{measure}_by_motif"),
+                    Value("additive/improved", f"filters.{measure}_by_motif") if also else None,
+                )
+                for kind, measure, published in (
+                    ("single-motif", "single", "5 to 8"),
+                    ("combination", "combination", "see its Figure 5.2"),
+                )
+                for n, also in ((10, ""), (20, ", improved 128"), (30, ""))
             ),
             *_decomposed("not given", ("additive/thesis-20", "additive/improved")),
         ),
@@ -196,7 +221,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Value("targets-10/improved", "auroc", 0.99),
             ),
             Claim(
-                _FOUND,
+                f"{_FOUND}; 20 filters, improved 128",
                 "3 to 10 single-motif filters",
                 _found("targets-10/thesis"),
                 _found("targets-10/improved", 18),
@@ -227,10 +252,20 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Value("paired-targets-10/thesis", "auroc"),
                 Value("paired-targets-10/improved", "auroc"),
             ),
-            Claim(_FOUND, "0", _found("paired/thesis"), _found("paired/improved", 16)),
-            _both("combination filters, 20 filters", "18.9", "filters.combination_by_motif", _PAIRED),
             Claim(
-                "combination filters, ten targets, 20 filters",
+                f"{_FOUND}; 20 filters, improved 128",
+                "0",
+                _found("paired/thesis"),
+                _found("paired/improved", 16),
+            ),
+            _both(
+                "combination filters; 20 filters, improved 128",
+                "18.9",
+                "filters.combination_by_motif",
+                _PAIRED,
+            ),
+            Claim(
+                "combination filters, ten targets; 20 filters, improved 128",
                 "16.3",
                 Value("paired-targets-10/thesis", "filters.combination_by_motif"),
                 Value("paired-targets-10/improved", "filters.combination_by_motif"),
@@ -250,11 +285,11 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Value("paired/improved", "interactions.filters_top10", 9.5),
             ),
             _both("the same, expected by chance", "not given", "interactions.chance_top10", _TRANSFERRED),
-            _both(
-                "correct of the first ten interactions of motifs",
+            Claim(
+                "correct of the first ten interactions of motifs (groups), each once",
                 "not given",
-                "interactions.motifs_top10",
-                _TRANSFERRED,
+                Value("paired/thesis-transferred", "interactions.motifs_top10"),
+                Value("paired/improved", "interactions.motifs_top10", 9.5),
             ),
             _both(
                 "average precision of interactions of motifs",
@@ -262,6 +297,38 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 "interactions.motifs_average_precision",
                 _TRANSFERRED,
             ),
+            _both(
+                "pairs of motifs among the first ten in nine folds or ten",
+                "most",
+                "stable.pairs",
+                _TRANSFERRED,
+            ),
+            _both("planted ones of them", "not given", "stable.correct", _TRANSFERRED),
+            Claim(
+                "planted pairs above other pairs, Welch's p; every pair of every fold taken as independent",
+                "4.2e-14",
+                Value("paired/thesis-transferred", "interaction_tests.raw.welch_p"),
+                Value("paired/improved", "interaction_tests.scaled.welch_p"),
+            ),
+            Claim(
+                "the same, p of the permutation test",
+                "not given",
+                Value("paired/thesis-transferred", "interaction_tests.raw.permutation_p"),
+                Value("paired/improved", "interaction_tests.scaled.permutation_p"),
+            ),
+            Claim(
+                "the same, p of the corrected resampled t-test over folds, which share data",
+                "not given",
+                Value("paired/thesis-transferred", "interaction_tests.raw.corrected_p"),
+                Value("paired/improved", "interaction_tests.scaled.corrected_p"),
+            ),
+            _both(
+                "planted pairs (of ten) whose interaction shows when both motifs are inserted",
+                "not given",
+                "interactions.confirmed",
+                _TRANSFERRED,
+            ),
+            _both("the same of ten other pairs", "not given", "interactions.confirmed_others", _TRANSFERRED),
             Claim(
                 "AUROC with transferred filters",
                 "not given",
@@ -347,12 +414,12 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             )
         ),
         {
-            "logos": {
+            "matched": {
                 "DNase-6": "dnase/improved-factorization-machine",
                 "ATAC-6": "atac/improved-factorization-machine",
             }
         },
-        {"logos": "Figure 5.9"},
+        {"matched": "Figure 5.9"},
     ),
     Experiment(
         "5.3",

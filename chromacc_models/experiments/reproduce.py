@@ -6,12 +6,13 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from chromacc_data import schema
 from chromacc_data.build import build
 from chromacc_data.console import LOG
 from chromacc_data.engine import Engine
@@ -20,6 +21,7 @@ from chromacc_data.files import write_text_atomically
 from chromacc_data.motif_files import read_motifs
 from chromacc_data.motifs import Motif
 from chromacc_data.recipe import load_recipe
+from chromacc_data.store import open_store
 from chromacc_models.config import TrainConfig
 from chromacc_models.cross_validation import train_runs
 from chromacc_models.experiments import measures, page
@@ -79,6 +81,7 @@ def reproduce(
     database: Path | str | None = None,
     report: Path | str | None = None,
     quick: bool = False,
+    again: bool = False,
     workers: Engine | None = None,
     progress: bool = False,
 ) -> Reproduction:
@@ -106,6 +109,8 @@ def reproduce(
     quick
         Small sets, few filters and epochs, in folders `quick` of `out` and `report`: whether all works, in
         minutes. No figure of it means anything.
+    again
+        Measure again what is measured already, from the runs that are there.
     workers
         Where runs are trained side by side; one after the other when None.
     progress
@@ -133,19 +138,38 @@ def reproduce(
             sources=None if sources is None else Path(sources),
             database=known_motifs,
             quick=quick,
+            again=again,
             workers=workers,
             progress=progress,
         )
-        made, left_out = work.make_all(_in_order(arms_of(experiments)))
-        # What was measured before stays on the page.
-        for arm in arms_of(EXPERIMENTS):
-            known = None if arm.name in made or arm.name in left_out else work.known(arm)
-            if known is not None:
-                made[arm.name] = known
-        made = {name: made[name] for name in ARMS if name in made}
-        shown = [e for e in EXPERIMENTS if any(arm.name in made for arm in arms_of([e]))]
-        path = page.write(folder / "reproduction.md", shown, made, left_out, quick=quick)
-    return Reproduction(made, left_out, path)
+        # What was measured before stays on the page; damaged files of it are found now, not after hours.
+        made = {arm.name: found for arm in ARMS.values() if (found := work.found(arm)) is not None}
+        left_out: dict[str, str] = {}
+        for experiment in experiments:
+            _make(work, experiment, made, left_out)
+            in_order = {name: made[name] for name in ARMS if name in made}
+            shown = [e for e in EXPERIMENTS if any(arm.name in made for arm in arms_of([e]))]
+            path = page.write(folder / "reproduction.md", shown, in_order, left_out, quick=quick)
+    return Reproduction(in_order, left_out, path)
+
+
+def _make(
+    work: _Work, experiment: Experiment, made: dict[str, Mapping[str, Any]], left_out: dict[str, str]
+) -> None:
+    """Make the arms of an experiment, in `made` by their names, or say why not in `left_out`."""
+    for arm in _in_order(arms_of([experiment])):
+        if arm.name in left_out:
+            continue
+        try:
+            made[arm.name] = work.make(arm)
+        except InputError as error:
+            made.pop(arm.name, None)
+            left_out[arm.name] = " ".join(str(error).split())
+            LOG.warning("%s: left out: %s", arm.name, error)
+    values = [v for claim in experiment.claims for v in (claim.thesis, claim.improved) if v is not None]
+    searched = [made.get(v.arm) for v in values if v.measure.startswith("database.")]
+    if any(measured is not None and measured["database"] is None for measured in searched):
+        left_out[f"{experiment.name}, known motifs"] = "there is nothing to match with: give --database"
 
 
 @dataclass(frozen=True)
@@ -172,25 +196,16 @@ class _Work:
     sources: Path | None
     database: _Database | None
     quick: bool
+    again: bool
     workers: Engine | None
     progress: bool
-
-    def make_all(self, arms: Iterable[Arm]) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
-        """Measures of arms, and why others have none."""
-        made: dict[str, Mapping[str, Any]] = {}
-        left_out: dict[str, str] = {}
-        for arm in arms:
-            try:
-                made[arm.name] = self.make(arm)
-            except InputError as error:
-                left_out[arm.name] = " ".join(str(error).split())
-                LOG.warning("%s: left out: %s", arm.name, error)
-        return made, left_out
+    #: Arms that were measured in this call.
+    measured: set[str] = field(default_factory=set)
 
     def make(self, arm: Arm) -> Mapping[str, Any]:
         """Measures of an arm, from the file beside the page if they are of this recipe and these options."""
-        known = self.known(arm)
-        if known is not None:
+        known = self.found(arm)
+        if known is not None and (not self.again or arm.name in self.measured):
             LOG.info("%s: measured before", arm.name)
             return known
         if arm.is_real and self.sources is None and not self.quick:
@@ -199,16 +214,23 @@ class _Work:
                 where=arm.recipe,
                 remedy="give the folder of the recipe's files by --sources",
             )
-        configs, folders = self._configs(arm), self._run_folders(arm)
+        configs = self._configs(arm)
         LOG.info("%s: %d runs of %s on %s", arm.name, len(configs), configs[0].network, arm.recipe)
+        filters = None
         if arm.filters_of is not None:
-            filters = str(self._best_filters(ARMS[arm.filters_of]))
-            configs = [dataclasses.replace(c, initial_filters=filters, train_filters=False) for c in configs]
-        runs = train_runs(self._store(arm), configs, folders, progress=self.progress, workers=self.workers)
+            filters = self._best_filters(ARMS[arm.filters_of])
+            configs = [
+                dataclasses.replace(c, initial_filters=str(filters), train_filters=False) for c in configs
+            ]
+        folders = self._run_folders(arm, filters)
+        store = self._store(arm)
+        runs = train_runs(store, configs, folders, progress=self.progress, workers=self.workers)
         database = self.database if arm.is_real else None
         measured = {
             "arm": arm.name,
             "made_of": self._made_of(arm),
+            "content_hash": runs[0].info["store"]["content_hash"],
+            "versions": runs[0].info["versions"],
             "recipe": self._recipe(arm).parent.name,
             "options": {**configs[0].network_options, **_training_options(configs[0])},
             "filters_of": arm.filters_of,
@@ -218,10 +240,13 @@ class _Work:
         path = self._measures_file(arm)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(path, json.dumps(measured, allow_nan=False, separators=(",", ":")) + "\n")
+        self.measured.add(arm.name)
         return measured
 
-    def known(self, arm: Arm) -> Mapping[str, Any] | None:
+    def found(self, arm: Arm) -> Mapping[str, Any] | None:
         """Measures that stand beside the page; None if there are none of this recipe, options and database.
+
+        Nor if the recipe's store, where it is there, has another content than was measured.
 
         Raises
         ------
@@ -234,7 +259,7 @@ class _Work:
         try:
             known = json.loads(path.read_text())
             same = known["made_of"] == self._made_of(arm)
-            database = known["database"]
+            database, content_hash = known["database"], known.get("content_hash")
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 "damaged measures",
@@ -244,6 +269,9 @@ class _Work:
             ) from error
         if arm.is_real and self.database is not None:
             same = same and database == self.database.about
+        store = self._store_path(arm)
+        if same and store.exists():
+            same = open_store(store).attrs[schema.ATTR_CONTENT_HASH] == content_hash
         return known if same else None
 
     def _measures_file(self, arm: Arm) -> Path:
@@ -259,12 +287,15 @@ class _Work:
     def _trained_of(self, arm: Arm) -> str:
         return _digest([load_recipe(self._recipe(arm)).digest, *(c.to_yaml() for c in self._configs(arm))])
 
-    def _store(self, arm: Arm) -> Path:
+    def _store_path(self, arm: Arm) -> Path:
         recipe = self._recipe(arm)
-        store = self.out / "stores" / f"{recipe.parent.name}-{load_recipe(recipe).digest[:8]}.zarr"
+        return self.out / "stores" / f"{recipe.parent.name}-{load_recipe(recipe).digest[:8]}.zarr"
+
+    def _store(self, arm: Arm) -> Path:
+        store = self._store_path(arm)
         store.parent.mkdir(parents=True, exist_ok=True)
         sources = self.datasets / _QUICK_REAL_RECIPE if self.quick else self.sources
-        return build(recipe, store, sources_dir=sources, show_progress=self.progress).path
+        return build(self._recipe(arm), store, sources_dir=sources, show_progress=self.progress).path
 
     def _recipe(self, arm: Arm) -> Path:
         if not self.quick:
@@ -293,18 +324,21 @@ class _Work:
         small = {**_QUICK_OPTIONS, "n_filters": min(arm.options["n_filters"], _QUICK_FILTERS)}
         return [arm.config(run, **small) for run in range(min(arm.n_runs, _QUICK_RUNS))]
 
-    def _run_folders(self, arm: Arm) -> list[Path]:
-        """Run folders; those of another recipe or other options have other names, and stay."""
-        # Which run's filters are taken follows from measures; of other arms, runs outlive their measures.
-        made_of = self._trained_of(arm) if arm.filters_of is None else self._made_of(arm)
-        folder = self.out / "runs" / arm.name / made_of[:8]
+    def _run_folders(self, arm: Arm, filters: Path | None = None) -> list[Path]:
+        """Run folders; those of another recipe, other options or filters have other names, and stay."""
+        # Not of what is measured: runs outlive their measures.
+        trained_of = self._trained_of(arm)
+        if filters is not None:
+            trained_of = _digest([trained_of, str(filters.relative_to(self.out))])
+        folder = self.out / "runs" / arm.name / trained_of[:8]
         return [folder / arm.run_name(run) for run in range(len(self._configs(arm)))]
 
     def _best_filters(self, arm: Arm) -> Path:
         """Run folder of an arm with the most single-motif filters; it is made again if it is gone."""
         best = int(measures.values_of(self.make(arm), "filters.single").argmax())
         folder, config = self._run_folders(arm)[best], self._configs(arm)[best]
-        return train_runs(self._store(arm), [config], [folder], progress=self.progress)[0].folder
+        train_runs(self._store(arm), [config], [folder], progress=self.progress)
+        return folder
 
 
 def _training_options(config: TrainConfig) -> dict[str, Any]:

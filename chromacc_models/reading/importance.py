@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from chromacc_data.errors import InputError
-from chromacc_models.layers import OneHot
+from chromacc_models.layers import FactorizationMachine, OneHot
 
 __all__ = ["filter_importance", "pooled_activations"]
 
@@ -14,10 +14,12 @@ _BATCH = 256
 
 
 def filter_importance(model: keras.Model, codes: np.ndarray) -> np.ndarray:
-    """How much the logits move with each filter: its spread over windows times its weight in the head.
+    """How much the logits move with each filter: its spread over windows times its slope.
 
-    The standard deviation of the pooled activation times the root mean square, over cell types, of the linear
-    weights. Rescaling a filter and dividing its weights by the same leaves it as it is.
+    The spread is the standard deviation of the pooled activation. The slope is the root mean square, over
+    windows and cell types, of the derivative of the logit: the linear weight, and with factorization machines
+    what the filter's interactions with the others of the window add, W_i + sum_j <V_i, V_j> x_j (j not i).
+    Rescaling a filter and dividing its weights and vectors by the same leaves it as it is.
 
     Parameters
     ----------
@@ -36,11 +38,20 @@ def filter_importance(model: keras.Model, codes: np.ndarray) -> np.ndarray:
     InputError
         If the network does not pool over the whole input.
     """
-    values = pooled_activations(model, codes)
-    weights = keras.ops.convert_to_numpy(model.get_layer("head").kernel)
-    return values.std(axis=0, dtype=np.float64) * np.sqrt(
-        np.mean(np.square(weights, dtype=np.float64), axis=1)
-    )
+    values = pooled_activations(model, codes).astype(np.float64)
+    head = model.get_layer("head")
+    weights = keras.ops.convert_to_numpy(head.kernel).astype(np.float64)
+    if not isinstance(head, FactorizationMachine):
+        return values.std(axis=0) * np.sqrt(np.square(weights).mean(axis=1))
+    vectors = keras.ops.convert_to_numpy(head.vectors).astype(np.float64)
+    own = np.square(vectors).sum(axis=2)
+    squared = np.zeros_like(weights)
+    for first in range(0, len(values), _BATCH):
+        x = values[first : first + _BATCH]
+        sums = np.einsum("ni,ick->nck", x, vectors)
+        slope = weights + np.einsum("ick,nck->nic", vectors, sums) - x[:, :, None] * own
+        squared += np.square(slope).sum(axis=0)
+    return values.std(axis=0) * np.sqrt(squared.mean(axis=1) / len(values))
 
 
 def pooled_activations(model: keras.Model, codes: np.ndarray) -> np.ndarray:

@@ -1,23 +1,35 @@
-"""Interactions seen from outside: motifs put into background sequences, and what a network predicts for them.
+"""Networks seen from outside: motifs put into backgrounds, and what filters and predictions make of them.
 
-Works on any network or function that predicts from DNA, whatever is inside, and so confirms (or not) what the
-vectors of a factorization machine say.
+Interactions are measured on any network or function that predicts from DNA, whatever is inside, which
+confirms (or not) what the vectors of a factorization machine say. Backgrounds are shuffled windows: their own
+motifs would hide what an inserted one does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
+from scipy.stats import rankdata
 
+from chromacc_data.errors import InputError
 from chromacc_data.motifs import Motif
-from chromacc_data.sequences.encoding import encode, reverse_complement
+from chromacc_data.sequences.encoding import N_CODE, encode, reverse_complement
+from chromacc_data.sequences.shuffle import shuffle_dinucleotides
 from chromacc_models.architectures import logits_model
 from chromacc_models.layers import OneHot
+from chromacc_models.reading.importance import pooled_activations
 
-__all__ = ["InsertionEffect", "insertion_effect", "insertion_places", "predict_logits"]
+__all__ = [
+    "InsertionEffect",
+    "filter_responses",
+    "insertion_effect",
+    "insertion_places",
+    "predict_logits",
+    "shuffled_backgrounds",
+]
 
 _BATCH = 256
 
@@ -39,6 +51,83 @@ class InsertionEffect(NamedTuple):
     effect_b_error: np.ndarray
     #: Background sequences.
     n: int
+
+
+def shuffled_backgrounds(codes: np.ndarray, n: int, *, seed: int = 0) -> np.ndarray:
+    """Backgrounds to insert motifs into: windows whose dinucleotides are shuffled.
+
+    Parameters
+    ----------
+    codes
+        Base codes (window, position), uint8.
+    n
+        Windows to take at most, evenly among those without N.
+    seed
+        Of the shuffle.
+
+    Returns
+    -------
+    np.ndarray
+        (background, position), uint8.
+
+    Raises
+    ------
+    InputError
+        If fewer than two windows have no N.
+    """
+    known = codes[(codes < N_CODE).all(axis=1)]
+    if len(known) < 2:
+        raise InputError(
+            "no background to insert motifs into",
+            found=f"{len(known)} of {len(codes)} windows have no N",
+            expected="two or more",
+        )
+    chosen = np.linspace(0, len(known) - 1, min(len(known), n)).astype(np.int64)
+    return shuffle_dinucleotides(known[chosen], np.random.default_rng(seed))
+
+
+def filter_responses(
+    model: keras.Model,
+    backgrounds: np.ndarray,
+    motifs: Sequence[Motif],
+    *,
+    both_strands: bool = False,
+    within: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """How surely each filter tells backgrounds with a motif from those without, (filter, motif) float64.
+
+    The area under the ROC curve of the filter's pooled activation: 0.5 for a filter that the motif leaves
+    alone, 1 for one that it always raises above all backgrounds. What the filter looks like plays no part.
+
+    Parameters
+    ----------
+    model
+        Network with layers `pool` and `head`.
+    backgrounds, both_strands, within, seed
+        As for :func:`insertion_effect`.
+    motifs
+        Their consensus is inserted, one at a time.
+
+    Raises
+    ------
+    ValueError
+        As :func:`insertion_effect`.
+    """
+    start, end = _within(backgrounds, within)
+    rng, n = np.random.default_rng(seed), len(backgrounds)
+    parts = [backgrounds]
+    for motif in motifs:
+        if motif.width > end - start:
+            raise ValueError(f"a motif of {motif.width} bp does not fit into {end - start} bp")
+        places = rng.integers(start, end - motif.width + 1, n)
+        parts.append(_insert(rng, backgrounds, motif, places, both_strands))
+    activations = pooled_activations(model, np.concatenate(parts)).reshape(len(parts), n, -1)
+    responses = []
+    for inserted in activations[1:]:
+        ranks = rankdata(np.concatenate([activations[0], inserted]), axis=0)
+        responses.append((ranks[n:].sum(axis=0) - n * (n + 1) / 2) / n**2)
+    return np.stack(responses, axis=1)
 
 
 def insertion_effect(
@@ -63,7 +152,7 @@ def insertion_effect(
         probabilities (window, cell_type). Those of :mod:`chromacc_models.architectures` give their logits
         themselves.
     backgrounds
-        Base codes, (window, position), uint8; two windows or more.
+        Base codes, (window, position), uint8; two windows or more, such as :func:`shuffled_backgrounds`.
     a, b
         Their consensus is inserted.
     both_strands
@@ -89,11 +178,7 @@ def insertion_effect(
     >>> float(found.interaction[0].round(3)), float(found.effect_a[0])  # the logit of 0.9
     (2.197, 0.0)
     """
-    if len(backgrounds) < 2:
-        raise ValueError(f"{len(backgrounds)} background windows; expected two or more")
-    start, end = within or (0, backgrounds.shape[1])
-    if not 0 <= start <= end <= backgrounds.shape[1]:
-        raise ValueError(f"within is {within}; the windows have {backgrounds.shape[1]} bp")
+    start, end = _within(backgrounds, within)
     rng = np.random.default_rng(seed)
     places = start + insertion_places(rng, len(backgrounds), end - start, a.width, b.width)
     with_a = _insert(rng, backgrounds, a, places[:, 0], both_strands)
@@ -143,6 +228,15 @@ def insertion_places(rng: np.random.Generator, n: int, length: int, width_a: int
     start_a = np.where(a_first, cuts[:, 0], cuts[:, 1] - 1 + width_b)
     start_b = np.where(a_first, cuts[:, 1] - 1 + width_a, cuts[:, 0])
     return np.stack([start_a, start_b], axis=1)
+
+
+def _within(backgrounds: np.ndarray, within: tuple[int, int] | None) -> tuple[int, int]:
+    if len(backgrounds) < 2:
+        raise ValueError(f"{len(backgrounds)} background windows; expected two or more")
+    start, end = within or (0, backgrounds.shape[1])
+    if not 0 <= start <= end <= backgrounds.shape[1]:
+        raise ValueError(f"within is {within}; the windows have {backgrounds.shape[1]} bp")
+    return start, end
 
 
 def _distinct_pairs(rng: np.random.Generator, n: int, size: int) -> np.ndarray:

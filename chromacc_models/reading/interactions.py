@@ -24,6 +24,8 @@ __all__ = [
     "compare_pairs",
     "inner_products",
     "interaction_table",
+    "judged_values",
+    "rank_motif_pairs",
     "ranking_scores",
     "scale_by_spread",
 ]
@@ -39,7 +41,7 @@ class PairTest(NamedTuple):
     #: Welch's unequal variances t-test, one-sided (thesis, section 5.2.1); NaN for fewer than two of a kind.
     welch_t: float
     welch_p: float
-    #: Of the difference of means, motif labels permuted among filters.
+    #: Of the difference of means, motifs permuted among the planted pairs.
     permutation_p: float
 
 
@@ -181,7 +183,7 @@ def collapse(values: np.ndarray, membership: np.ndarray) -> MotifPairs:
 
 
 class CandidatePairs(NamedTuple):
-    """Pairs of filters that can be judged; arrays of shape (pair,)."""
+    """Pairs of filters that are judged; arrays of shape (pair,)."""
 
     first: np.ndarray
     second: np.ndarray
@@ -189,7 +191,9 @@ class CandidatePairs(NamedTuple):
     is_correct: np.ndarray
 
 
-def candidate_pairs(membership: np.ndarray, planted: Sequence[tuple[int, int]]) -> CandidatePairs:
+def candidate_pairs(
+    membership: np.ndarray, planted: Sequence[tuple[int, int]], *, all_pairs: bool = False
+) -> CandidatePairs:
     """Pairs of filters with a motif each, and whether they are planted; homotypic ones are left out.
 
     Two filters that have a motif in common are homotypic, and no candidates unless they hold a planted pair
@@ -201,16 +205,22 @@ def candidate_pairs(membership: np.ndarray, planted: Sequence[tuple[int, int]]) 
         (filter, motif), bool.
     planted
         Indices of the motifs that interact.
+    all_pairs
+        Judge every pair of filters, as the thesis does (section 5.2.1): homotypic ones, and those of filters
+        without a motif, are incorrect.
     """
     belongs = np.asarray(membership, dtype=bool)
     truth = np.zeros((belongs.shape[1],) * 2, dtype=bool)
     for a, b in planted:
         truth[a, b] = truth[b, a] = True
-    count = belongs.astype(np.int64)
-    correct = count @ truth.astype(np.int64) @ count.T > 0
-    homotypic = count @ count.T > 0
-    matched = belongs.any(axis=1)
-    judged = matched[:, None] & matched & (correct | ~homotypic)
+    count = belongs.astype(np.float32)  # small numbers: exact, and multiplied by BLAS
+    correct = count @ truth.astype(np.float32) @ count.T > 0
+    if all_pairs:
+        judged = np.ones_like(correct)
+    else:
+        homotypic = count @ count.T > 0
+        matched = belongs.any(axis=1)
+        judged = matched[:, None] & matched & (correct | ~homotypic)
     first, second = np.nonzero(np.triu(judged, 1))
     return CandidatePairs(first, second, correct[first, second])
 
@@ -237,11 +247,41 @@ def ranking_scores(values: np.ndarray, is_correct: np.ndarray, *, k: int = 10) -
     return RankingScores(float(is_correct[top].mean()), float(average), k, int(is_correct.sum()), len(values))
 
 
+def rank_motif_pairs(
+    values: np.ndarray, membership: np.ndarray, planted: Sequence[tuple[int, int]], *, k: int = 10
+) -> RankingScores:
+    """How far up planted pairs are among pairs of motifs, each pair once: :func:`collapse`, then the scores.
+
+    Homotypic pairs are left out, and so are motifs that no filter matches: planted pairs of these are not
+    missed. Among fewer than k pairs, precision is that of all, and 0 where there are none.
+
+    Parameters
+    ----------
+    values
+        Scaled interactions (filter, filter), symmetric.
+    membership
+        (filter, motif), bool.
+    planted
+        Indices of the motifs that interact.
+    k
+        Pairs for the precision.
+    """
+    motifs = collapse(values, membership)
+    first, second = np.nonzero(np.triu(motifs.n_pairs, 1))
+    if not len(first):
+        return RankingScores(0.0, float("nan"), k, 0, 0)
+    is_planted = np.zeros(motifs.n_pairs.shape, dtype=bool)
+    for a, b in planted:
+        is_planted[a, b] = is_planted[b, a] = True
+    return ranking_scores(motifs.values[first, second], is_planted[first, second], k=min(k, len(first)))
+
+
 def compare_pairs(
     values: Sequence[np.ndarray],
     memberships: Sequence[np.ndarray],
     planted: Sequence[tuple[int, int]],
     *,
+    all_pairs: bool = False,
     n_permutations: int = 1999,
     seed: int = 0,
 ) -> PairTest:
@@ -249,21 +289,23 @@ def compare_pairs(
 
     Welch's t-test takes every pair of every network as independent, as the thesis does (section 5.2.1), which
     pairs that share a filter and folds that share data are not. The permutation test does not: its null
-    hypothesis is that a network's interactions know nothing of what its filters look for. The motifs of the
-    filters with a motif are dealt out anew among these filters, within each network, the statistic is the
-    mean of correct less the mean of incorrect pairs over all networks, and p = (1 + k) / (1 + n) for k of n
-    dealings with a statistic at least as large. Networks of the same `memberships` (transferred filters) get
-    the same deal: that they agree with each other proves nothing.
+    hypothesis is that interactions know nothing of which motifs were planted as pairs. The motifs that
+    filters match are dealt out anew among the planted pairs, the same for all networks, as networks of the
+    same data agree with each other whatever they have learned (Mantel's test). The statistic is the mean of
+    correct less the mean of incorrect pairs over all networks, and p = (1 + k) / (1 + n) for k of n dealings
+    with a statistic at least as large, or without any pair of a kind.
 
     Parameters
     ----------
     values
         Interactions of each network, (filter, filter), symmetric. Networks are weighed as they are: scaled
-        values of a common unit.
+        values, or raw ones of networks with the same filters.
     memberships
         (filter, motif) of each network, bool.
     planted
         Indices of the motifs that interact.
+    all_pairs
+        Which pairs are compared: see :func:`candidate_pairs`.
     n_permutations, seed
         Of the permutation test.
 
@@ -272,13 +314,7 @@ def compare_pairs(
     ValueError
         If there are no correct or no incorrect pairs.
     """
-    pairs = [candidate_pairs(membership, planted) for membership in memberships]
-    correct, incorrect = (
-        np.concatenate(
-            [v[p.first, p.second][p.is_correct == kind] for v, p in zip(values, pairs, strict=True)]
-        )
-        for kind in (True, False)
-    )
+    correct, incorrect = judged_values(values, memberships, planted, all_pairs=all_pairs)
     if not len(correct) or not len(incorrect):
         raise ValueError(f"{len(correct)} correct and {len(incorrect)} incorrect pairs; nothing to compare")
     welch_t = welch_p = float("nan")
@@ -287,23 +323,18 @@ def compare_pairs(
         welch_t, welch_p = float(welch.statistic), float(welch.pvalue)
     observed = correct.mean() - incorrect.mean()
     rng = np.random.default_rng(seed)
+    matched = np.flatnonzero(np.any([m.any(axis=0) for m in memberships], axis=0))
+    motif = np.arange(np.asarray(memberships[0]).shape[1])
     as_large = 0
     for _ in range(n_permutations):
-        sums = np.zeros(2)
-        deals: dict[bytes, np.ndarray] = {}
-        for v, membership, pair in zip(values, memberships, pairs, strict=True):
-            # To move filters under fixed motifs is to move motifs over fixed filters.
-            key = np.asarray(membership, dtype=bool).tobytes()
-            if key not in deals:
-                matched = np.flatnonzero(membership.any(axis=1))
-                deals[key] = np.arange(len(membership))
-                deals[key][matched] = rng.permutation(matched)
-            place = deals[key]
-            dealt = v[place[pair.first], place[pair.second]]
-            sums += dealt[pair.is_correct].sum(), dealt[~pair.is_correct].sum()
+        motif[matched] = rng.permutation(matched)
+        dealt = [(int(motif[a]), int(motif[b])) for a, b in planted]
+        ours, others = judged_values(values, memberships, dealt, all_pairs=all_pairs)
+        if not len(ours) or not len(others):
+            as_large += 1
+            continue
         # Rounding must not turn an equal statistic into a smaller one.
-        difference = sums[0] / len(correct) - sums[1] / len(incorrect)
-        as_large += difference >= observed - 1e-12 * (1 + abs(observed))
+        as_large += ours.mean() - others.mean() >= observed - 1e-12 * (1 + abs(observed))
     return PairTest(
         len(correct),
         len(incorrect),
@@ -313,3 +344,26 @@ def compare_pairs(
         welch_p,
         (1 + int(as_large)) / (1 + n_permutations),
     )
+
+
+def judged_values(
+    values: Sequence[np.ndarray],
+    memberships: Sequence[np.ndarray],
+    planted: Sequence[tuple[int, int]],
+    *,
+    all_pairs: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interactions of correct and of incorrect pairs, of all networks: two arrays (pair,), float64.
+
+    Parameters
+    ----------
+    values, memberships, planted, all_pairs
+        As in :func:`compare_pairs`.
+    """
+    parts: dict[bool, list[np.ndarray]] = {True: [np.zeros(0)], False: [np.zeros(0)]}
+    for of_network, membership in zip(values, memberships, strict=True):
+        pairs = candidate_pairs(membership, planted, all_pairs=all_pairs)
+        judged = of_network[pairs.first, pairs.second]
+        for kind, found in parts.items():
+            found.append(judged[pairs.is_correct == kind])
+    return np.concatenate(parts[True]), np.concatenate(parts[False])

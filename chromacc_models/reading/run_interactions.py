@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,17 +17,22 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.motif_files import read_motifs
 from chromacc_data.motifs import Motif
+from chromacc_data.simulation.truth import read_truth
+from chromacc_data.store import FORMATS, open_store
 from chromacc_models import plots
 from chromacc_models.layers import FactorizationMachine
 from chromacc_models.reading.importance import pooled_activations
-from chromacc_models.reading.insertions import InsertionEffect, insertion_effect
+from chromacc_models.reading.insertions import InsertionEffect, insertion_effect, shuffled_backgrounds
 from chromacc_models.reading.interactions import (
+    candidate_pairs,
     collapse,
+    compare_pairs,
     inner_products,
     interaction_table,
+    rank_motif_pairs,
     scale_by_spread,
 )
-from chromacc_models.reading.matching import match_filters, number_groups
+from chromacc_models.reading.matching import match_filters, motif_groups, number_groups
 from chromacc_models.reading.run_motifs import (
     MAX_E,
     FilterReading,
@@ -51,8 +56,8 @@ __all__ = [
 #: Pairs that the picture shows of each cell type.
 _N_BARS = 10
 
-#: Validation windows that motifs are inserted into.
-_N_BACKGROUNDS = 200
+#: Shuffled validation windows that motifs are inserted into.
+N_BACKGROUNDS = 200
 
 
 class FilterNames(NamedTuple):
@@ -77,12 +82,14 @@ class RunInteractions:
     `table` is that of :func:`chromacc_models.reading.interactions.interaction_table`, with motif_a and
     motif_b where motifs were given; `motif_table` has the same by motif: cell_type, rank, motif_a, motif_b,
     scaled, n_pairs (of filters), homotypic; and where motifs were inserted, inserted and inserted_error.
+    Where the pairs are known, both have `planted`, and `scores` has a row for each cell type with pairs.
     """
 
     folder: Path
     table: pd.DataFrame
     motif_table: pd.DataFrame | None
     files: tuple[str, ...]
+    scores: pd.DataFrame | None = None
 
     def report(self, n_shown: int = 12) -> tuple[dict[str, Any], str]:
         """The result for programs and for people; about `n_shown` lines of each table."""
@@ -91,6 +98,14 @@ class RunInteractions:
         if self.motif_table is not None:
             value["motif_interactions"] = self.motif_table.to_dict("records")
             lines.append(_first_rows(self.motif_table, n_shown))
+        if self.scores is not None:
+            scores = self.scores.astype(object).where(self.scores.notna(), None)
+            value["planted_pairs"] = scores.to_dict("records")
+            lines += [
+                "planted pairs among those of motifs, and against other pairs of filters (Welch's test takes "
+                "pairs as independent, the permutation test does not):",
+                self.scores.to_string(index=False, float_format="{:.3g}".format),
+            ]
         files = ", ".join(f"{self.folder / name}" for name in self.files)
         return value, "\n".join([*lines, f"interactions are in {files}"])
 
@@ -120,16 +135,21 @@ def run_interactions(
         File of known motifs: a filter has the name of its best match, if its E-value is at most 0.01.
     truth
         Planted motifs, of a simulated store or a motif file: a filter has the names of those that it matches
-        by the rule of the thesis.
+        by the rule of the thesis. With a store of pairs, both tables say which pairs were planted, and
+        `interaction_scores.tsv` has, by cell type, the precision among the first ten pairs of motifs and
+        their average precision (:func:`~chromacc_models.reading.interactions.rank_motif_pairs`), and the
+        tests of planted against other pairs of filters
+        (:func:`~chromacc_models.reading.interactions.compare_pairs`). Pairs that close chromatin count with
+        `absolute` only.
     n_top
         Pairs of each cell type.
     absolute
         Rank by the size of the scaled interaction, not its signed value.
     n_insert
-        Pairs of motifs of each cell type that are inserted into 200 validation windows, where the network
-        scans them, to see whether its predictions hold the interaction: `inserted`, with its standard error,
-        is :func:`chromacc_models.reading.insertions.insertion_effect` of the first motif of either group.
-        Homotypic pairs are not, and neither is any without motifs.
+        Pairs of motifs of each cell type that are inserted into 200 shuffled validation windows, where the
+        network scans them, to see whether its predictions hold the interaction: `inserted`, with its standard
+        error, is :func:`chromacc_models.reading.insertions.insertion_effect` of the first motif of either
+        group. Homotypic pairs are not, and neither is any without motifs.
 
     Raises
     ------
@@ -164,17 +184,23 @@ def run_interactions(
             names = name_by_truth(reading.motifs, known, both_strands=reading.both_strands)
         name = dict(zip(filters, names.of_filters(), strict=True))
         table["motif_a"], table["motif_b"] = table["filter_a"].map(name), table["filter_b"].map(name)
-        insert = _inserter(reading, run.config.scan_length)
+        insert = inserter_of(reading, run.config.scan_length) if n_insert else None
         tables["motif_interactions.tsv"] = _motif_table(
             scaled, names, run.cell_types, absolute=absolute, insert=insert, n_insert=n_insert
         )
+        planted = _planted_pairs(truth, run.cell_types, both_strands=reading.both_strands, absolute=absolute)
+        if planted:
+            ranked = np.abs(scaled) if absolute else scaled
+            tables["interaction_scores.tsv"] = _score_pairs(ranked, names, run.cell_types, planted)
+            _mark_planted(tables, filters, names, planted)
     picture = plots.interactions(table, n_bars=_N_BARS)  # before the first file: one that fails leaves none
     with disk_errors(run.folder):
         for file, rows in tables.items():
             write_text_atomically(run.folder / file, rows.to_csv(sep="\t", index=False, float_format="%.6g"))
         plots.save(picture, run.folder / "interactions.png")
     files = (*tables, "interactions.png")
-    return RunInteractions(run.folder, table, tables.get("motif_interactions.tsv"), files)
+    motif_table, scores = (tables.get(f"{name}.tsv") for name in ("motif_interactions", "interaction_scores"))
+    return RunInteractions(run.folder, table, motif_table, files, scores)
 
 
 class Interactions(NamedTuple):
@@ -223,23 +249,101 @@ def name_by_truth(filters: Sequence[Motif], planted: Sequence[Motif], *, both_st
     return FilterNames(names, matched.in_group, _first_of_groups(planted, matched.group))
 
 
+def _planted_pairs(
+    truth: Path | str | None,
+    cell_types: Sequence[str],
+    *,
+    both_strands: bool,
+    absolute: bool,
+) -> dict[str, list[tuple[int, int]]]:
+    """Pairs of motif groups that a simulated store planted, by cell type; none of those without pairs."""
+    if truth is None or Path(truth).suffix not in FORMATS:
+        return {}
+    known = read_truth(open_store(truth))
+    group = motif_groups(known.pool.motifs, both_strands=both_strands)
+    index = dict(zip(known.pool.names, group.tolist(), strict=True))
+    return {
+        model.cell_type: [(index[p.first], index[p.second]) for p in pairs]
+        for model in known.models
+        if model.cell_type in cell_types
+        and (pairs := [p for p in model.pairs if absolute or p.contribution > 0])
+    }
+
+
+def _score_pairs(
+    values: np.ndarray,
+    names: FilterNames,
+    cell_types: Sequence[str],
+    planted: Mapping[str, Sequence[tuple[int, int]]],
+) -> pd.DataFrame:
+    rows = []
+    for cell_type, pairs in planted.items():
+        of_cell_type = values[cell_types.index(cell_type)]
+        ranked = rank_motif_pairs(of_cell_type, names.membership, pairs)
+        row = {
+            "cell_type": cell_type,
+            "planted": len(pairs),
+            "with_filters": ranked.n_correct,
+            "precision_at_10": ranked.precision_at_k,
+            "average_precision": ranked.average_precision,
+        }
+        try:
+            test = compare_pairs([of_cell_type], [names.membership], pairs)
+        except ValueError:  # no pairs of filters, of one kind or the other
+            rows.append(row)
+            continue
+        rows.append(row | {"welch_p": test.welch_p, "permutation_p": test.permutation_p})
+    return pd.DataFrame(rows, columns=list(dict.fromkeys([*rows[0], "welch_p", "permutation_p"])))
+
+
+def _mark_planted(
+    tables: Mapping[str, pd.DataFrame],
+    filters: Sequence[str],
+    names: FilterNames,
+    planted: Mapping[str, Sequence[tuple[int, int]]],
+) -> None:
+    """Add the column `planted` to the tables of pairs of filters and of motifs."""
+    of_filters = {name: i for i, name in enumerate(filters)}
+    of_motifs = {name: i for i, name in enumerate(names.motifs)}
+    every = np.eye(len(names.motifs), dtype=bool)
+    for file, a, b, index, membership in (
+        ("interactions.tsv", "filter_a", "filter_b", of_filters, names.membership),
+        ("motif_interactions.tsv", "motif_a", "motif_b", of_motifs, every),
+    ):
+        table = tables[file]
+        correct: dict[str, np.ndarray] = {}
+        for cell_type, pairs in planted.items():
+            found = candidate_pairs(membership, pairs, all_pairs=True)
+            correct[cell_type] = np.zeros((len(membership),) * 2, dtype=bool)
+            correct[cell_type][found.first, found.second] = found.is_correct
+            correct[cell_type] |= correct[cell_type].T
+        table["planted"] = [
+            bool(correct[c][index[i], index[j]]) if c in correct else False
+            for c, i, j in zip(table["cell_type"], table[a], table[b], strict=True)
+        ]
+
+
 def _first_of_groups(motifs: Sequence[Motif], group: np.ndarray) -> tuple[Motif, ...]:
     return tuple(motifs[i] for i in np.unique(group, return_index=True)[1])
 
 
-def _inserter(reading: FilterReading, scan_length: int | None) -> Callable[[Motif, Motif], InsertionEffect]:
-    """Effect of two motifs in validation windows, where the network scans them."""
-    n_windows, length = reading.codes.shape
-    chosen = np.linspace(0, n_windows - 1, min(n_windows, _N_BACKGROUNDS)).astype(np.int64)
-    scan_length = min(scan_length or length, length)
-    start = (length - scan_length) // 2
+def inserter_of(reading: FilterReading, scan_length: int | None) -> Callable[[Motif, Motif], InsertionEffect]:
+    """Effect of two motifs in shuffled validation windows, where a network scans them."""
     return functools.partial(
         insertion_effect,
         reading.model,
-        reading.codes[chosen],
+        shuffled_backgrounds(reading.codes, N_BACKGROUNDS),
         both_strands=reading.both_strands,
-        within=(start, start + scan_length),
+        within=scanned(reading, scan_length),
     )
+
+
+def scanned(reading: FilterReading, scan_length: int | None) -> tuple[int, int]:
+    """First position that a network scans, and the one behind the last."""
+    length = reading.codes.shape[1]
+    scan_length = min(scan_length or length, length)
+    start = (length - scan_length) // 2
+    return start, start + scan_length
 
 
 def _similar(e: np.ndarray, max_e: float) -> np.ndarray:
@@ -266,7 +370,7 @@ def _motif_table(
     cell_types: Sequence[str],
     *,
     absolute: bool,
-    insert: Callable[[Motif, Motif], InsertionEffect],
+    insert: Callable[[Motif, Motif], InsertionEffect] | None,
     n_insert: int,
 ) -> pd.DataFrame:
     """Interactions by motif; homotypic ones stand behind the others of a cell type, ranked for themselves."""
