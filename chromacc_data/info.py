@@ -9,7 +9,7 @@ import numpy as np
 
 from chromacc_data import schema
 from chromacc_data.batches import split_indices
-from chromacc_data.simulation.truth import ceiling, is_simulated
+from chromacc_data.simulation.truth import ceiling, every_occurrence, is_simulated
 from chromacc_data.store import count_lines, open_store, read_variable
 
 __all__ = ["describe"]
@@ -28,7 +28,10 @@ def describe(path: Path) -> tuple[dict, str]:
         schema.ATTR_LEAKS,
         schema.ATTR_TRUTH,
     )
-    best = ceiling(ds, indices=split_indices(ds, "test")) if is_simulated(ds) else {}
+    best, naive = {}, {}
+    if is_simulated(ds):
+        test = split_indices(ds, "test")
+        best, naive = ceiling(ds, indices=test), every_occurrence(ds, indices=test)
     value = {
         "store": path,
         **{str(name): attr for name, attr in ds.attrs.items() if name not in texts},
@@ -37,6 +40,7 @@ def describe(path: Path) -> tuple[dict, str]:
         "splits": dict(zip(schema.SPLITS, splits.tolist(), strict=True)),
         "open_windows": {str(n): int(p) for n, p in zip(ds[schema.CELL_TYPE].values, positives, strict=True)},
         **({"ceiling": best} if best else {}),
+        **({"every_occurrence": naive} if naive else {}),
     }
     lines = [
         f"{path}: {ds.attrs.get(schema.ATTR_TITLE, '')}",
@@ -61,6 +65,9 @@ def describe(path: Path) -> tuple[dict, str]:
     if best:
         lines += ["AUROC of a perfect reader of the motifs, test windows"]
         lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in best.items()]
+    if naive:
+        lines += ["the same where every occurrence of a consensus is taken for a site"]
+        lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in naive.items()]
     return value, "\n".join(lines)
 
 

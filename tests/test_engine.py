@@ -44,6 +44,26 @@ def test_run__error_of_a_task_is_raised_as_it_was(processes: bool):
     assert caught.value.found == 7
 
 
+def _numba_threads(_: int) -> tuple[str | None, int]:
+    import numba
+
+    return os.environ.get("NUMBA_NUM_THREADS"), numba.config.NUMBA_NUM_THREADS
+
+
+@pytest.mark.parametrize("threads", [None, 3])
+def test_run__processes_share_the_processors(monkeypatch: pytest.MonkeyPatch, threads: int | None):
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    before = dict(os.environ)
+    engine = Engine(workers=2, processes=True, threads=threads)
+    n = threads or max(1, os.cpu_count() // 2)
+    assert engine.run([dask.delayed(_numba_threads)(i) for i in range(2)]) == [(str(n), n)] * 2
+    assert dict(os.environ) == before
+    # What the user's environment says comes before the share, and `threads` before that.
+    seen = engine.run([dask.delayed(os.environ.get)("OMP_NUM_THREADS")])
+    assert seen == [str(threads or 5)]
+
+
 def _finish_late(path: Path) -> None:
     time.sleep(0.3)
     path.touch()

@@ -19,7 +19,7 @@ from chromacc_data.simulation.recipe import Pair
 from chromacc_data.simulation.sites import Pool, Sites
 from chromacc_data.store import read_variable, read_window_block
 
-__all__ = ["Truth", "auroc", "ceiling", "check_truth", "is_simulated", "read_truth"]
+__all__ = ["Truth", "auroc", "ceiling", "check_truth", "every_occurrence", "is_simulated", "read_truth"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +166,37 @@ def ceiling(ds: xr.Dataset, *, indices: Sequence[int] | np.ndarray | None = None
     label = read_variable(ds, schema.ACCESSIBILITY.name)[rows]
     names = [str(name) for name in ds[schema.CELL_TYPE].values]
     return {name: auroc(score[:, i], label[:, i]) for i, name in enumerate(names)}
+
+
+def every_occurrence(
+    ds: xr.Dataset, *, indices: Sequence[int] | np.ndarray | None = None
+) -> dict[str, float]:
+    """AUROC that a reader reaches who takes each occurrence of a consensus for a site, by cell type.
+
+    What a network that adds up all that it finds can reach at most, however well it knows the motifs: it
+    cannot tell accidental occurrences from sites. Of additive cell types only; those inside other sites are
+    left out.
+
+    Parameters
+    ----------
+    ds, indices
+        As in :func:`ceiling`.
+
+    Raises
+    ------
+    InputError
+        If the store is not simulated.
+    """
+    truth = read_truth(ds)
+    rows = slice(None) if indices is None else indices
+    accidental = read_variable(ds, schema.ACCIDENTAL.name)[rows]
+    score = read_variable(ds, schema.SCORE.name)[rows] + accidental @ truth.contributions.T
+    label = read_variable(ds, schema.ACCESSIBILITY.name)[rows]
+    return {
+        model.cell_type: auroc(score[:, i], label[:, i])
+        for i, model in enumerate(truth.models)
+        if model.model == "additive"
+    }
 
 
 def check_truth(ds: xr.Dataset, rows: np.ndarray, *, path: Path | str = "store") -> None:
