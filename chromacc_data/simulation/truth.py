@@ -191,6 +191,7 @@ def every_occurrence(
     rows = slice(None) if indices is None else indices
     accidental = read_variable(ds, schema.ACCIDENTAL.name)[rows]
     score = read_variable(ds, schema.SCORE.name)[rows] + accidental @ truth.contributions.T
+    score = score.round(9)  # sums of the same sites are ties, in whatever order they were added up
     label = read_variable(ds, schema.ACCESSIBILITY.name)[rows]
     return {
         model.cell_type: auroc(score[:, i], label[:, i])
