@@ -12,7 +12,7 @@ import psutil
 import pytest
 from tqdm import tqdm
 
-from chromacc_data.engine import Engine
+from chromacc_data.engine import _THREADS, Engine
 from chromacc_data.errors import InputError
 
 
@@ -58,11 +58,11 @@ def _blas_threads() -> str | None:
 def test_run__processes_share_the_processors(monkeypatch: pytest.MonkeyPatch, threads: int | None):
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    before = dict(os.environ)
+    before = {name: os.environ.get(name) for name in _THREADS}
     engine = Engine(workers=2, processes=True, threads=threads)
     n = threads or max(1, os.cpu_count() // 2)
     assert engine.run([dask.delayed(_numba_threads)(i) for i in range(2)]) == [(str(n), n)] * 2
-    assert dict(os.environ) == before
+    assert {name: os.environ.get(name) for name in _THREADS} == before
     # What the user's environment says comes before the share, and `threads` before that.
     assert engine.run([dask.delayed(_blas_threads)()]) == [str(threads or 5)]
 
@@ -89,7 +89,7 @@ def test_run__workers_end_with_a_parent_that_is_killed(tmp_path: Path):
     script = """
         import dask, sys
         from pathlib import Path
-        from chromacc_data.engine import Engine
+        from chromacc_data.engine import _THREADS, Engine
         from test_engine import write_process_id_and_wait as wait
 
         if __name__ == "__main__":
