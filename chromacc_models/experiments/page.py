@@ -70,6 +70,7 @@ def write(
     left_out: Mapping[str, str],
     *,
     quick: bool = False,
+    redraw: bool = True,
 ) -> Path:
     """Write the page of experiments to `path`, and pictures into the folder of the same name beside it.
 
@@ -85,6 +86,8 @@ def write(
         Why an arm has no measures, by its name.
     quick
         Say that no figure means anything.
+    redraw
+        Draw pictures that are there once more, and not only those that are missing.
     """
     folder = path.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +98,7 @@ def write(
         for title, arms in experiment.pictures.items():
             drawn = {name: measures[arm] for name, arm in arms.items() if arm in measures}
             if drawn:
-                parts.append(_picture(folder, experiment, title, drawn))
+                parts.append(_picture(folder, experiment, title, drawn, redraw=redraw))
     if left_out:
         parts.append("## Not made\n\n" + "\n".join(f"- {name}: {why}" for name, why in left_out.items()))
     parts.append(f"## Options\n\n{_OPTIONS}\n\n{_options(measures)}")
@@ -246,12 +249,20 @@ def _p(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.2g}"
 
 
-def _picture(folder: Path, experiment: Experiment, title: str, drawn: Mapping[str, Mapping[str, Any]]) -> str:
+def _picture(
+    folder: Path,
+    experiment: Experiment,
+    title: str,
+    drawn: Mapping[str, Mapping[str, Any]],
+    *,
+    redraw: bool,
+) -> str:
     kind = title.split()[0]
     if kind == "tables":
         return _tables(drawn)
     path = folder / f"{experiment.name}-{title.replace(' ', '-')}.png"
-    plots.save(_DRAWN[kind](drawn), path)
+    if redraw or not path.exists():
+        plots.save(_DRAWN[kind](drawn), path)
     counterpart = experiment.figures.get(title)
     of = f", counterpart of {counterpart}" if counterpart else ""
     return f"![{experiment.name}: {title}]({folder.name}/{path.name})\n\n*{_CAPTIONS[kind]}{of}.*"

@@ -149,7 +149,11 @@ def reproduce(
             _make(work, experiment, made, left_out)
             in_order = {name: made[name] for name in ARMS if name in made}
             shown = [e for e in EXPERIMENTS if any(arm.name in made for arm in arms_of([e]))]
-            path = page.write(folder / "reproduction.md", shown, in_order, left_out, quick=quick)
+            # Drawing takes longer than writing: what has been drawn is drawn again once, at the end.
+            redraw = experiment == experiments[-1]
+            path = page.write(
+                folder / "reproduction.md", shown, in_order, left_out, quick=quick, redraw=redraw
+            )
     return Reproduction(in_order, left_out, path)
 
 
