@@ -134,7 +134,7 @@ def find_peaks(
     }
     (folder / "peaks").mkdir(exist_ok=True)
     parts = _parts([path.stat().st_size for path in inputs.samples], _BYTES_PER_TASK)
-    targets = [folder / "peaks" / f"{part.start:05d}" for part in parts]
+    targets = [folder / "peaks" / f"{part.start:05d}-{part.stop:05d}" for part in parts]
     tasks = [
         delayed(_save_peaks, inputs.samples[part], recipe.samples[part], target, options)
         for part, target in zip(parts, targets, strict=True)

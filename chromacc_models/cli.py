@@ -52,7 +52,7 @@ def train_options(command: Callable) -> Callable:
         click.option(
             "--threads",
             type=AT_LEAST_1,
-            help="Threads, of each worker if there are any; all cores otherwise.",
+            help="Threads; of each local worker, if there are any. All cores, shared, when not given.",
         ),
         network_engine,
     ):

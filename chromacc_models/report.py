@@ -65,7 +65,7 @@ _PARTS = (
     _Part(
         "Interactions",
         "interactions",
-        ("motif_interactions.tsv", "interactions.tsv"),
+        ("motif_interactions.tsv", "interaction_scores.tsv", "interactions.tsv"),
         (("interactions.png", "Largest scaled interactions of filters"),),
     ),
 )

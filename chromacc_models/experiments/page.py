@@ -33,7 +33,7 @@ family of networks, read the same way. *Ceiling* is the AUROC of a reader that k
 the rule, on the same windows, accidental occurrences included. Options of simulated data were tried out with
 one seed and the stores' own splits, and looked at by their test windows: folds leave these out, and the set
 of positional variants, whose runs by seed are scored on its test windows, has been drawn anew since. Batches
-of the thesis settings on pairs were chosen by four of their ten folds, among eleven sets of options.
+of the thesis settings on pairs were chosen by two to four of their ten folds, among eleven sets of options.
 Transferred filters are of networks of 30 filters; the thesis takes those of the
 network with the most single-motif filters and does not name it. A goal that was set stands behind "≥";
 figures that reach it are bold. Motifs that the matching rule of the thesis cannot tell apart count as one
