@@ -44,6 +44,7 @@ __all__ = [
     "predict_codes",
     "predictor",
     "read_predictions",
+    "rounded",
     "score",
     "without_nan",
 ]
@@ -137,6 +138,7 @@ def evaluate(
     *,
     split: str = "test",
     confidence: float = 0.95,
+    pictures: bool = True,
     progress: bool = False,
 ) -> Evaluation:
     """Score a run on a split, and write scores, predictions and pictures into its folder.
@@ -154,6 +156,8 @@ def evaluate(
         "train", "validation" or "test"; of the run's fold, if it was trained on one.
     confidence
         Level of the confidence intervals.
+    pictures
+        Whether to draw them.
     progress
         Show a bar.
 
@@ -168,8 +172,11 @@ def evaluate(
     predictions = _predict(run.model(), batches, progress=progress)
     labels = batches.labels()
     evaluation = score(labels, predictions, run.cell_types, confidence=confidence)
+    suffix = _suffix(run, batches, split)
     with disk_errors(run.folder):
-        _write(run, _suffix(run, batches, split), evaluation, batches.indices, labels, predictions)
+        if pictures:
+            _draw(run, suffix, evaluation, labels, predictions)
+        _write(run, suffix, evaluation, batches.indices, labels, predictions)
     return evaluation
 
 
@@ -183,6 +190,15 @@ def without_nan(values: dict[str, Any]) -> dict[str, Any]:
         name: None if isinstance(value, float) and not np.isfinite(value) else value
         for name, value in values.items()
     }
+
+
+def rounded(value: float) -> float | None:
+    """`value` to five digits behind the point, None for NaN: for JSON.
+
+    >>> rounded(2 / 3), rounded(float("nan"))
+    (0.66667, None)
+    """
+    return None if np.isnan(value) else round(float(value), 5)
 
 
 def open_batches(run: Run, store: Path | str | None = None, *, split: str = "test") -> Batches:
@@ -432,6 +448,11 @@ def _write(
     staged = folder / f"evaluation{suffix}.partial.npz"
     np.savez_compressed(staged, **arrays)
     staged.replace(folder / f"evaluation{suffix}.npz")
+    text = json.dumps(evaluation.to_dict(), indent=2, allow_nan=False)
+    write_text_atomically(folder / f"evaluation{suffix}.json", text)
+
+
+def _draw(run: Run, suffix: str, evaluation: Evaluation, labels: np.ndarray, predictions: np.ndarray) -> None:
     curves = _roc_curves(labels, predictions)
     if curves:
         names = run.cell_types
@@ -441,7 +462,5 @@ def _write(
             (ROC_GRID, mean_roc(labels, predictions)),
             scores=scores,
         )
-        plots.save(figure, folder / f"roc{suffix}.png")
-    plots.save(plots.calibration(*calibrate(labels, predictions)), folder / f"calibration{suffix}.png")
-    text = json.dumps(evaluation.to_dict(), indent=2, allow_nan=False)
-    write_text_atomically(folder / f"evaluation{suffix}.json", text)
+        plots.save(figure, run.folder / f"roc{suffix}.png")
+    plots.save(plots.calibration(*calibrate(labels, predictions)), run.folder / f"calibration{suffix}.png")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,26 +10,22 @@ import numpy as np
 from chromacc_data.motifs import Motif, reverse_complement
 from chromacc_data.simulation.truth import Truth, ceiling, is_simulated, read_truth
 from chromacc_data.store import open_store
-from chromacc_models.compare import corrected_resampled_t
-from chromacc_models.evaluate import evaluate, mean_roc, open_batches, read_predictions, without_nan
+from chromacc_models.evaluate import evaluate, mean_roc, open_batches, read_predictions, rounded
+from chromacc_models.experiments.pairs import (
+    LearnedPairs,
+    confirm_pairs,
+    interaction_tests,
+    pair_histogram,
+    rank_pairs,
+    stable_pairs,
+)
 from chromacc_models.reading.combinations import decompose_filters, score_decompositions
 from chromacc_models.reading.filters import base_weights
 from chromacc_models.reading.importance import filter_importance
 from chromacc_models.reading.insertions import filter_responses, shuffled_backgrounds
-from chromacc_models.reading.interactions import (
-    RankingScores,
-    candidate_pairs,
-    collapse,
-    compare_pairs,
-    judged_values,
-    rank_motif_pairs,
-    ranking_scores,
-)
 from chromacc_models.reading.matching import FilterMatches, match_filters
 from chromacc_models.reading.run_interactions import (
     N_BACKGROUNDS,
-    Interactions,
-    inserter_of,
     interactions_of,
     scanned,
 )
@@ -45,15 +39,12 @@ from chromacc_models.reading.run_motifs import (
 )
 from chromacc_models.run import Run
 
-__all__ = ["N_TOP", "VERSION", "held_out_ratio", "measure_runs", "paired_differences", "values_of"]
+__all__ = ["VERSION", "held_out_ratio", "measure_runs", "paired_differences", "values_of"]
 
 #: Goes up when what is measured changes: older measures are then made again, from the runs as they are.
 VERSION = 5
 
-#: Pairs that the thesis looks at.
-N_TOP = 10
-
-#: Bins of predictions, and of interactions.
+#: Bins of predictions.
 _N_BINS = 50
 
 #: Filters of the first run that are drawn.
@@ -62,9 +53,6 @@ _N_LOGOS = 12
 #: Area under the ROC curve from which on an inserted motif is said to drive a filter: half way from chance to
 #: certainty.
 _DRIVEN = 0.75
-
-#: Standard errors from zero from which on an interaction of inserted motifs is one.
-_CONFIRMED = 3.0
 
 
 def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None) -> dict[str, Any]:
@@ -92,7 +80,7 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
         rest is what pictures are drawn of.
     """
     found: dict[str, Any] = {"runs": []}
-    learned: list[_Learned] = []
+    learned: list[LearnedPairs] = []
     for run in runs:
         measures = _scores(run)
         reading = read_filters_of_run(run)
@@ -106,8 +94,8 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
             names = _names_of_filters(matches, truth)
             interactions = interactions_of(reading)
             if interactions is not None and any(model.pairs for model in truth.models):
-                learned.append(_Learned.of(interactions, matches, truth, names))
-                measures["interactions"] = _interactions(learned[-1]) | _confirmed(run, reading, truth)
+                learned.append(LearnedPairs.of(interactions, matches, truth, names))
+                measures["interactions"] = rank_pairs(learned[-1]) | confirm_pairs(run, reading, truth)
         elif database is not None:
             matched = search_database(reading, tuple(database))
             measures["database"] = _database(reading, matched)
@@ -122,10 +110,10 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
     found["roc"] = np.mean([_roc(run) for run in runs], axis=0).round(4).tolist()
     if learned:
         found["planted"] = learned[0].pair_names
-        found["stable"] = _stable(learned)
-        found["interaction_tests"] = _tests(learned, held_out_ratio(found))
+        found["stable"] = stable_pairs(learned)
+        found["interaction_tests"] = interaction_tests(learned, held_out_ratio(found))
         found["interaction_histograms"] = {
-            scale: _interaction_histogram(learned, scale) for scale in ("raw", "scaled")
+            scale: pair_histogram(learned, scale) for scale in ("raw", "scaled")
         }
     return found
 
@@ -161,45 +149,23 @@ def held_out_ratio(measured: Mapping[str, Any]) -> float:
     return float(values_of(measured, "n_test").sum() / values_of(measured, "n_train").sum())
 
 
-@dataclass(frozen=True)
-class _Learned:
-    """Interactions of one run."""
-
-    values: Interactions
-    #: (filter, group), bool.
-    membership: np.ndarray
-    #: Pairs of groups by cell type.
-    planted: list[list[tuple[int, int]]]
-    #: Names of the pairs of the first cell type.
-    pair_names: list[list[str]]
-    #: What each filter looks for.
-    names: list[str]
-
-    @classmethod
-    def of(cls, values: Interactions, matches: FilterMatches, truth: Truth, names: list[str]) -> _Learned:
-        index = {name: int(group) for name, group in zip(truth.pool.names, matches.group, strict=True)}
-        planted = [[(index[p.first], index[p.second]) for p in model.pairs] for model in truth.models]
-        pair_names = [[p.first, p.second] for p in truth.models[0].pairs]
-        return cls(values, matches.in_group, planted, pair_names, names)
-
-
 def _scores(run: Run) -> dict[str, Any]:
-    scored, result, history = evaluate(run), run.info["result"], run.history
+    scored, result, history = evaluate(run, pictures=False), run.info["result"], run.history
     measures = {
-        "auroc": _rounded(scored.mean_auroc),
-        "auprc": _rounded(scored.mean_auprc),
-        "cell_types": {score.cell_type: _rounded(score.auroc) for score in scored.cell_types},
+        "auroc": rounded(scored.mean_auroc),
+        "auprc": rounded(scored.mean_auprc),
+        "cell_types": {score.cell_type: rounded(score.auroc) for score in scored.cell_types},
         "n_train": open_batches(run, split="train").n_windows,
         "n_test": scored.cell_types[0].n_windows,
         "epochs": result["epochs"],
         # Not their sum, which counts the pauses of a machine that was put to sleep, or of a killed command.
-        "seconds": _rounded(len(history) * history["seconds"].median()),
+        "seconds": rounded(len(history) * history["seconds"].median()),
         "history": {name: history[name].round(5).tolist() for name in ("loss", "validation_loss")},
     }
     ds = open_store(run.store)
     if is_simulated(ds):
         best = ceiling(ds, indices=read_predictions(run)["windows"])
-        measures["ceiling"] = _rounded(np.nanmean(list(best.values())))
+        measures["ceiling"] = rounded(np.nanmean(list(best.values())))
     return measures
 
 
@@ -253,15 +219,15 @@ def _decomposed(run: Run, reading: FilterReading, matches: FilterMatches, truth:
     of_several = score_decompositions([by_group[i] for i in several], [driving[i] for i in several])
     return {
         "parts": n_parts,
-        "share_planted": _rounded(n_planted / n_parts) if n_parts else None,
-        "chance": _rounded(len(planted) / (len(planted) + len(kept))),
+        "share_planted": rounded(n_planted / n_parts) if n_parts else None,
+        "chance": rounded(len(planted) / (len(planted) + len(kept))),
         "motifs": sum(i < matches.n_groups for i in held),
         "mirrored": sum(i >= matches.n_groups for i in held),
-        "precision": _rounded(score.precision),
-        "recall": _rounded(score.recall),
-        "exact": _rounded(score.exact),
+        "precision": rounded(score.precision),
+        "recall": rounded(score.recall),
+        "exact": rounded(score.exact),
         "combinations": len(several),
-        "combination_recall": _rounded(of_several.recall) if several else None,
+        "combination_recall": rounded(of_several.recall) if several else None,
     }
 
 
@@ -277,175 +243,6 @@ def _driving_groups(run: Run, reading: FilterReading, matches: FilterMatches, tr
     return [{int(matches.group[i]) for i in np.flatnonzero(row >= _DRIVEN)} for row in response]
 
 
-def _confirmed(run: Run, reading: FilterReading, truth: Truth) -> dict[str, int]:
-    """Pairs of the first cell type whose interaction predictions show when both motifs are inserted.
-
-    `confirmed`: planted ones; `confirmed_others`: of as many others, the first motif of a pair with the
-    second of the next.
-    """
-    insert = inserter_of(reading, run.config.scan_length)
-    motif = dict(zip(truth.pool.names, truth.written_motifs, strict=True))
-    pairs = truth.models[0].pairs
-    others = [(a.first, b.second) for a, b in zip(pairs, (*pairs[1:], pairs[0]), strict=True)]
-
-    def count(names: Sequence[tuple[str, str]]) -> int:
-        effects = [insert(motif[a], motif[b]) for a, b in names]
-        return sum(bool(e.interaction[0] > _CONFIRMED * e.interaction_error[0]) for e in effects)
-
-    return {
-        "confirmed": count([(pair.first, pair.second) for pair in pairs]),
-        "confirmed_others": count(others),
-        "n_pairs": len(pairs),
-    }
-
-
-def _interactions(learned: _Learned) -> dict[str, Any]:
-    """Correct ones among the first ten, by several rankings, means over cell types; and the thesis' table.
-
-    `raw_top10`: all pairs of filters, by inner products, as in the thesis. `scaled_top10`: all pairs, by
-    scaled interactions. `filters_top10`: the same of pairs of filters that match motifs, homotypic ones
-    apart, of which `chance_top10` are correct by chance. `motifs_top10`: summed up by pairs of motifs. Where
-    there are fewer than ten pairs, the missing ones are wrong.
-    """
-    rows = [_rankings(learned, cell_type) for cell_type in range(len(learned.planted))]
-    means = {name: _rounded(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return means | {"table": _top_table(learned)}
-
-
-def _rankings(learned: _Learned, cell_type: int) -> dict[str, float]:
-    raw, scaled = learned.values.raw[cell_type], learned.values.scaled[cell_type]
-    planted, membership = learned.planted[cell_type], learned.membership
-    pairs = candidate_pairs(membership, planted)
-    correct = np.zeros((len(membership),) * 2, dtype=bool)
-    correct[pairs.first, pairs.second] = pairs.is_correct
-    all_pairs = np.triu_indices(len(membership), 1)
-    judged = pairs.first, pairs.second
-    by_filter = _rank(scaled[judged], pairs.is_correct)
-    by_motif = rank_motif_pairs(scaled, membership, planted, k=N_TOP)
-    return {
-        "raw_top10": _n_correct(_rank(raw[all_pairs], correct[all_pairs])),
-        "scaled_top10": _n_correct(_rank(scaled[all_pairs], correct[all_pairs])),
-        "filters_top10": _n_correct(by_filter),
-        "chance_top10": N_TOP * by_filter.n_correct / by_filter.n_pairs if by_filter.n_pairs else 0.0,
-        "motifs_top10": _n_correct(by_motif),
-        "motifs_average_precision": by_motif.average_precision,
-    }
-
-
-def _rank(values: np.ndarray, is_correct: np.ndarray) -> RankingScores:
-    """Scores of pairs, of which there may be none."""
-    if not len(values):
-        return RankingScores(0.0, float("nan"), N_TOP, 0, 0)
-    return ranking_scores(values, is_correct, k=min(N_TOP, len(values)))
-
-
-def _n_correct(ranked: RankingScores) -> float:
-    return round(ranked.precision_at_k * ranked.k)
-
-
-def _top_table(learned: _Learned) -> list[dict[str, Any]]:
-    """First ten pairs of filters of the first cell type by inner products (thesis, Tables A.2 to A.11)."""
-    raw, scaled = learned.values.raw[0], learned.values.scaled[0]
-    first, second = np.triu_indices(len(learned.names), 1)
-    pairs = candidate_pairs(learned.membership, learned.planted[0])
-    correct = set(zip(pairs.first[pairs.is_correct], pairs.second[pairs.is_correct], strict=True))
-    order = np.argsort(-raw[first, second], kind="stable")[:N_TOP]
-    return [
-        {
-            "weight": float(f"{raw[i, j]:.5g}"),
-            "scaled": float(f"{scaled[i, j]:.5g}"),
-            "filter_1": learned.names[i],
-            "filter_2": learned.names[j],
-            "correct": (i, j) in correct,
-        }
-        for i, j in zip(first[order], second[order], strict=True)
-    ]
-
-
-def _stable(learned: Sequence[_Learned]) -> dict[str, int]:
-    """Pairs of motif groups that at least nine in ten runs have among their first ten; planted ones of them.
-
-    Of the first cell type, by scaled interactions.
-    """
-    counts: Counter[tuple[int, int]] = Counter()
-    for run in learned:
-        motifs = collapse(run.values.scaled[0], run.membership)
-        first, second = np.nonzero(np.triu(motifs.n_pairs, 1))
-        order = np.argsort(-motifs.values[first, second], kind="stable")[:N_TOP]
-        counts.update(zip(first[order].tolist(), second[order].tolist(), strict=True))
-    in_most = {pair for pair, n in counts.items() if n >= 0.9 * len(learned)}
-    planted = {(min(pair), max(pair)) for pair in learned[0].planted[0]}
-    return {"pairs": len(in_most), "correct": len(in_most & planted)}
-
-
-def _tests(learned: Sequence[_Learned], ratio: float) -> dict[str, Any]:
-    """Interactions of planted pairs against others, of the first cell type, over all runs.
-
-    `raw`, where all runs have the same filters: inner products of all pairs of filters, as in the thesis.
-    `scaled`: scaled interactions of pairs of filters that match different motifs. `corrected_p`: corrected
-    resampled t-test of the runs' differences of means; None where a run lacks pairs of a kind.
-    """
-    memberships = [run.membership for run in learned]
-    planted = learned[0].planted[0]
-    kinds = {"scaled": {"all_pairs": False}}
-    if all(np.array_equal(membership, memberships[0]) for membership in memberships):
-        kinds = {"raw": {"all_pairs": True}, **kinds}
-    tests = {}
-    for scale, options in kinds.items():
-        values = [getattr(run.values, scale)[0] for run in learned]
-        try:
-            test = compare_pairs(values, memberships, planted, **options)
-        except ValueError as error:  # no filter of any run matches
-            tests[scale] = {"not_possible": str(error)}
-            continue
-        correct, incorrect = judged_values(values, memberships, planted, **options)
-        tests[scale] = without_nan(test._asdict()) | {
-            "sd_correct": float(correct.std()),
-            "sd_incorrect": float(incorrect.std()),
-            "corrected_p": _corrected_p(values, memberships, planted, ratio, options),
-        }
-    return tests
-
-
-def _corrected_p(
-    values: Sequence[np.ndarray],
-    memberships: Sequence[np.ndarray],
-    planted: Sequence[tuple[int, int]],
-    ratio: float,
-    options: Mapping[str, bool],
-) -> float | None:
-    differences = []
-    for of_run, membership in zip(values, memberships, strict=True):
-        correct, incorrect = judged_values([of_run], [membership], planted, **options)
-        if not len(correct) or not len(incorrect):
-            return None
-        differences.append(correct.mean() - incorrect.mean())
-    if len(differences) < 2:
-        return None
-    return corrected_resampled_t(np.array(differences), test_train_ratio=ratio).p_greater
-
-
-def _interaction_histogram(learned: Sequence[_Learned], scale: str) -> dict[str, list[float]]:
-    """Interactions of the first cell type, correct and incorrect, counted in bins over 99 % of all.
-
-    Of the pairs that :func:`_tests` compares.
-    """
-    correct, incorrect = judged_values(
-        [getattr(run.values, scale)[0] for run in learned],
-        [run.membership for run in learned],
-        learned[0].planted[0],
-        all_pairs=scale == "raw",
-    )
-    values = np.concatenate([correct, incorrect])
-    low, high = np.quantile(values, [0.005, 0.995]) if len(values) else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1, _N_BINS + 1)
-    counts = {
-        name: np.histogram(np.clip(part, edges[0], edges[-1]), edges)[0].tolist()
-        for name, part in (("correct", correct), ("incorrect", incorrect))
-    }
-    return {"edges": edges.round(5).tolist(), **counts}
-
-
 def _database(reading: FilterReading, found: DatabaseMatches) -> dict[str, Any]:
     """Filters matched at E <= 0.01, beside filters that learned nothing.
 
@@ -456,11 +253,11 @@ def _database(reading: FilterReading, found: DatabaseMatches) -> dict[str, Any]:
     measures: dict[str, Any] = {"matched": int(matched.sum()), "n_filters": len(matched)}
     for name, e in found.nulls.items():
         expected = (1 + (e <= MAX_E).sum()) / (1 + len(e)) * len(matched)
-        measures[f"chance_{name}"] = _rounded(expected)
-        measures[f"over_{name}"] = _rounded(matched.sum() / expected)
+        measures[f"chance_{name}"] = rounded(expected)
+        measures[f"over_{name}"] = rounded(matched.sum() / expected)
     interactions = interactions_of(reading)
     if interactions is not None:
-        measures["matched_of_top100"] = _rounded(np.mean([_n_matched(v, matched) for v in interactions.raw]))
+        measures["matched_of_top100"] = rounded(np.mean([_n_matched(v, matched) for v in interactions.raw]))
     return measures
 
 
@@ -516,8 +313,3 @@ def _histogram(run: Run) -> dict[str, list[int]]:
 def _roc(run: Run) -> np.ndarray:
     read = read_predictions(run)
     return mean_roc(read["labels"], read["predictions"])
-
-
-def _rounded(value: float) -> float | None:
-    """For JSON, which knows no NaN."""
-    return None if np.isnan(value) else round(float(value), 5)

@@ -1,0 +1,236 @@
+"""Interactions that the runs of an arm have learned, against the pairs that were planted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chromacc_data.simulation.truth import Truth
+from chromacc_models.compare import corrected_resampled_t
+from chromacc_models.evaluate import rounded, without_nan
+from chromacc_models.reading.interactions import (
+    RankingScores,
+    candidate_pairs,
+    collapse,
+    compare_pairs,
+    judged_values,
+    rank_motif_pairs,
+    ranking_scores,
+)
+from chromacc_models.reading.matching import FilterMatches
+from chromacc_models.reading.run_interactions import Interactions, inserter_of
+from chromacc_models.reading.run_motifs import FilterReading
+from chromacc_models.run import Run
+
+__all__ = [
+    "LearnedPairs",
+    "confirm_pairs",
+    "interaction_tests",
+    "pair_histogram",
+    "rank_pairs",
+    "stable_pairs",
+]
+
+#: Pairs that the thesis looks at.
+_N_TOP = 10
+
+#: Bins of interactions.
+_N_BINS = 50
+
+#: Standard errors from zero from which on an interaction of inserted motifs is one.
+_CONFIRMED = 3.0
+
+
+@dataclass(frozen=True)
+class LearnedPairs:
+    """Interactions of one run."""
+
+    values: Interactions
+    #: (filter, group), bool.
+    membership: np.ndarray
+    #: Pairs of groups by cell type.
+    planted: list[list[tuple[int, int]]]
+    #: Names of the pairs of the first cell type.
+    pair_names: list[list[str]]
+    #: What each filter looks for.
+    names: list[str]
+
+    @classmethod
+    def of(cls, values: Interactions, matches: FilterMatches, truth: Truth, names: list[str]) -> LearnedPairs:
+        index = {name: int(group) for name, group in zip(truth.pool.names, matches.group, strict=True)}
+        planted = [[(index[p.first], index[p.second]) for p in model.pairs] for model in truth.models]
+        pair_names = [[p.first, p.second] for p in truth.models[0].pairs]
+        return cls(values, matches.in_group, planted, pair_names, names)
+
+
+def rank_pairs(learned: LearnedPairs) -> dict[str, Any]:
+    """Correct ones among the first ten, by several rankings, means over cell types; and the thesis' table.
+
+    `raw_top10`: all pairs of filters, by inner products, as in the thesis. `scaled_top10`: all pairs, by
+    scaled interactions. `filters_top10`: the same of pairs of filters that match motifs, homotypic ones
+    apart, of which `chance_top10` are correct by chance. `motifs_top10`: summed up by pairs of motifs. Where
+    there are fewer than ten pairs, the missing ones are wrong.
+    """
+    rows = [_rankings(learned, cell_type) for cell_type in range(len(learned.planted))]
+    means = {name: rounded(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return means | {"table": _top_table(learned)}
+
+
+def _rankings(learned: LearnedPairs, cell_type: int) -> dict[str, float]:
+    raw, scaled = learned.values.raw[cell_type], learned.values.scaled[cell_type]
+    planted, membership = learned.planted[cell_type], learned.membership
+    pairs = candidate_pairs(membership, planted)
+    correct = np.zeros((len(membership),) * 2, dtype=bool)
+    correct[pairs.first, pairs.second] = pairs.is_correct
+    all_pairs = np.triu_indices(len(membership), 1)
+    judged = pairs.first, pairs.second
+    by_filter = _rank(scaled[judged], pairs.is_correct)
+    by_motif = rank_motif_pairs(scaled, membership, planted, k=_N_TOP)
+    return {
+        "raw_top10": _n_correct(_rank(raw[all_pairs], correct[all_pairs])),
+        "scaled_top10": _n_correct(_rank(scaled[all_pairs], correct[all_pairs])),
+        "filters_top10": _n_correct(by_filter),
+        "chance_top10": _N_TOP * by_filter.n_correct / by_filter.n_pairs if by_filter.n_pairs else 0.0,
+        "motifs_top10": _n_correct(by_motif),
+        "motifs_average_precision": by_motif.average_precision,
+    }
+
+
+def _rank(values: np.ndarray, is_correct: np.ndarray) -> RankingScores:
+    """Scores of pairs, of which there may be none."""
+    if not len(values):
+        return RankingScores(0.0, float("nan"), _N_TOP, 0, 0)
+    return ranking_scores(values, is_correct, k=min(_N_TOP, len(values)))
+
+
+def _n_correct(ranked: RankingScores) -> float:
+    return round(ranked.precision_at_k * ranked.k)
+
+
+def _top_table(learned: LearnedPairs) -> list[dict[str, Any]]:
+    """First ten pairs of filters of the first cell type by inner products (thesis, Tables A.2 to A.11)."""
+    raw, scaled = learned.values.raw[0], learned.values.scaled[0]
+    first, second = np.triu_indices(len(learned.names), 1)
+    pairs = candidate_pairs(learned.membership, learned.planted[0])
+    correct = set(zip(pairs.first[pairs.is_correct], pairs.second[pairs.is_correct], strict=True))
+    order = np.argsort(-raw[first, second], kind="stable")[:_N_TOP]
+    return [
+        {
+            "weight": float(f"{raw[i, j]:.5g}"),
+            "scaled": float(f"{scaled[i, j]:.5g}"),
+            "filter_1": learned.names[i],
+            "filter_2": learned.names[j],
+            "correct": (i, j) in correct,
+        }
+        for i, j in zip(first[order], second[order], strict=True)
+    ]
+
+
+def confirm_pairs(run: Run, reading: FilterReading, truth: Truth) -> dict[str, int]:
+    """Pairs of the first cell type whose interaction predictions show when both motifs are inserted.
+
+    `confirmed`: planted ones; `confirmed_others`: of as many others, the first motif of a pair with the
+    second of the next.
+    """
+    insert = inserter_of(reading, run.config.scan_length)
+    motif = dict(zip(truth.pool.names, truth.written_motifs, strict=True))
+    pairs = truth.models[0].pairs
+    others = [(a.first, b.second) for a, b in zip(pairs, (*pairs[1:], pairs[0]), strict=True)]
+
+    def count(names: Sequence[tuple[str, str]]) -> int:
+        effects = [insert(motif[a], motif[b]) for a, b in names]
+        return sum(bool(e.interaction[0] > _CONFIRMED * e.interaction_error[0]) for e in effects)
+
+    return {
+        "confirmed": count([(pair.first, pair.second) for pair in pairs]),
+        "confirmed_others": count(others),
+        "n_pairs": len(pairs),
+    }
+
+
+def stable_pairs(learned: Sequence[LearnedPairs]) -> dict[str, int]:
+    """Pairs of motif groups that at least nine in ten runs have among their first ten; planted ones of them.
+
+    Of the first cell type, by scaled interactions.
+    """
+    counts: Counter[tuple[int, int]] = Counter()
+    for run in learned:
+        motifs = collapse(run.values.scaled[0], run.membership)
+        first, second = np.nonzero(np.triu(motifs.n_pairs, 1))
+        order = np.argsort(-motifs.values[first, second], kind="stable")[:_N_TOP]
+        counts.update(zip(first[order].tolist(), second[order].tolist(), strict=True))
+    in_most = {pair for pair, n in counts.items() if n >= 0.9 * len(learned)}
+    planted = {(min(pair), max(pair)) for pair in learned[0].planted[0]}
+    return {"pairs": len(in_most), "correct": len(in_most & planted)}
+
+
+def interaction_tests(learned: Sequence[LearnedPairs], ratio: float) -> dict[str, Any]:
+    """Interactions of planted pairs against others, of the first cell type, over all runs.
+
+    `raw`, where all runs have the same filters: inner products of all pairs of filters, as in the thesis.
+    `scaled`: scaled interactions of pairs of filters that match different motifs. `corrected_p`: corrected
+    resampled t-test of the runs' differences of means; None where a run lacks pairs of a kind.
+    """
+    memberships = [run.membership for run in learned]
+    planted = learned[0].planted[0]
+    kinds = {"scaled": {"all_pairs": False}}
+    if all(np.array_equal(membership, memberships[0]) for membership in memberships):
+        kinds = {"raw": {"all_pairs": True}, **kinds}
+    tests = {}
+    for scale, options in kinds.items():
+        values = [getattr(run.values, scale)[0] for run in learned]
+        try:
+            test = compare_pairs(values, memberships, planted, **options)
+        except ValueError as error:  # no filter of any run matches
+            tests[scale] = {"not_possible": str(error)}
+            continue
+        correct, incorrect = judged_values(values, memberships, planted, **options)
+        tests[scale] = without_nan(test._asdict()) | {
+            "sd_correct": float(correct.std()),
+            "sd_incorrect": float(incorrect.std()),
+            "corrected_p": _corrected_p(values, memberships, planted, ratio, options),
+        }
+    return tests
+
+
+def _corrected_p(
+    values: Sequence[np.ndarray],
+    memberships: Sequence[np.ndarray],
+    planted: Sequence[tuple[int, int]],
+    ratio: float,
+    options: Mapping[str, bool],
+) -> float | None:
+    differences = []
+    for of_run, membership in zip(values, memberships, strict=True):
+        correct, incorrect = judged_values([of_run], [membership], planted, **options)
+        if not len(correct) or not len(incorrect):
+            return None
+        differences.append(correct.mean() - incorrect.mean())
+    if len(differences) < 2:
+        return None
+    return corrected_resampled_t(np.array(differences), test_train_ratio=ratio).p_greater
+
+
+def pair_histogram(learned: Sequence[LearnedPairs], scale: str) -> dict[str, list[float]]:
+    """Interactions of the first cell type, correct and incorrect, counted in bins over 99 % of all.
+
+    Of the pairs that :func:`interaction_tests` compares.
+    """
+    correct, incorrect = judged_values(
+        [getattr(run.values, scale)[0] for run in learned],
+        [run.membership for run in learned],
+        learned[0].planted[0],
+        all_pairs=scale == "raw",
+    )
+    values = np.concatenate([correct, incorrect])
+    low, high = np.quantile(values, [0.005, 0.995]) if len(values) else (0.0, 1.0)
+    edges = np.linspace(low, high if high > low else low + 1, _N_BINS + 1)
+    counts = {
+        name: np.histogram(np.clip(part, edges[0], edges[-1]), edges)[0].tolist()
+        for name, part in (("correct", correct), ("incorrect", incorrect))
+    }
+    return {"edges": edges.round(5).tolist(), **counts}
