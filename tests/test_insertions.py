@@ -18,6 +18,7 @@ from chromacc_models.reading.insertions import (
     predict_logits,
     shuffled_backgrounds,
 )
+from chromacc_models.reading.interactions import inner_products, motif_interactions
 from tests.test_interactions import network_of_a_pair
 
 GATA, AP1, EBOX = (Motif(word, one_hot(encode(word))) for word in ("GATAA", "TGACT", "CACGT"))
@@ -160,9 +161,22 @@ def test_shuffled_backgrounds__windows_without_n_evenly():
 def test_filter_responses__of_a_network_set_to_three_motifs(empty: np.ndarray):
     # Filters of network_of_a_pair: GATAA, TGACT and CACGT.
     found = filter_responses(network_of_a_pair(), empty, [GATA, AP1, EBOX])
-    assert np.array_equal(found, 0.5 + 0.5 * np.eye(3))
+    assert np.array_equal(found.auroc, 0.5 + 0.5 * np.eye(3))
+    np.testing.assert_allclose(found.rise, 1.5 * np.eye(3))
+    assert filter_responses(network_of_a_pair(), empty, []).rise.shape == (3, 0)
     with pytest.raises(ValueError, match="does not fit"):
         filter_responses(network_of_a_pair(), empty, [GATA], within=(0, 4))
+
+
+def test_motif_interactions__of_rises_are_those_of_predictions(empty: np.ndarray):
+    model = network_of_a_pair()
+    motifs = [GATA, AP1, EBOX]
+    rise = filter_responses(model, empty, motifs).rise
+    found = motif_interactions(inner_products(np.asarray(model.get_layer("head").vectors)), rise)
+    for i, j in itertools.combinations(range(3), 2):
+        effect = insertion_effect(model, empty, motifs[i], motifs[j])
+        np.testing.assert_allclose(found[:, i, j], effect.interaction, atol=1e-5)
+    assert found[0, 0, 1] == pytest.approx(2 * 2.25)
 
 
 def test_filter_responses__is_an_area_under_the_curve():
@@ -170,10 +184,14 @@ def test_filter_responses__is_an_area_under_the_curve():
     codes = np.random.default_rng(0).integers(0, 4, (300, 40), dtype=np.uint8)
     codes[:150, 10:15] = encode("GATAA")
     found = filter_responses(network_of_a_pair(), codes, [GATA, EBOX], within=(20, 40))  # beside the sites
-    assert found[0, 0] == pytest.approx(0.75, abs=0.02)
-    assert found[0, 1] == pytest.approx(0.5, abs=0.05)
+    assert found.auroc[0, 0] == pytest.approx(0.75, abs=0.02)
+    assert found.auroc[0, 1] == pytest.approx(0.5, abs=0.05)
+    assert 0 < found.rise[0, 0] < 0.75  # half of the windows have the best site already
+    assert found.rise[0, 1] == pytest.approx(0, abs=0.05)
 
 
 def test_filter_responses__turned_where_both_strands_are_scanned(empty: np.ndarray):
     found = filter_responses(network_of_a_pair(), empty, [GATA], both_strands=True, seed=1)
-    assert 0.65 < found[0, 0] < 0.85  # half of the insertions are turned, and this network reads one strand
+    assert (
+        0.65 < found.auroc[0, 0] < 0.85
+    )  # half of the insertions are turned, and this network reads one strand

@@ -16,10 +16,11 @@ from chromacc_models.architectures import factorization_machine
 from chromacc_models.reading.importance import pooled_activations
 from chromacc_models.reading.interactions import (
     candidate_pairs,
-    collapse,
     compare_pairs,
     inner_products,
     interaction_table,
+    motif_interactions,
+    rank_motif_pairs,
     ranking_scores,
     scale_by_spread,
 )
@@ -118,32 +119,49 @@ def test_scale_by_spread__a_rescaled_filter_changes_nothing(windows: np.ndarray,
 # Of motifs
 
 
-def test_collapse__by_hand():
-    values = np.array([[0, 1, 2, 8], [1, 0, 4, 16], [2, 4, 0, 32], [8, 16, 32, 0.0]])
-    found = collapse(values, labels(0, 0, 1, (), n=3))
-    assert found.values.tolist() == [[1, 6, 0], [6, 0, 0], [0, 0, 0]]  # 2 + 4; homotypic 1
-    assert found.n_pairs.tolist() == [[1, 2, 0], [2, 0, 0], [0, 0, 0]]
-    combination = collapse(values, labels((0, 1), 1, (), (), n=2))
-    assert combination.values.tolist() == [[0, 1], [1, 1]]
+def test_motif_interactions__by_hand():
+    products = np.array([[0, 1, 2, 8], [1, 0, 4, 16], [2, 4, 0, 32], [8, 16, 32, 0.0]])
+    # Filters 0 and 1 see motif 0, filter 2 sees motif 1, and filter 3 none.
+    rises = np.array([[1, 0], [0.5, 0], [0, 3], [0, 0]])
+    # 2 * 1 * 3 + 4 * 0.5 * 3; homotypic 1 * 1 * 0.5.
+    assert motif_interactions(products, rises).tolist() == [[0.5, 12], [12, 0]]
+    combination = np.array([[1, 1], [0, 1], [0, 0], [0, 0]])
+    # One filter of both motifs, and one of the second: their product counts for either pair.
+    assert motif_interactions(products, combination).tolist() == [[0, 1], [1, 1]]
 
 
-def test_collapse__laws():
-    values, membership = symmetric(6), labels(0, 0, 1, 2, 2, (), n=3)
-    found = collapse(values, membership)
-    np.testing.assert_allclose(found.values, found.values.T)
+def test_motif_interactions__laws():
+    products, rises = symmetric(6), np.random.default_rng(1).uniform(0, 2, (6, 3))
+    found = motif_interactions(products, rises)
+    np.testing.assert_allclose(found, found.T)
     order = np.random.default_rng(0).permutation(6)
-    permuted = collapse(values[np.ix_(order, order)], membership[order])
-    np.testing.assert_allclose(permuted.values, found.values)
-    # A filter in two halves, each with half the activation and the same vector, is the filter.
-    halves = np.repeat(np.repeat(values, 2, axis=0), 2, axis=1) / 4
-    split = collapse(halves, np.repeat(membership, 2, axis=0))
-    different = ~np.eye(3, dtype=bool)
-    np.testing.assert_allclose(split.values[different], found.values[different])
-    several = collapse(np.stack([values, 2 * values]), membership)
-    np.testing.assert_allclose(several.values[1], 2 * found.values)
+    np.testing.assert_allclose(motif_interactions(products[np.ix_(order, order)], rises[order]), found)
+    # A filter that is c times as active, with a vector of 1 / c, is the filter.
+    c = np.array([0.01, 1, 2, 30, 1, 5])
+    np.testing.assert_allclose(motif_interactions(products / c[:, None] / c, rises * c[:, None]), found)
+    # A filter in two halves, each with half the activation and the same vector, is the filter, but for what
+    # the halves have with each other.
+    halves = np.repeat(np.repeat(products, 2, axis=0), 2, axis=1)
+    np.testing.assert_allclose(motif_interactions(halves, np.repeat(rises, 2, axis=0) / 2), found)
+    several = motif_interactions(np.stack([products, 2 * products]), rises)
+    np.testing.assert_allclose(several[1], 2 * found)
 
 
 # Against planted pairs
+
+
+def test_rank_motif_pairs__by_hand():
+    values = symmetric(4)
+    values[np.triu_indices(4, 1)] = [5, 1, 0, 4, 2, 0]  # 01, 02, 03, 12, 13, 23
+    values = np.triu(values, 1) + np.triu(values, 1).T + np.diag([9.0] * 4)
+    found = rank_motif_pairs(values, [(1, 0), (2, 0)], k=2)
+    assert (found.precision_at_k, found.k, found.n_correct, found.n_pairs) == (0.5, 2, 2, 4)
+    assert found.average_precision == pytest.approx((1 + 2 / 4) / 2)
+    # Pairs that do not interact have no place, and with none nothing is right.
+    assert rank_motif_pairs(values, [(0, 1)]).k == 4
+    none = rank_motif_pairs(np.eye(4), [(0, 1)])
+    assert (none.precision_at_k, none.n_pairs) == (0, 0)
+    assert np.isnan(none.average_precision)
 
 
 def test_candidate_pairs__by_hand():

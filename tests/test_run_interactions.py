@@ -19,7 +19,14 @@ from chromacc_data.simulation.truth import read_truth
 from chromacc_data.store import open_store
 from chromacc_models.config import TrainConfig
 from chromacc_models.reading.insertions import insertion_effect, shuffled_backgrounds
-from chromacc_models.reading.run_interactions import name_by_database, name_by_truth, run_interactions
+from chromacc_models.reading.interactions import motif_interactions
+from chromacc_models.reading.run_interactions import (
+    interactions_of,
+    name_by_database,
+    name_by_truth,
+    responses_of,
+    run_interactions,
+)
 from chromacc_models.reading.run_motifs import read_filters_of_run
 from chromacc_models.run import Run
 from chromacc_models.train import train
@@ -87,11 +94,15 @@ def test_run_interactions__by_motif(run: Run, tmp_path: Path, source: str):
     assert named[["motif_a", "motif_b"]].to_numpy().tolist() == [["GATA4", "CTCF/CTCFL"]]
     liver = motifs[motifs["cell_type"] == "liver"]
     heterotypic = liver[~liver["homotypic"]].iloc[0]
-    assert heterotypic[["rank", "motif_a", "motif_b", "n_pairs"]].tolist() == [1, "GATA4", "CTCF/CTCFL", 2]
-    pairs = table[(table["cell_type"] == "liver") & (table["filter_a"] == "filter_0")].set_index("filter_b")
-    assert heterotypic["scaled"] == pytest.approx(pairs.loc[["filter_1", "filter_2"], "scaled"].sum())
+    assert heterotypic[["rank", "motif_a", "motif_b"]].tolist() == [1, "GATA4", "CTCF/CTCFL"]
+    reading = read_filters_of_run(run)
+    rise = responses_of(reading, None, PLANTED).rise
+    of_motifs = motif_interactions(interactions_of(reading).raw, rise)[0]
+    assert heterotypic["interaction"] == pytest.approx(of_motifs[0, 1:].mean())
     homotypic = liver[liver["homotypic"]].iloc[0]
-    assert homotypic[["rank", "motif_a", "n_pairs"]].tolist() == [1, "CTCF/CTCFL", 1]
+    assert homotypic[["rank", "motif_a"]].tolist() == [1, "CTCF/CTCFL"]
+    few = run_interactions(run, **{source: tmp_path / "known.meme"}, n_top=1).motif_table
+    assert few["rank"].tolist() == [1, 1] * 2
     value, text = found.report()
     assert "CTCF/CTCFL" in text
     assert len(value["motif_interactions"]) == len(motifs)
@@ -99,19 +110,23 @@ def test_run_interactions__by_motif(run: Run, tmp_path: Path, source: str):
 
 def test_run_interactions__inserted(run: Run, tmp_path: Path):
     write_motifs(tmp_path / "known.meme", [*PLANTED, exact("TTTTTTTT")])
-    motifs = run_interactions(run, truth=tmp_path / "known.meme", n_insert=1).motif_table
+    motifs = run_interactions(run, truth=tmp_path / "known.meme", n_insert=3).motif_table
     saved = pd.read_csv(run.folder / "motif_interactions.tsv", sep="\t")
-    assert motifs["inserted"].notna().tolist() == (~motifs["homotypic"] & (motifs["rank"] == 1)).tolist()
+    assert motifs["inserted"].notna().tolist() == (~motifs["homotypic"]).tolist()
     np.testing.assert_allclose(saved["inserted"], motifs["inserted"], rtol=1e-5)
     reading = read_filters_of_run(run)
     backgrounds = shuffled_backgrounds(reading.codes, 200)
     effect = insertion_effect(
         reading.model, backgrounds, PLANTED[0], PLANTED[1], both_strands=reading.both_strands
     )
-    first = motifs[(motifs["rank"] == 1) & ~motifs["homotypic"]]
-    assert first[["motif_a", "motif_b"]].to_numpy().tolist() == [["GATA4", "CTCF/CTCFL"]] * 2
-    np.testing.assert_allclose(first["inserted"], effect.interaction, rtol=1e-6)
-    np.testing.assert_allclose(first["inserted_error"], effect.interaction_error, rtol=1e-6)
+    pair = motifs[(motifs["motif_a"] == "GATA4") & (motifs["motif_b"] == "CTCF/CTCFL")]
+    assert pair["cell_type"].tolist() == ["liver", "T cell"]
+    assert pair["rank"].iloc[0] == 1
+    np.testing.assert_allclose(pair["inserted"], effect.interaction, rtol=1e-6)
+    np.testing.assert_allclose(pair["inserted_error"], effect.interaction_error, rtol=1e-6)
+    assert (
+        run_interactions(run, truth=tmp_path / "known.meme", n_insert=1).motif_table["inserted"].count() == 2
+    )
 
 
 def test_run_interactions__inserted_where_the_network_scans(make_store: Callable[..., Path], tmp_path: Path):
@@ -125,7 +140,10 @@ def test_run_interactions__inserted_where_the_network_scans(make_store: Callable
     model.save(run.folder / "model.keras")
     write_motifs(tmp_path / "known.meme", PLANTED[:2])
     motifs = run_interactions(run, truth=tmp_path / "known.meme", n_insert=1).motif_table
+    motifs = motifs[~motifs["homotypic"]]
     # Only an exact site passes the bias: the same in every window, wherever the motifs stand in the middle.
+    assert len(motifs) == 2
+    np.testing.assert_allclose(motifs["interaction"], motifs["inserted"], rtol=1e-3)
     assert (motifs["inserted"] > 0.001).all()
     assert (motifs["inserted_error"] < 1e-4 * motifs["inserted"]).all()
 
@@ -133,9 +151,19 @@ def test_run_interactions__inserted_where_the_network_scans(make_store: Callable
 def test_run_interactions__no_filter_has_a_name(run: Run, tmp_path: Path):
     write_motifs(tmp_path / "other.meme", [exact("TTTTTTTT")])
     found = run_interactions(run, truth=tmp_path / "other.meme")
-    assert len(found.motif_table) == 0
+    assert found.motif_table["homotypic"].tolist() == [True, True]
     assert (found.table["motif_a"] == "").all()
     assert "interactions are in" in found.report()[1]
+    write_motifs(tmp_path / "noise.meme", [motif for motif in database() if motif not in PLANTED])
+    assert len(run_interactions(run, database=tmp_path / "noise.meme").motif_table) == 0
+
+
+def test_run_interactions__a_motif_longer_than_the_window(run: Run, tmp_path: Path):
+    write_motifs(tmp_path / "long.meme", [exact("GATA" * 6, "long")])
+    with pytest.raises(InputError, match="longer than what the network scans") as error:
+        run_interactions(run, truth=tmp_path / "long.meme")
+    assert "24 bp" in str(error.value)
+    assert "20 bp or less" in str(error.value)
 
 
 def test_run_interactions__bad_input(run: Run, make_store: Callable[..., Path], tmp_path: Path):
@@ -199,9 +227,9 @@ def test_run_interactions__against_the_pairs_of_a_simulated_store(tmp_path: Path
     found = run_interactions(run, truth=store)
     scores = found.scores.set_index("cell_type")
     assert list(scores.index) == ["pairs", "closes"]
-    assert scores["planted"].tolist() == scores["with_filters"].tolist() == [2, 1]
+    assert scores["planted"].tolist() == [2, 1]
     assert scores.loc["pairs", "average_precision"] == 1
-    assert scores.loc["pairs", "precision_at_10"] == pytest.approx(2 / 6)
+    assert scores.loc["pairs", "precision_at_10"] == pytest.approx(2 / 3)  # of those with any
     assert scores.loc["closes", "average_precision"] < 1
     assert scores["permutation_p"].between(0.001, 1).all()
     by_motif = found.motif_table.query("planted")
@@ -233,4 +261,4 @@ def test_run_interactions__without_windows_to_insert_into(make_store: Callable[.
     model.save(run.folder / "model.keras")
     write_motifs(tmp_path / "known.meme", PLANTED)
     with pytest.raises(InputError, match="no background to insert motifs into"):
-        run_interactions(run, truth=tmp_path / "known.meme", n_insert=1)
+        run_interactions(run, truth=tmp_path / "known.meme")

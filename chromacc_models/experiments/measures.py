@@ -22,13 +22,9 @@ from chromacc_models.experiments.pairs import (
 from chromacc_models.reading.combinations import decompose_filters, score_decompositions
 from chromacc_models.reading.filters import base_weights
 from chromacc_models.reading.importance import filter_importance
-from chromacc_models.reading.insertions import filter_responses, shuffled_backgrounds
+from chromacc_models.reading.insertions import FilterResponses
 from chromacc_models.reading.matching import FilterMatches, match_filters
-from chromacc_models.reading.run_interactions import (
-    N_BACKGROUNDS,
-    interactions_of,
-    scanned,
-)
+from chromacc_models.reading.run_interactions import interactions_of, responses_of
 from chromacc_models.reading.run_motifs import (
     MAX_E,
     DatabaseMatches,
@@ -42,7 +38,7 @@ from chromacc_models.run import Run
 __all__ = ["VERSION", "held_out_ratio", "measure_runs", "paired_differences", "values_of"]
 
 #: Goes up when what is measured changes: older measures are then made again, from the runs as they are.
-VERSION = 5
+VERSION = 6
 
 #: Bins of predictions.
 _N_BINS = 50
@@ -89,12 +85,13 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
         names = ["" for _ in reading.motifs]
         if truth is not None:
             matches = match_filters(reading.motifs, truth.pool.motifs, both_strands=reading.both_strands)
+            responses = responses_of(reading, run.config.scan_length, truth.written_motifs)
             measures["filters"] = _filters(matches)
-            measures["decomposed"] = _decomposed(run, reading, matches, truth)
+            measures["decomposed"] = _decomposed(reading, matches, truth, responses)
             names = _names_of_filters(matches, truth)
             interactions = interactions_of(reading)
             if interactions is not None and any(model.pairs for model in truth.models):
-                learned.append(LearnedPairs.of(interactions, matches, truth, names))
+                learned.append(LearnedPairs.of(interactions, responses, matches, truth, names))
                 measures["interactions"] = rank_pairs(learned[-1]) | confirm_pairs(run, reading, truth)
         elif database is not None:
             matched = search_database(reading, tuple(database))
@@ -186,7 +183,9 @@ def _filters(matches: FilterMatches) -> dict[str, Any]:
     return matches.counts() | by_motif | found
 
 
-def _decomposed(run: Run, reading: FilterReading, matches: FilterMatches, truth: Truth) -> dict[str, Any]:
+def _decomposed(
+    reading: FilterReading, matches: FilterMatches, truth: Truth, responses: FilterResponses
+) -> dict[str, Any]:
     """Filters taken apart into motifs: the planted ones, or their mirror images, which were never planted.
 
     Mirror images that the rule matches with a planted motif are left out. `parts`: of all filters;
@@ -213,7 +212,8 @@ def _decomposed(run: Run, reading: FilterReading, matches: FilterMatches, truth:
     n_parts = sum(map(len, parts))
     n_planted = sum(motif < len(planted) for motifs in parts for motif in motifs)
     by_group = [{int(groups[motif]) for motif in motifs} for motifs in parts]
-    driving = _driving_groups(run, reading, matches, truth)
+    # Groups of planted motifs that raise each filter above backgrounds that they are inserted into.
+    driving = [{int(group[i]) for i in np.flatnonzero(row >= _DRIVEN)} for row in responses.auroc]
     several = [i for i, motifs in enumerate(driving) if len(motifs) > 1]
     score = score_decompositions(by_group, driving)
     of_several = score_decompositions([by_group[i] for i in several], [driving[i] for i in several])
@@ -229,18 +229,6 @@ def _decomposed(run: Run, reading: FilterReading, matches: FilterMatches, truth:
         "combinations": len(several),
         "combination_recall": rounded(of_several.recall) if several else None,
     }
-
-
-def _driving_groups(run: Run, reading: FilterReading, matches: FilterMatches, truth: Truth) -> list[set[int]]:
-    """Groups of planted motifs that raise each filter above backgrounds that they are inserted into."""
-    response = filter_responses(
-        reading.model,
-        shuffled_backgrounds(reading.codes, N_BACKGROUNDS),
-        truth.written_motifs,
-        both_strands=reading.both_strands,
-        within=scanned(reading, run.config.scan_length),
-    )
-    return [{int(matches.group[i]) for i in np.flatnonzero(row >= _DRIVEN)} for row in response]
 
 
 def _database(reading: FilterReading, found: DatabaseMatches) -> dict[str, Any]:

@@ -12,17 +12,18 @@ import numpy as np
 from chromacc_data.simulation.truth import Truth
 from chromacc_models.compare import corrected_resampled_t
 from chromacc_models.evaluate import rounded, without_nan
+from chromacc_models.reading.insertions import FilterResponses
 from chromacc_models.reading.interactions import (
     RankingScores,
     candidate_pairs,
-    collapse,
     compare_pairs,
     judged_values,
+    motif_interactions,
     rank_motif_pairs,
     ranking_scores,
 )
 from chromacc_models.reading.matching import FilterMatches
-from chromacc_models.reading.run_interactions import Interactions, inserter_of
+from chromacc_models.reading.run_interactions import Interactions, inserter_of, mean_of_groups
 from chromacc_models.reading.run_motifs import FilterReading
 from chromacc_models.run import Run
 
@@ -50,6 +51,8 @@ class LearnedPairs:
     """Interactions of one run."""
 
     values: Interactions
+    #: Of motif groups, (cell_type, group, group).
+    of_motifs: np.ndarray
     #: (filter, group), bool.
     membership: np.ndarray
     #: Pairs of groups by cell type.
@@ -60,11 +63,19 @@ class LearnedPairs:
     names: list[str]
 
     @classmethod
-    def of(cls, values: Interactions, matches: FilterMatches, truth: Truth, names: list[str]) -> LearnedPairs:
+    def of(
+        cls,
+        values: Interactions,
+        responses: FilterResponses,
+        matches: FilterMatches,
+        truth: Truth,
+        names: list[str],
+    ) -> LearnedPairs:
         index = {name: int(group) for name, group in zip(truth.pool.names, matches.group, strict=True)}
         planted = [[(index[p.first], index[p.second]) for p in model.pairs] for model in truth.models]
         pair_names = [[p.first, p.second] for p in truth.models[0].pairs]
-        return cls(values, matches.in_group, planted, pair_names, names)
+        of_motifs = motif_interactions(values.raw, mean_of_groups(responses.rise, matches.group))
+        return cls(values, of_motifs, matches.in_group, planted, pair_names, names)
 
 
 def rank_pairs(learned: LearnedPairs) -> dict[str, Any]:
@@ -72,8 +83,9 @@ def rank_pairs(learned: LearnedPairs) -> dict[str, Any]:
 
     `raw_top10`: all pairs of filters, by inner products, as in the thesis. `scaled_top10`: all pairs, by
     scaled interactions. `filters_top10`: the same of pairs of filters that match motifs, homotypic ones
-    apart, of which `chance_top10` are correct by chance. `motifs_top10`: summed up by pairs of motifs. Where
-    there are fewer than ten pairs, the missing ones are wrong.
+    apart, of which `chance_top10` are correct by chance. `motifs_top10`: pairs of motif groups, by
+    :func:`~chromacc_models.reading.interactions.motif_interactions`. Where there are fewer than ten pairs,
+    the missing ones are wrong.
     """
     rows = [_rankings(learned, cell_type) for cell_type in range(len(learned.planted))]
     means = {name: rounded(np.mean([row[name] for row in rows])) for name in rows[0]}
@@ -89,7 +101,7 @@ def _rankings(learned: LearnedPairs, cell_type: int) -> dict[str, float]:
     all_pairs = np.triu_indices(len(membership), 1)
     judged = pairs.first, pairs.second
     by_filter = _rank(scaled[judged], pairs.is_correct)
-    by_motif = rank_motif_pairs(scaled, membership, planted, k=_N_TOP)
+    by_motif = rank_motif_pairs(learned.of_motifs[cell_type], planted, k=_N_TOP)
     return {
         "raw_top10": _n_correct(_rank(raw[all_pairs], correct[all_pairs])),
         "scaled_top10": _n_correct(_rank(scaled[all_pairs], correct[all_pairs])),
@@ -155,13 +167,12 @@ def confirm_pairs(run: Run, reading: FilterReading, truth: Truth) -> dict[str, i
 def stable_pairs(learned: Sequence[LearnedPairs]) -> dict[str, int]:
     """Pairs of motif groups that at least nine in ten runs have among their first ten; planted ones of them.
 
-    Of the first cell type, by scaled interactions.
+    Of the first cell type.
     """
     counts: Counter[tuple[int, int]] = Counter()
     for run in learned:
-        motifs = collapse(run.values.scaled[0], run.membership)
-        first, second = np.nonzero(np.triu(motifs.n_pairs, 1))
-        order = np.argsort(-motifs.values[first, second], kind="stable")[:_N_TOP]
+        first, second = np.nonzero(np.triu(run.of_motifs[0], 1))
+        order = np.argsort(-run.of_motifs[0][first, second], kind="stable")[:_N_TOP]
         counts.update(zip(first[order].tolist(), second[order].tolist(), strict=True))
     in_most = {pair for pair, n in counts.items() if n >= 0.9 * len(learned)}
     planted = {(min(pair), max(pair)) for pair in learned[0].planted[0]}

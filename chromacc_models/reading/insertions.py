@@ -23,6 +23,7 @@ from chromacc_models.layers import OneHot
 from chromacc_models.reading.importance import pooled_activations
 
 __all__ = [
+    "FilterResponses",
     "InsertionEffect",
     "filter_responses",
     "insertion_effect",
@@ -51,6 +52,17 @@ class InsertionEffect(NamedTuple):
     effect_b_error: np.ndarray
     #: Background sequences.
     n: int
+
+
+class FilterResponses(NamedTuple):
+    """What filters make of motifs that are inserted; arrays of shape (filter, motif), float64."""
+
+    #: How surely the filter tells backgrounds with the motif from those without: the area under the ROC curve
+    #: of its pooled activation. 0.5 where the motif leaves it alone, 1 where it always raises it above all
+    #: backgrounds.
+    auroc: np.ndarray
+    #: What the motif adds to the pooled activation, mean over backgrounds.
+    rise: np.ndarray
 
 
 def shuffled_backgrounds(codes: np.ndarray, n: int, *, seed: int = 0) -> np.ndarray:
@@ -94,11 +106,8 @@ def filter_responses(
     both_strands: bool = False,
     within: tuple[int, int] | None = None,
     seed: int = 0,
-) -> np.ndarray:
-    """How surely each filter tells backgrounds with a motif from those without, (filter, motif) float64.
-
-    The area under the ROC curve of the filter's pooled activation: 0.5 for a filter that the motif leaves
-    alone, 1 for one that it always raises above all backgrounds. What the filter looks like plays no part.
+) -> FilterResponses:
+    """What each filter makes of backgrounds with a motif; what the filter looks like plays no part.
 
     Parameters
     ----------
@@ -116,18 +125,17 @@ def filter_responses(
     """
     start, end = _within(backgrounds, within)
     rng, n = np.random.default_rng(seed), len(backgrounds)
-    parts = [backgrounds]
-    for motif in motifs:
+    empty = pooled_activations(model, backgrounds).astype(np.float64)
+    auroc, rise = (np.empty((empty.shape[1], len(motifs))) for _ in range(2))
+    for i, motif in enumerate(motifs):
         if motif.width > end - start:
             raise ValueError(f"a motif of {motif.width} bp does not fit into {end - start} bp")
         places = rng.integers(start, end - motif.width + 1, n)
-        parts.append(_insert(rng, backgrounds, motif, places, both_strands))
-    activations = pooled_activations(model, np.concatenate(parts)).reshape(len(parts), n, -1)
-    responses = []
-    for inserted in activations[1:]:
-        ranks = rankdata(np.concatenate([activations[0], inserted]), axis=0)
-        responses.append((ranks[n:].sum(axis=0) - n * (n + 1) / 2) / n**2)
-    return np.stack(responses, axis=1)
+        filled = pooled_activations(model, _insert(rng, backgrounds, motif, places, both_strands))
+        ranks = rankdata(np.concatenate([empty, filled]), axis=0)
+        auroc[:, i] = (ranks[n:].sum(axis=0) - n * (n + 1) / 2) / n**2
+        rise[:, i] = (filled - empty).mean(axis=0)
+    return FilterResponses(auroc, rise)
 
 
 def insertion_effect(

@@ -17,14 +17,13 @@ from scipy.stats import ttest_ind
 from sklearn.metrics import average_precision_score
 
 __all__ = [
-    "MotifPairs",
     "PairTest",
     "candidate_pairs",
-    "collapse",
     "compare_pairs",
     "inner_products",
     "interaction_table",
     "judged_values",
+    "motif_interactions",
     "rank_motif_pairs",
     "ranking_scores",
     "scale_by_spread",
@@ -55,15 +54,6 @@ class RankingScores(NamedTuple):
     k: int
     n_correct: int
     n_pairs: int
-
-
-class MotifPairs(NamedTuple):
-    """Interactions of motifs instead of filters."""
-
-    #: Sum over the filters of both, (..., motif, motif), symmetric; the diagonal holds homotypic ones.
-    values: np.ndarray
-    #: Pairs of filters that were summed, (motif, motif).
-    n_pairs: np.ndarray
 
 
 def inner_products(vectors: np.ndarray) -> np.ndarray:
@@ -151,35 +141,37 @@ def interaction_table(
     return pd.concat(parts, ignore_index=True)
 
 
-def collapse(values: np.ndarray, membership: np.ndarray) -> MotifPairs:
-    """Interactions of motifs: summed over all pairs of filters of the two motifs.
+def motif_interactions(products: np.ndarray, rises: np.ndarray) -> np.ndarray:
+    """Interactions of motifs, in logits: what a machine adds where two motifs are there and not one alone.
 
-    The sum is what the logit changes by when all filters of both go up together, and stays the same when a
-    filter is split into copies that share its vector. A homotypic interaction is the sum over pairs of two
-    different filters of the motif. A combination filter counts for each of its motifs.
+    A motif A in a window raises the pooled activation of filter i by r_i(A). Where rises add up, the logit
+    with A and B, less that with either, plus that with none, is the sum over all pairs of filters i != j of
+    <V_i, V_j> r_i(A) r_j(B) (from thesis, eq. 2.2). So every filter counts for a motif as much as the motif
+    drives it, one that holds several motifs for each of these; neither the looks of a filter nor its scale
+    play a part.
 
     Parameters
     ----------
-    values
-        Interactions (..., filter, filter), symmetric: scaled ones, as raw ones cannot be added.
-    membership
-        Whether a filter belongs to a motif or motif group, (filter, motif), bool: `in_group` of
-        :class:`chromacc_models.reading.matching.FilterMatches`.
+    products
+        Inner products (..., filter, filter), symmetric, zero on the diagonal: :func:`inner_products`.
+    rises
+        (filter, motif): `rise` of :func:`chromacc_models.reading.insertions.filter_responses`.
+
+    Returns
+    -------
+    np.ndarray
+        (..., motif, motif) float64, symmetric. The diagonal holds homotypic interactions: what the pairs of
+        filters that one motif drives add where it is there once, half of the sum above.
 
     Examples
     --------
-    >>> values = np.array([[0, 1, 2], [1, 0, 4], [2, 4, 0.0]])
-    >>> collapse(values, np.array([[True, False], [True, False], [False, True]])).values.tolist()
-    [[1.0, 6.0], [6.0, 0.0]]
+    >>> products = np.array([[0, 1, 2], [1, 0, 4], [2, 4, 0.0]])
+    >>> motif_interactions(products, np.array([[1, 0], [0.5, 0], [0, 1]])).tolist()
+    [[0.5, 4.0], [4.0, 0.0]]
     """
-    belongs = membership.astype(np.float64)
-    n_filters, n_motifs = belongs.shape
-    different = 1 - np.eye(n_filters)
-    # A pair within one motif is met twice, from either side.
-    factor = np.where(np.eye(n_motifs, dtype=bool), 0.5, 1.0)
-    summed = belongs.T @ (values * different) @ belongs * factor
-    counted = belongs.T @ different @ belongs * factor
-    return MotifPairs(summed, counted.round().astype(np.int64))
+    rises = np.asarray(rises, dtype=np.float64)
+    found = rises.T @ products @ rises
+    return found * np.where(np.eye(rises.shape[1], dtype=bool), 0.5, 1.0)
 
 
 class CandidatePairs(NamedTuple):
@@ -247,33 +239,28 @@ def ranking_scores(values: np.ndarray, is_correct: np.ndarray, *, k: int = 10) -
     return RankingScores(float(is_correct[top].mean()), float(average), k, int(is_correct.sum()), len(values))
 
 
-def rank_motif_pairs(
-    values: np.ndarray, membership: np.ndarray, planted: Sequence[tuple[int, int]], *, k: int = 10
-) -> RankingScores:
-    """How far up planted pairs are among pairs of motifs, each pair once: :func:`collapse`, then the scores.
+def rank_motif_pairs(values: np.ndarray, planted: Sequence[tuple[int, int]], *, k: int = 10) -> RankingScores:
+    """How far up planted pairs are among pairs of motifs, each pair once, homotypic ones left out.
 
-    Homotypic pairs are left out, and so are motifs that no filter matches: planted pairs of these are not
-    missed. Among fewer than k pairs, precision is that of all, and 0 where there are none.
+    A pair without any interaction, such as one of motifs that no filter sees, has no place in the ranking.
+    Among fewer than k pairs, precision is that of all, and 0 where there are none.
 
     Parameters
     ----------
     values
-        Scaled interactions (filter, filter), symmetric.
-    membership
-        (filter, motif), bool.
+        Interactions of motifs (motif, motif), symmetric: :func:`motif_interactions`.
     planted
         Indices of the motifs that interact.
     k
         Pairs for the precision.
     """
-    motifs = collapse(values, membership)
-    first, second = np.nonzero(np.triu(motifs.n_pairs, 1))
+    first, second = np.nonzero(np.triu(values, 1))
     if not len(first):
         return RankingScores(0.0, float("nan"), k, 0, 0)
-    is_planted = np.zeros(motifs.n_pairs.shape, dtype=bool)
+    is_planted = np.zeros(values.shape, dtype=bool)
     for a, b in planted:
         is_planted[a, b] = is_planted[b, a] = True
-    return ranking_scores(motifs.values[first, second], is_planted[first, second], k=min(k, len(first)))
+    return ranking_scores(values[first, second], is_planted[first, second], k=min(k, len(first)))
 
 
 def compare_pairs(

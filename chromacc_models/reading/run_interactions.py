@@ -22,13 +22,19 @@ from chromacc_data.store import FORMATS, open_store
 from chromacc_models import plots
 from chromacc_models.layers import FactorizationMachine
 from chromacc_models.reading.importance import pooled_activations
-from chromacc_models.reading.insertions import InsertionEffect, insertion_effect, shuffled_backgrounds
+from chromacc_models.reading.insertions import (
+    FilterResponses,
+    InsertionEffect,
+    filter_responses,
+    insertion_effect,
+    shuffled_backgrounds,
+)
 from chromacc_models.reading.interactions import (
     candidate_pairs,
-    collapse,
     compare_pairs,
     inner_products,
     interaction_table,
+    motif_interactions,
     rank_motif_pairs,
     scale_by_spread,
 )
@@ -47,9 +53,12 @@ __all__ = [
     "FilterNames",
     "Interactions",
     "RunInteractions",
+    "inserter_of",
     "interactions_of",
+    "mean_of_groups",
     "name_by_database",
     "name_by_truth",
+    "responses_of",
     "run_interactions",
 ]
 
@@ -57,7 +66,7 @@ __all__ = [
 _N_BARS = 10
 
 #: Shuffled validation windows that motifs are inserted into.
-N_BACKGROUNDS = 200
+_N_BACKGROUNDS = 200
 
 
 class FilterNames(NamedTuple):
@@ -67,8 +76,9 @@ class FilterNames(NamedTuple):
     motifs: tuple[str, ...]
     #: (filter, motif), bool.
     membership: np.ndarray
-    #: The first motif of each group, (motif,).
-    examples: tuple[Motif, ...]
+    #: Motifs that are known, (known,), and which of the names each has.
+    known: tuple[Motif, ...]
+    group: np.ndarray
 
     def of_filters(self) -> list[str]:
         """Name of each filter: its motifs with + between them, empty without one."""
@@ -80,9 +90,9 @@ class RunInteractions:
     """Interactions of a run.
 
     `table` is that of :func:`chromacc_models.reading.interactions.interaction_table`, with motif_a and
-    motif_b where motifs were given; `motif_table` has the same by motif: cell_type, rank, motif_a, motif_b,
-    scaled, n_pairs (of filters), homotypic; and where motifs were inserted, inserted and inserted_error.
-    Where the pairs are known, both have `planted`, and `scores` has a row for each cell type with pairs.
+    motif_b where motifs were given; `motif_table` has interactions of motifs: cell_type, rank, motif_a,
+    motif_b, interaction, homotypic; and where pairs were inserted, inserted and inserted_error. Where the
+    pairs are known, both have `planted`, and `scores` has a row for each cell type with pairs.
     """
 
     folder: Path
@@ -122,8 +132,9 @@ def run_interactions(
 ) -> RunInteractions:
     """Interactions that a run's factorization machines learned, written to `interactions.tsv` and `.png`.
 
-    With motifs, `motif_interactions.tsv` has them by motif: summed over the filters of a motif, pairs of
-    filters of one motif apart (homotypic).
+    With motifs, `motif_interactions.tsv` has them by motif: each motif is inserted into 200 shuffled
+    validation windows, where the network scans them, and filters count as much as it raises them
+    (:func:`~chromacc_models.reading.interactions.motif_interactions`; of a group the mean over its motifs).
 
     Parameters
     ----------
@@ -142,20 +153,20 @@ def run_interactions(
         (:func:`~chromacc_models.reading.interactions.compare_pairs`). Pairs that close chromatin count with
         `absolute` only.
     n_top
-        Pairs of each cell type.
+        Pairs of each cell type, in either table.
     absolute
-        Rank by the size of the scaled interaction, not its signed value.
+        Rank by the size of an interaction, not its signed value.
     n_insert
-        Pairs of motifs of each cell type that are inserted into 200 shuffled validation windows, where the
-        network scans them, to see whether its predictions hold the interaction: `inserted`, with its standard
-        error, is :func:`chromacc_models.reading.insertions.insertion_effect` of the first motif of either
-        group. Homotypic pairs are not, and neither is any without motifs.
+        Pairs of motifs of each cell type that are inserted into the same windows, to see whether predictions
+        hold the interaction: `inserted`, with its standard error, is
+        :func:`chromacc_models.reading.insertions.insertion_effect` of the first motif of either group.
+        Homotypic pairs are not, and neither is any without motifs.
 
     Raises
     ------
     InputError
-        If the network has no factorization machines, both sorts of motifs are given, or the store is gone or
-        has changed.
+        If the network has no factorization machines, both sorts of motifs are given, there is nothing to
+        insert them into, or the store is gone or has changed.
     """
     if database is not None and truth is not None:
         raise InputError("two sources of names", found="--database and --truth", expected="one of them")
@@ -184,14 +195,16 @@ def run_interactions(
             names = name_by_truth(reading.motifs, known, both_strands=reading.both_strands)
         name = dict(zip(filters, names.of_filters(), strict=True))
         table["motif_a"], table["motif_b"] = table["filter_a"].map(name), table["filter_b"].map(name)
-        insert = inserter_of(reading, run.config.scan_length) if n_insert else None
+        responses = responses_of(reading, run.config.scan_length, names.known)
+        by_motif = motif_interactions(raw, mean_of_groups(responses.rise, names.group))
+        insert = inserter_of(reading, run.config.scan_length)
         tables["motif_interactions.tsv"] = _motif_table(
-            scaled, names, run.cell_types, absolute=absolute, insert=insert, n_insert=n_insert
+            by_motif, names, run.cell_types, n_top=n_top, absolute=absolute, insert=insert, n_insert=n_insert
         )
         planted = _planted_pairs(truth, run.cell_types, both_strands=reading.both_strands, absolute=absolute)
         if planted:
-            ranked = np.abs(scaled) if absolute else scaled
-            tables["interaction_scores.tsv"] = _score_pairs(ranked, names, run.cell_types, planted)
+            ranked = [np.abs(values) if absolute else values for values in (by_motif, scaled)]
+            tables["interaction_scores.tsv"] = _score_pairs(*ranked, names, run.cell_types, planted)
             _mark_planted(tables, filters, names, planted)
     picture = plots.interactions(table, n_bars=_N_BARS)  # before the first file: one that fails leaves none
     with disk_errors(run.folder):
@@ -239,14 +252,14 @@ def name_by_database(
     names = group_names(named, group) if len(named) else []
     membership = np.zeros((len(filters), len(names)), dtype=bool)
     membership[matched, group[of_filter]] = True
-    return FilterNames(tuple(names), membership, _first_of_groups(named, group))
+    return FilterNames(tuple(names), membership, tuple(named), group)
 
 
 def name_by_truth(filters: Sequence[Motif], planted: Sequence[Motif], *, both_strands: bool) -> FilterNames:
     """Filters under the groups of planted motifs that they match, as in the thesis (section 3.3)."""
     matched = match_filters(filters, planted, both_strands=both_strands)
     names = tuple(group_names(planted, matched.group))
-    return FilterNames(names, matched.in_group, _first_of_groups(planted, matched.group))
+    return FilterNames(names, matched.in_group, tuple(planted), matched.group)
 
 
 def _planted_pairs(
@@ -271,24 +284,24 @@ def _planted_pairs(
 
 
 def _score_pairs(
-    values: np.ndarray,
+    of_motifs: np.ndarray,
+    of_filters: np.ndarray,
     names: FilterNames,
     cell_types: Sequence[str],
     planted: Mapping[str, Sequence[tuple[int, int]]],
 ) -> pd.DataFrame:
     rows = []
     for cell_type, pairs in planted.items():
-        of_cell_type = values[cell_types.index(cell_type)]
-        ranked = rank_motif_pairs(of_cell_type, names.membership, pairs)
+        c = cell_types.index(cell_type)
+        ranked = rank_motif_pairs(of_motifs[c], pairs)
         row = {
             "cell_type": cell_type,
             "planted": len(pairs),
-            "with_filters": ranked.n_correct,
             "precision_at_10": ranked.precision_at_k,
             "average_precision": ranked.average_precision,
         }
         try:
-            test = compare_pairs([of_cell_type], [names.membership], pairs)
+            test = compare_pairs([of_filters[c]], [names.membership], pairs)
         except ValueError:  # no pairs of filters, of one kind or the other
             rows.append(row)
             continue
@@ -323,8 +336,41 @@ def _mark_planted(
         ]
 
 
-def _first_of_groups(motifs: Sequence[Motif], group: np.ndarray) -> tuple[Motif, ...]:
-    return tuple(motifs[i] for i in np.unique(group, return_index=True)[1])
+def responses_of(reading: FilterReading, scan_length: int | None, motifs: Sequence[Motif]) -> FilterResponses:
+    """What filters make of motifs in shuffled validation windows, inserted where the network scans.
+
+    Raises
+    ------
+    InputError
+        If a motif is longer than what the network scans, or there is nothing to insert it into.
+    """
+    start, end = _scanned(reading, scan_length)
+    for motif in motifs:
+        if motif.width > end - start:
+            raise InputError(
+                "a motif is longer than what the network scans",
+                where=motif.id,
+                found=f"{motif.width} bp",
+                expected=f"{end - start} bp or less",
+                remedy="take it out of the file of motifs",
+            )
+    return filter_responses(
+        reading.model,
+        shuffled_backgrounds(reading.codes, _N_BACKGROUNDS),
+        motifs,
+        both_strands=reading.both_strands,
+        within=(start, end),
+    )
+
+
+def mean_of_groups(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Means over the motifs of each group, (filter, motif) to (filter, group); groups are numbered from 0.
+
+    >>> mean_of_groups(np.array([[1.0, 2.0, 4.0]]), np.array([0, 1, 0])).tolist()
+    [[2.5, 2.0]]
+    """
+    belongs = np.asarray(group)[:, None] == np.unique(group)
+    return values @ (belongs / belongs.sum(axis=0))
 
 
 def inserter_of(reading: FilterReading, scan_length: int | None) -> Callable[[Motif, Motif], InsertionEffect]:
@@ -332,13 +378,13 @@ def inserter_of(reading: FilterReading, scan_length: int | None) -> Callable[[Mo
     return functools.partial(
         insertion_effect,
         reading.model,
-        shuffled_backgrounds(reading.codes, N_BACKGROUNDS),
+        shuffled_backgrounds(reading.codes, _N_BACKGROUNDS),
         both_strands=reading.both_strands,
-        within=scanned(reading, scan_length),
+        within=_scanned(reading, scan_length),
     )
 
 
-def scanned(reading: FilterReading, scan_length: int | None) -> tuple[int, int]:
+def _scanned(reading: FilterReading, scan_length: int | None) -> tuple[int, int]:
     """First position that a network scans, and the one behind the last."""
     length = reading.codes.shape[1]
     scan_length = min(scan_length or length, length)
@@ -365,33 +411,34 @@ def _first_rows(table: pd.DataFrame, n_shown: int) -> str:
 
 
 def _motif_table(
-    scaled: np.ndarray,
+    by_motif: np.ndarray,
     names: FilterNames,
     cell_types: Sequence[str],
     *,
+    n_top: int,
     absolute: bool,
-    insert: Callable[[Motif, Motif], InsertionEffect] | None,
+    insert: Callable[[Motif, Motif], InsertionEffect],
     n_insert: int,
 ) -> pd.DataFrame:
     """Interactions by motif; homotypic ones stand behind the others of a cell type, ranked for themselves."""
-    pairs = collapse(scaled, names.membership)
-    first, second = np.nonzero(np.triu(pairs.n_pairs))
+    first, second = np.triu_indices(len(names.motifs))
     motif = np.array(names.motifs, dtype=object)
     homotypic = first == second
-    effect = functools.cache(lambda i, j: insert(names.examples[i], names.examples[j]))
+    examples = [names.known[i] for i in np.unique(names.group, return_index=True)[1]]
+    effect = functools.cache(lambda i, j: insert(examples[i], examples[j]))
     parts = []
-    for c, (cell_type, values) in enumerate(zip(cell_types, pairs.values[:, first, second], strict=True)):
+    for c, (cell_type, values) in enumerate(zip(cell_types, by_motif[:, first, second], strict=True)):
         order = np.lexsort((-np.abs(values) if absolute else -values, homotypic))
         kinds = homotypic[order]
         rank = np.where(kinds, np.cumsum(kinds), np.cumsum(~kinds))
+        order, kinds, rank = (array[rank <= n_top] for array in (order, kinds, rank))
         part = pd.DataFrame(
             {
                 "cell_type": cell_type,
                 "rank": rank,
                 "motif_a": motif[first[order]],
                 "motif_b": motif[second[order]],
-                "scaled": values[order],
-                "n_pairs": pairs.n_pairs[first, second][order],
+                "interaction": values[order],
                 "homotypic": kinds,
             }
         )
