@@ -286,7 +286,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             ),
             _both("the same, expected by chance", "not given", "interactions.chance_top10", _TRANSFERRED),
             Claim(
-                "correct of the first ten interactions of motifs (groups), each once",
+                "correct of the first ten interactions of motifs (groups), each once, by what they raise",
                 "not given",
                 Value("paired/thesis-transferred", "interactions.motifs_top10"),
                 Value("paired/improved", "interactions.motifs_top10", 9.5),

@@ -148,7 +148,8 @@ def motif_interactions(products: np.ndarray, rises: np.ndarray) -> np.ndarray:
     with A and B, less that with either, plus that with none, is the sum over all pairs of filters i != j of
     <V_i, V_j> r_i(A) r_j(B) (from thesis, eq. 2.2). So every filter counts for a motif as much as the motif
     drives it, one that holds several motifs for each of these; neither the looks of a filter nor its scale
-    play a part.
+    play a part. Rises do not add up where two motifs raise the same filters under max pooling: compare with
+    :func:`chromacc_models.reading.insertions.insertion_effect`, which predicts.
 
     Parameters
     ----------
