@@ -62,6 +62,7 @@ def baseline(
     pool_scale: float | None = None,
     dropout: float = 0.0,
     filter_scale: float = 1.0,
+    filter_bias: float = 0.0,
     l2: float = 0.0,
     initial_filters: np.ndarray | None = None,
     train_filters: bool = True,
@@ -96,6 +97,10 @@ def baseline(
         Share of the pooled values dropped in training, so that cell types do not rest on single filters.
     filter_scale
         Factor on the Glorot-uniform initial filters.
+    filter_bias
+        Initial bias of the filters. Where it is 0, ReLU cuts what a filter gives for windows without its
+        motif, and a filter that has nothing above 0 learns no more; where it is above what random filters
+        give, every filter learns from every window at first.
     l2
         L2 penalty: `l2` times the sum of the squared filter weights is added to the loss.
     initial_filters
@@ -116,7 +121,7 @@ def baseline(
     (None, 2)
     """
     filters_seed, head_seed, dropout_seed = _seeds(seed, 3)
-    filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
+    filter_options = _filter_options(filters_seed, filter_scale, filter_bias, l2, train_filters)
     return _pooled_network(
         window_length,
         scan_length,
@@ -146,6 +151,7 @@ def factorization_machine(
     pool_scale: float | None = None,
     dropout: float = 0.0,
     filter_scale: float = 1.0,
+    filter_bias: float = 0.0,
     l2: float = 0.0,
     initial_filters: np.ndarray | None = None,
     train_filters: bool = True,
@@ -168,7 +174,7 @@ def factorization_machine(
     (8, 2, 3)
     """
     filters_seed, head_seed, vectors_seed, dropout_seed = _seeds(seed, 4)
-    filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
+    filter_options = _filter_options(filters_seed, filter_scale, filter_bias, l2, train_filters)
     return _pooled_network(
         window_length,
         scan_length,
@@ -204,6 +210,7 @@ def motif_builder(
     pool_scale: float | None = None,
     dropout: float = 0.0,
     filter_scale: float = 1.0,
+    filter_bias: float = 0.0,
     tables: str = "additive",
     l2: float = 0.0,
     deviations_l2: float = 0.01,
@@ -240,7 +247,7 @@ def motif_builder(
     (5, 256, 8)
     """
     filters_seed, head_seed, dropout_seed = _seeds(seed, 3)
-    filter_options = _filter_options(filters_seed, filter_scale, l2, train_filters)
+    filter_options = _filter_options(filters_seed, filter_scale, filter_bias, l2, train_filters)
     return _pooled_network(
         window_length,
         scan_length,
@@ -469,9 +476,12 @@ def _finish(sequence: keras.KerasTensor, logits: keras.KerasTensor, *, name: str
     return keras.Model(sequence, probability(logits), name=name)
 
 
-def _filter_options(seed: int, filter_scale: float, l2: float, train_filters: bool) -> dict[str, Any]:
+def _filter_options(
+    seed: int, filter_scale: float, filter_bias: float, l2: float, train_filters: bool
+) -> dict[str, Any]:
     return {
         "kernel_initializer": _glorot(seed, filter_scale),
+        "bias_initializer": keras.initializers.Constant(filter_bias),
         "kernel_regularizer": _l2(l2),
         "trainable": train_filters,
         "name": "filters",

@@ -50,6 +50,7 @@ class TrainConfig:
     pooling: Literal["average", "max", "logsumexp"] | None = option("pooling over the window", None)
     pool_scale: float | None = option("factor on the pooled values", None, above=0)
     filter_scale: float | None = option("factor on Glorot's initial filters", None, above=0)
+    filter_bias: float | None = option("initial bias of the filters", None)
     tables: Literal["additive", "free"] | None = option(
         "weights of blocks: of their bases and a deviation, or each its own (motif_builder)", None
     )

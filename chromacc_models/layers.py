@@ -185,7 +185,7 @@ class BlockConv1D(keras.layers.Layer):
         own, at first zero. Both can be the same filters; what differs is what training does to a block that
         it has seen in few windows, of which there are many: alone it learns noise, here it learns what its
         bases do elsewhere.
-    use_bias, kernel_initializer, kernel_regularizer
+    use_bias, kernel_initializer, bias_initializer, kernel_regularizer
         As in `keras.layers.Conv1D`; of the bases' weights where tables are additive.
     deviation_regularizer
         Regulariser of the deviations.
@@ -201,6 +201,7 @@ class BlockConv1D(keras.layers.Layer):
         tables: str = "free",
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         deviation_regularizer: Any = None,
         **options: Any,
@@ -213,6 +214,7 @@ class BlockConv1D(keras.layers.Layer):
         self.tables = _one_of("tables", tables, TABLES)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.deviation_regularizer = keras.regularizers.get(deviation_regularizer)
 
@@ -230,7 +232,7 @@ class BlockConv1D(keras.layers.Layer):
             )
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+            self.bias = self.add_weight(shape=(self.filters,), initializer=self.bias_initializer, name="bias")
 
     @property
     def kernel(self) -> Any:
@@ -283,6 +285,7 @@ class BlockConv1D(keras.layers.Layer):
             "tables": self.tables,
             "use_bias": self.use_bias,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "deviation_regularizer": keras.regularizers.serialize(self.deviation_regularizer),
         }

@@ -165,6 +165,12 @@ def test_networks__filter_scale_multiplies_glorot():
     assert np.abs(once).max() <= np.sqrt(6 / (8 * 4 + 8 * 6))
 
 
+@pytest.mark.parametrize("network", ["baseline", "factorization_machine", "motif_builder"])
+def test_networks__filter_bias_is_where_the_biases_begin(network):
+    assert (build(network, filter_bias=1.5).get_layer("filters").bias.numpy() == 1.5).all()
+    assert not build(network).get_layer("filters").bias.numpy().any()
+
+
 def test_networks__options_reach_their_layers():
     model = build(
         "factorization_machine", pooling="max", pool_scale=2.5, activation="exponential", vectors_scale=0
