@@ -163,7 +163,17 @@ def _real_arms() -> list[Arm]:
     thesis = {
         "baseline": _REAL_THESIS,
         "factorization_machine": {**_REAL_THESIS, "k": 5},
-        "motif_builder": {**_REAL_THESIS, "tables": "free", "l2": 0.01, "pooling": "max", "pool_scale": None},
+        # The penalty of the thesis leaves nothing of its filters unless their pooled values are scaled.
+        "motif_builder": {
+            **_REAL_THESIS,
+            "tables": "free",
+            "l2": 0.01,
+            "pooling": "max",
+            "pool_scale": 7.0,
+            "filter_scale": 0.4,
+            "learning_rate": 0.002,
+            "average_decay": 0.998,
+        },
     }
     return [
         Arm(
