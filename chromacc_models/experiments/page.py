@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from chromacc_data.files import write_text_atomically
 from chromacc_data.motifs import Motif
 from chromacc_models import plots
 from chromacc_models.compare import corrected_resampled_t, paired_test
+from chromacc_models.config import TrainConfig
 from chromacc_models.evaluate import ROC_GRID
 from chromacc_models.experiments.arms import ARMS
 from chromacc_models.experiments.catalogue import Experiment, Value, arms_of
@@ -68,8 +70,8 @@ What was chosen, and by what:
 _QUICK = """**Made by `--quick`: small sets, few filters, two epochs. No figure here means anything.**
 """
 
-_OPTIONS = """What is not named is the default of the network. Minutes of training are the epochs times the
-median one, of all runs together."""
+_OPTIONS = """What is not named is the default of `chromacc-models train`. Minutes of training are the epochs
+times the median one, of all runs together."""
 
 #: Measures between 0 and 1; others are counts.
 _SHARES = (
@@ -398,13 +400,14 @@ def _table_row(row: Mapping[str, Any]) -> str:
 def _options(measures: Measures) -> str:
     lines = []
     for name, measured in measures.items():
-        options = ", ".join(
-            f"{key} {value}" for key, value in measured["options"].items() if value is not None
-        )
+        options = {key: value for key, value in measured["options"].items() if value is not None}
+        defaults = dataclasses.asdict(TrainConfig(network=options.pop("network")))
+        chosen = ", ".join(f"{key} {value}" for key, value in options.items() if value != defaults[key])
         transferred = f"filters of {measured['filters_of']}, kept; " if measured["filters_of"] else ""
         seconds = values_of(measured, "seconds").sum()
         lines.append(
-            f"- `{name}`: {measured['recipe']}; {len(measured['runs'])} {ARMS[name].repeats}; {transferred}"
-            f"{options}; {seconds / 60:.0f} min of training"
+            f"- `{name}`: {ARMS[name].options['network']} on {measured['recipe']}, "
+            f"{len(measured['runs'])} {ARMS[name].repeats}; {transferred}{chosen}; "
+            f"{seconds / 60:.0f} min of training"
         )
     return "\n".join(lines)
