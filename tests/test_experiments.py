@@ -261,7 +261,7 @@ def test_reproduce__an_arm_that_fails_does_not_stop_the_others(
     assert "positional/thesis-builder: not made, the loss is infinite" in result.output
     text = (tmp_path / "quick" / "reproduction.md").read_text()
     assert "- positional/thesis-builder: the loss is infinite" in text
-    assert "`positional/thesis-baseline`: positional-variants; 2 seeds" in text
+    assert "`positional/thesis-baseline`: baseline on positional-variants, 2 seeds; " in text
     assert "No figure here means anything" in text
 
 
@@ -488,7 +488,7 @@ def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
         "arm": "paired/thesis",
         "runs": [run, run | {"auroc": 0.8, "cell_types": {"a": 0.8, "b": 0.7}}],
         "recipe": "r",
-        "options": {"k": 2, "l2": None},
+        "options": {"network": "factorization_machine", "k": 2, "epochs": 100, "l2": None},
         "filters_of": "additive/thesis-20",
         "database": None,
         "interaction_tests": {"raw": {"welch_p": 0.01234}},
@@ -514,5 +514,5 @@ def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
     assert "+0.0000 in 3 pairs of cell types and folds" in text
     assert "corrected resampled t-test" in text
     assert "- b: because" in text
-    assert "2 folds; filters of additive/thesis-20, kept; k 2; 0 min" in text
+    assert "factorization_machine on r, 2 folds; filters of additive/thesis-20, kept; k 2; 0 min" in text
     assert "means anything" not in text

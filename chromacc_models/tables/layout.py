@@ -50,9 +50,9 @@ class TableLayout:
 
     Examples
     --------
-    >>> layout = TableLayout(width=20, spacing=1, n_letters=4, n_columns=20)
+    >>> layout = TableLayout(width=12, spacing=1, n_letters=4, n_columns=20)
     >>> layout.group, layout.n_blocks
-    (4, 5)
+    (4, 3)
     """
 
     width: int
