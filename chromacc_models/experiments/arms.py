@@ -29,7 +29,8 @@ class Arm:
     options
         Options of :class:`~chromacc_models.config.TrainConfig`.
     repeats
-        Whether the runs differ by the fold that they hold out, or by their seed on one test split.
+        Whether the runs differ by their seed and the fold that they hold out, or by their seed alone, on one
+        test split.
     n_runs
         How many: folds 0, 1, ... or seeds 0, 1, ...
     filters_of
@@ -50,10 +51,8 @@ class Arm:
 
     def config(self, run: int, **changed: Any) -> TrainConfig:
         """Configuration of one of its runs, with options changed."""
-        options = {**self.options, **changed}
-        if self.repeats == "folds":
-            return TrainConfig(**options, fold=run)
-        return TrainConfig(**options, seed=run)
+        options = {**self.options, **changed, "seed": run}
+        return TrainConfig(**options, fold=run if self.repeats == "folds" else None)
 
     def run_name(self, run: int) -> str:
         """`fold-0` or `seed-0`.
