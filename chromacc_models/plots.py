@@ -231,7 +231,7 @@ def stacked_counts(counts: Mapping[str, Mapping[str, np.ndarray]], *, ylabel: st
             places + aside, bottom + means, spread, fmt="none", ecolor="black", capsize=3, linewidth=1
         )
         bottom += means
-    axes.set_xticks(places, names)
+    axes.set_xticks(places, [name.replace(", ", ",\n") for name in names])
     axes.set(ylabel=ylabel)
     axes.margins(y=0.15)
     axes.legend()
@@ -240,7 +240,9 @@ def stacked_counts(counts: Mapping[str, Mapping[str, np.ndarray]], *, ylabel: st
 
 @mpl.rc_context(_STYLE)
 def losses(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Training and validation loss of several networks by epoch.
+    """Training and validation loss of several networks by epoch, on a scale of logarithms.
+
+    The first epochs and a jump on the way may be a hundred times what a network ends at.
 
     Parameters
     ----------
@@ -255,7 +257,7 @@ def losses(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
             epochs, history["loss"], color=colour, linestyle="--", linewidth=1, label=f"{name}, training"
         )
         axes.plot(epochs, history["validation_loss"], color=colour, label=f"{name}, validation")
-    axes.set(xlabel="Epoch", ylabel="Binary cross-entropy")
+    axes.set(xlabel="Epoch", ylabel="Binary cross-entropy", yscale="log")
     axes.legend()
     return figure
 

@@ -187,7 +187,8 @@ def test_score_decompositions__by_hand():
     assert (score.precision, score.recall, score.exact) == (2 / 3, 2 / 3, 1 / 3)
     # 1 is 0 under another name, 3 is 2: all is right.
     assert score_decompositions(found, truth, group=np.array([0, 0, 1, 1])) == (1, 1, 1)
-    assert score_decompositions([set()], [{1}]) == (1, 0, 0)
+    np.testing.assert_equal(score_decompositions([set()], [{1}]), (np.nan, 0, 0))
+    np.testing.assert_equal(score_decompositions([{1}], [set()]), (0, np.nan, 0))
 
 
 def test_base_weights__blocks_hold_the_mean():
@@ -229,4 +230,4 @@ def test_decompose_filters__seldom_finds_motifs_in_noise():
 
 
 def test_score_decompositions__of_no_filters():
-    assert score_decompositions([], []) == (1, 1, 1)
+    np.testing.assert_equal(score_decompositions([], []), (np.nan, np.nan, np.nan))

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,15 +23,17 @@ from chromacc_data.simulation.truth import read_truth
 from chromacc_data.store import open_store
 from chromacc_models.architectures import baseline, ppm_filters
 from chromacc_models.cli import main_group
+from chromacc_models.compare import corrected_resampled_t
 from chromacc_models.config import TrainConfig
 from chromacc_models.cross_validation import train_runs
-from chromacc_models.experiments import measures, page
+from chromacc_models.experiments import measures, page, pairs
 from chromacc_models.experiments import reproduce as reproducing
 from chromacc_models.experiments.arms import ARMS
 from chromacc_models.experiments.catalogue import EXPERIMENTS, Claim, Experiment, Value, arms_of
 from chromacc_models.experiments.measures import held_out_ratio, measure_runs, paired_differences
 from chromacc_models.experiments.reproduce import Reproduction, chosen_experiments, reproduce
-from chromacc_models.reading.run_motifs import DatabaseMatches, FilterReading
+from chromacc_models.reading.run_interactions import Interactions
+from chromacc_models.reading.run_motifs import DatabaseMatches, FilterReading, read_filters_of_run
 from chromacc_models.reading.tomtom import Matches
 from chromacc_models.run import Run
 from chromacc_models.train import train
@@ -126,6 +129,42 @@ def test_reproduce__another_database_is_searched_anew(
     )
     assert "known motifs: other.meme, 2 of them" in made.page.read_text()
     assert "known motifs: known.meme, 8 of them" in quick.page.read_text()
+
+
+def test_reproduce__of_another_part_measures_of_another_database_stay(
+    quick: Reproduction, folder: Path, tmp_path: Path
+):
+    write_motifs(tmp_path / "other.meme", read_motifs(DATASETS / "additive-20" / "motifs.meme")[:2])
+    again = reproduce(["5.1.1"], folder, datasets=DATASETS, quick=True, database=tmp_path / "other.meme")
+    assert again.measures == quick.measures
+
+
+def test_reproduce__what_cannot_be_measured_again_stays(
+    quick: Reproduction, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def lost(*_: object, **__: object) -> None:
+        raise RuntimeError("a worker is gone")
+
+    before = quick.page.read_text()
+    monkeypatch.setattr(reproducing, "train_runs", lost)
+    again = reproduce(["5.3"], folder, datasets=DATASETS, quick=True, again=True)
+    assert again.measures == quick.measures
+    why = "it stands as it was measured before; RuntimeError: a worker is gone"
+    assert again.left_out == {arm.name: why for arm in arms_of(chosen_experiments(["5.3"]))}
+    assert f"## Not made\n\n- positional/thesis-builder: {why}" in again.page.read_text()
+    assert "Traceback" in caplog.text
+    quick.page.write_text(before)
+
+
+def test_reproduce__what_another_process_measured_meanwhile_is_on_the_page(
+    quick: Reproduction, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files, report = quick.page.parent / "reproduction", tmp_path / "quick" / "reproduction"
+    report.mkdir(parents=True)
+    monkeypatch.setattr(reproducing, "_make", lambda *_: shutil.copy(files / "paired-thesis.json", report))
+    made = reproduce(["5.3"], folder, datasets=DATASETS, quick=True, report=tmp_path)
+    assert made.measures.keys() == {"paired/thesis"}
+    assert "## 5.2.1" in made.page.read_text()
 
 
 def test_reproduce__other_measures_are_taken_of_the_same_runs(
@@ -229,7 +268,9 @@ def test_reproduce__filters_are_those_of_the_run_with_most_single_motif_filters(
 
 
 def test_reproduce__transferred_filters_are_kept(quick: Reproduction, folder: Path):
-    for path in folder.glob("quick/runs/paired/thesis-transferred/*/fold-*"):
+    runs = list(folder.glob("quick/runs/paired/thesis-transferred/*/fold-*"))
+    assert len(runs) == 2
+    for path in runs:
         run = Run.open(path)
         source = Run.open(Path(run.config.initial_filters))
         assert source.folder.parts[-4:-2] == ("additive", "thesis-30")
@@ -336,8 +377,11 @@ def known(paired: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_measure_runs__a_network_that_knows_everything(known: Run):
     measured = measure_runs([known])
     (run,) = measured["runs"]
-    assert run["filters"]["found"] == run["filters"]["n_groups"] == 19
+    assert run["filters"]["found"] == run["filters"]["found_driven"] == run["filters"]["n_groups"] == 19
     assert run["filters"]["single"] == 20
+    for null in run["filters"]["chance"].values():
+        assert null["single"] + null["combination"] + null["none"] == pytest.approx(20)
+        assert 0 < null["found"] < 10
     # The filter of JUNB holds the motif of JUND.
     assert (run["filters"]["single_by_motif"], run["filters"]["combination_by_motif"]) == (19, 1)
     decomposed = run["decomposed"]
@@ -364,7 +408,9 @@ def test_measure_runs__a_network_that_knows_everything(known: Run):
         0,
         10,
     )
-    assert measured["stable"] == {"pairs": 10, "correct": 10}
+    stable = measured["stable"]
+    assert [stable[name] for name in ("pairs", "correct", "filters", "first_runs")] == [10, 10, 10, 1]
+    assert set(stable["first"]) in [set(pair) for pair in measured["planted"]]
     for scale, n_pairs in (("raw", 20 * 19 // 2), ("scaled", None)):
         tests = measured["interaction_tests"][scale]
         assert tests["mean_incorrect"] == 0
@@ -375,7 +421,10 @@ def test_measure_runs__a_network_that_knows_everything(known: Run):
         assert sum(counts["incorrect"]) == tests["n_incorrect"]
         assert n_pairs in (None, tests["n_correct"] + tests["n_incorrect"])
     share = tests["n_correct"] / (tests["n_correct"] + tests["n_incorrect"])
-    assert interactions["chance_top10"] == pytest.approx(10 * share, abs=1e-4)
+    assert interactions["filters_chance_top10"] == pytest.approx(10 * share, abs=1e-4)
+    raw = measured["interaction_tests"]["raw"]
+    assert interactions["chance_top10"] == pytest.approx(10 * raw["n_correct"] / (20 * 19 / 2), abs=1e-4)
+    assert interactions["raw_homotypic"] == 0
     folds = measure_runs([known, known])["interaction_tests"]
     assert folds["raw"]["n_correct"] == 2 * measured["interaction_tests"]["raw"]["n_correct"]
     assert folds["raw"]["corrected_p"] == 0  # two folds that agree to the last digit
@@ -400,11 +449,13 @@ def test_measure_runs__a_network_that_knows_what_was_never_planted(known: Run, p
     decomposed = measured["runs"][0]["decomposed"]
     assert (decomposed["parts"], decomposed["share_planted"], decomposed["motifs"]) == (1, 0, 0)
     assert decomposed["mirrored"] == 1
-    assert [decomposed[name] for name in ("precision", "recall", "exact")] == [0, 1, 0.66667]
+    assert [decomposed[name] for name in ("precision", "recall", "exact")] == [0, None, 0.66667]
+    assert measured["runs"][0]["filters"]["found_driven"] == 0
     found = measured["runs"][0]["interactions"]
-    assert [found[name] for name in found if name.endswith("top10")] == [0] * 5
+    assert [found[name] for name in found if name.endswith("top10")] == [0] * 6
     assert found["motifs_average_precision"] is None
-    assert (found["confirmed"], measured["stable"]) == (0, {"pairs": 0, "correct": 0})
+    assert found["confirmed"] == 0
+    assert [measured["stable"][name] for name in ("pairs", "correct", "first_runs")] == [0, 0, 0]
     assert "nothing to compare" in measured["interaction_tests"]["raw"]["not_possible"]
     json.dumps(measured, allow_nan=False)
 
@@ -444,14 +495,69 @@ def hand_made_matches(n_filters: int) -> tuple[FilterReading, DatabaseMatches]:
 def test_database__matches_beside_those_of_filters_that_learned_nothing():
     found = measures._database(*hand_made_matches(n_filters=10))
     # One in a hundred of the untrained ones at most, five in two hundred of the shuffled ones.
-    assert found == {
-        "matched": 2,
-        "n_filters": 10,
-        "chance_untrained": 0.1,
-        "over_untrained": 20.0,
-        "chance_shuffled": 0.25,
-        "over_shuffled": 8.0,
+    assert found == {"matched": 2, "n_filters": 10, "chance_untrained": 0.1, "chance_shuffled": 0.25}
+    # Of all runs together: a run whose null has no match does not count ten times as much as another.
+    other = found | {"matched": 4, "chance_untrained": 1.1}
+    runs = {"runs": [{"database": found}, {"database": other}]}
+    assert measures._over(runs) == {"untrained": 5.0, "shuffled": 12.0}
+
+
+def test_in_turn__filters_of_all_kinds_by_importance():
+    names = ["", "A", "B", "A+B", "", "C"]
+    assert measures._in_turn([5, 4, 3, 2, 1, 0], names) == [5, 3, 4, 2, 0, 1]
+
+
+def learned(
+    of_motifs: list[tuple[int, int]], membership: np.ndarray | None = None, planted: tuple = ((0, 1),)
+) -> pairs.LearnedPairs:
+    """A network of three filters and motifs whose pairs interact in that order, and no others."""
+    values = np.zeros((1, 3, 3))
+    for i, (a, b) in enumerate(of_motifs):
+        values[0, a, b] = values[0, b, a] = 9 - i
+    membership = np.eye(3, dtype=bool) if membership is None else membership
+    return pairs.LearnedPairs(
+        Interactions(values, values),
+        values,
+        membership,
+        [list(planted)],
+        [],
+        ["a", "b", "c"],
+        ["A", "B", "C"],
+    )
+
+
+def test_stable_pairs__nine_runs_of_ten():
+    runs = [learned([(0, 1), (1, 2)])] * 9 + [learned([(0, 2), (0, 1)])]
+    assert pairs.stable_pairs(runs) == {
+        "pairs": 2,
+        "correct": 1,
+        "filters": 2,
+        "first_runs": 9,
+        "first": ["A", "B"],
     }
+    assert pairs.stable_pairs([*runs[:8], runs[9], runs[9]])["pairs"] == 1
+    other = learned([(0, 1)], membership=np.zeros((3, 3), dtype=bool))
+    assert pairs.stable_pairs([runs[0], other])["filters"] is None
+
+
+def test_interaction_tests__folds_that_differ():
+    runs = [learned([(0, 1), (1, 2)]), learned([(0, 1)]), learned([(1, 2), (0, 1)])]
+    tests = pairs.interaction_tests(runs, 0.25)
+    differences = np.array([9 - 8 / 2, 9, 8 - 9 / 2])
+    expected = corrected_resampled_t(differences, test_train_ratio=0.25)
+    assert tests["raw"]["corrected_p"] == pytest.approx(expected.p_greater)
+    assert tests["raw"]["corrected_p"] != pytest.approx(expected.p_two_sided)
+
+
+@pytest.mark.parametrize(("errors", "confirmed"), [(2.9, 0), (3.1, 1)])
+def test_confirm_pairs__three_standard_errors(
+    errors: float, confirmed: int, known: Run, monkeypatch: pytest.MonkeyPatch
+):
+    effect = SimpleNamespace(interaction=np.array([errors]), interaction_error=np.array([1.0]))
+    monkeypatch.setattr(pairs, "inserter_of", lambda *_: lambda *_: effect)
+    truth = read_truth(open_store(known.store))
+    found = pairs.confirm_pairs(known, read_filters_of_run(known), truth)
+    assert (found["confirmed"], found["confirmed_others"]) == (10 * confirmed, 10 * confirmed)
 
 
 def test_laid_on__the_target_lies_where_it_matches():
@@ -484,14 +590,16 @@ def test_test_train_ratio():
 def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
     run = {"auroc": 0.9, "seconds": 6.0, "cell_types": {"a": 0.9, "b": None}, "ceiling": 0.95}
     run |= {"n_train": 3, "n_test": 1, "filters": {"found": 2, "n_groups": 19}, "undefined": None}
+    other = run | {"auroc": 0.8, "cell_types": {"a": 0.8, "b": 0.7}, "filters": {"found": 4, "n_groups": 19}}
     measured = {
         "arm": "paired/thesis",
-        "runs": [run, run | {"auroc": 0.8, "cell_types": {"a": 0.8, "b": 0.7}}],
+        "runs": [run, other],
         "recipe": "r",
         "options": {"network": "factorization_machine", "k": 2, "epochs": 100, "l2": None},
         "filters_of": "additive/thesis-20",
         "database": None,
-        "interaction_tests": {"raw": {"welch_p": 0.01234}},
+        "interaction_tests": {"raw": {"welch_p": 0.01234, "corrected_p": None}},
+        "over": {"untrained": 3.0},
     }
     claims = (
         Claim("AUROC", "0.7", Value("paired/thesis", "auroc", 0.85), Value("paired/thesis", "auroc", 0.86)),
@@ -500,6 +608,8 @@ def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
         Claim("found", "5", Value("paired/thesis", "filters.found", of="filters.n_groups")),
         Claim("undefined", "5", Value("paired/thesis", "undefined", 3)),
         Claim("of all runs", "4e-14", Value("paired/thesis", "interaction_tests.raw.welch_p")),
+        Claim("of no runs", "1", Value("paired/thesis", "interaction_tests.raw.corrected_p")),
+        Claim("over", "1", *(Value("paired/thesis", "over.untrained", goal, chosen=True) for goal in (2, 4))),
     )
     experiment = Experiment("9", "Title", claims)
     path = page.write(tmp_path / "page.md", [experiment], {"paired/thesis": measured}, {"b": "because"})
@@ -508,11 +618,25 @@ def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
     assert f"| AUROC | 0.7 | **{mean}**; ≥ 0.85 | {mean}; ≥ 0.86 not reached | 0.9500 |" in text
     assert "| not there | 1 |  |  |  |" in text
     assert "| less | 0 | **+0.0000 ± 0.0000 (n = 2)**; ≥ 0 |  |  |" in text
-    assert "| found | 5 | 2.0 ± 0.0 of 19 (n = 2) |  |  |" in text
+    assert "| found | 5 | 3.0 ± 1.4 of 19 (n = 2; 2 to 4) |  |  |" in text
     assert "| undefined | 5 | not defined |  |  |" in text
     assert "| of all runs | 4e-14 | 0.012 |  |  |" in text
+    assert "| of no runs | 1 | not defined |  |  |" in text
+    assert "| over | 1 | **3**; ≥ 2 † | 3; ≥ 4 † not reached |  |" in text
     assert "+0.0000 in 3 pairs of cell types and folds" in text
     assert "corrected resampled t-test" in text
     assert "- b: because" in text
     assert "factorization_machine on r, 2 folds; filters of additive/thesis-20, kept; k 2; 0 min" in text
     assert "means anything" not in text
+
+
+def test_write__pictures_are_drawn_again_if_asked(quick: Reproduction, tmp_path: Path):
+    positional = chosen_experiments(["5.3"])
+    drawn = {}
+    for redraw in (True, False, True):
+        drawn_again = ["5.3"] if redraw else []
+        page.write(tmp_path / "page.md", positional, quick.measures, {}, redraw=drawn_again)
+        before, drawn = drawn, {p.name: p.stat().st_mtime_ns for p in (tmp_path / "page").glob("*.png")}
+        assert drawn.keys() >= {"5.3-roc.png", "5.3-loss.png", "5.3-predictions.png"}
+        if before:
+            assert all((drawn[name] != before[name]) == redraw for name in drawn)

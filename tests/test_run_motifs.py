@@ -150,6 +150,11 @@ def test_run_motifs__with_the_truth(taught: Run, tmp_path: Path):
     value, text = found.report()
     assert value["planted"]["found"] == 1
     assert "1 of 3 motifs" in text
+    assert "as many untrained filters: " in text
+    by_chance = value["planted"]["chance"]["untrained"]
+    assert sum(by_chance[kind] for kind in found.kinds) == pytest.approx(3)
+    # A filter matches a planted motif more often than one whose positions were shuffled.
+    assert value["planted"]["chance"]["shuffled"]["single"] < 1
     assert "tomtom.tsv" not in files(taught)
 
 

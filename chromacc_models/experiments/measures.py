@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from chromacc_data.motifs import Motif, reverse_complement
-from chromacc_data.simulation.truth import Truth, ceiling, is_simulated, read_truth
+from chromacc_data.simulation.truth import Truth, ceiling, every_occurrence, is_simulated, read_truth
 from chromacc_data.store import open_store
 from chromacc_models.evaluate import evaluate, mean_roc, open_batches, read_predictions, rounded
 from chromacc_models.experiments.pairs import (
@@ -30,6 +31,7 @@ from chromacc_models.reading.run_motifs import (
     DatabaseMatches,
     FilterReading,
     group_names,
+    planted_by_chance,
     read_filters_of_run,
     search_database,
 )
@@ -38,7 +40,7 @@ from chromacc_models.run import Run
 __all__ = ["VERSION", "held_out_ratio", "measure_runs", "paired_differences", "values_of"]
 
 #: Goes up when what is measured changes: older measures are then made again, from the runs as they are.
-VERSION = 6
+VERSION = 7
 
 #: Bins of predictions.
 _N_BINS = 50
@@ -66,14 +68,17 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
     dict
         `runs`: of each run `auroc`, `auprc` (means over cell types, held-out windows), `cell_types`
         (AUROC by name), `n_train`, `n_test`, `epochs`, `seconds` (epochs times the median one); of simulated
-        data `ceiling` (AUROC of a perfect reader on the same windows), `filters` (numbers of single,
-        combination and other filters by motif groups and, as in the thesis, by motifs; `found` of `n_groups`
-        groups have a single-motif filter) and `decomposed` (filters taken apart, against the motifs that
-        drive them, and against motifs that were never planted); of factorization machines on pairs
-        `interactions`; with a database `database` (filters matched at E <= 0.01, and the numbers expected of
-        filters that learned nothing). `interaction_tests`, where there are pairs: correct against incorrect
-        ones over all runs. `planted`: the pairs, `stable`: those that most runs have among the first ten. The
-        rest is what pictures are drawn of.
+        data `ceiling` (AUROC of a perfect reader on the same windows) and `every_occurrence` (of a reader
+        that adds up all that looks like a site; None without additive cell types), `filters` (numbers of
+        single, combination and other filters by motif groups and, as in the thesis, by motifs; `found` of
+        `n_groups` groups have a single-motif filter, `found_driven` of them one that the motif drives when it
+        is inserted; `chance`: the same of filters that learned nothing) and `decomposed` (filters taken
+        apart, against the motifs that drive them, and against motifs that were never planted); of
+        factorization machines on pairs `interactions`; with a database `database` (filters matched at E <=
+        0.01, and the numbers expected of filters that learned nothing). `over`: of all runs, filters that
+        match over those expected. `interaction_tests`, where there are pairs: correct against incorrect ones
+        over all runs. `planted`: the pairs, `stable`: those that most runs have among the first ten. The rest
+        is what pictures are drawn of.
     """
     found: dict[str, Any] = {"runs": []}
     learned: list[LearnedPairs] = []
@@ -86,7 +91,7 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
         if truth is not None:
             matches = match_filters(reading.motifs, truth.pool.motifs, both_strands=reading.both_strands)
             responses = responses_of(reading, run.config.scan_length, truth.written_motifs)
-            measures["filters"] = _filters(matches)
+            measures["filters"] = _filters(reading, matches, truth, responses)
             measures["decomposed"] = _decomposed(reading, matches, truth, responses)
             names = _names_of_filters(matches, truth)
             interactions = interactions_of(reading)
@@ -104,6 +109,8 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
             found["logos"] = _logos(reading, names, matched)
             found["histogram"] = _histogram(run)
         found["runs"].append(measures)
+    if database is not None:
+        found["over"] = _over(found)
     found["roc"] = np.mean([_roc(run) for run in runs], axis=0).round(4).tolist()
     if learned:
         found["planted"] = learned[0].pair_names
@@ -163,6 +170,8 @@ def _scores(run: Run) -> dict[str, Any]:
     if is_simulated(ds):
         best = ceiling(ds, indices=read_predictions(run)["windows"])
         measures["ceiling"] = rounded(np.nanmean(list(best.values())))
+        summed = every_occurrence(ds, indices=read_predictions(run)["windows"])
+        measures["every_occurrence"] = rounded(np.nanmean(list(summed.values()))) if summed else None
     return measures
 
 
@@ -177,10 +186,22 @@ def _names_of_filters(matches: FilterMatches, truth: Truth) -> list[str]:
     return ["+".join(names[i] for i in np.flatnonzero(row)) for row in matches.in_group]
 
 
-def _filters(matches: FilterMatches) -> dict[str, Any]:
-    by_motif = {f"{kind}_by_motif": int((matches.kind_by_motif == kind).sum()) for kind in matches.counts()}
-    found = {"found": len(matches.single_groups), "n_groups": matches.n_groups}
-    return matches.counts() | by_motif | found
+def _filters(
+    reading: FilterReading, matches: FilterMatches, truth: Truth, responses: FilterResponses
+) -> dict[str, Any]:
+    """Kinds of filters and groups found, by the rule of the thesis; and those of filters by chance.
+
+    `found_driven`: groups with a single-motif filter that a motif of the group drives when it is inserted. A
+    filter that looks like a motif by chance is no reader of it.
+    """
+    driven = responses.auroc >= _DRIVEN
+    reads = (driven & matches.matched).any(axis=1)
+    by_chance = planted_by_chance(reading, truth.pool.motifs)
+    return matches.summary() | {
+        "n_groups": matches.n_groups,
+        "found_driven": matches.of(reads).summary()["found"],
+        "chance": {name: {key: rounded(n) for key, n in null.items()} for name, null in by_chance.items()},
+    }
 
 
 def _decomposed(
@@ -235,18 +256,26 @@ def _database(reading: FilterReading, found: DatabaseMatches) -> dict[str, Any]:
     """Filters matched at E <= 0.01, beside filters that learned nothing.
 
     `chance_NULL`: how many of as many filters match that learned nothing, with one match more than were seen
-    among one filter more, so that none seen is not none ever; `over_NULL`: times as many.
+    among one filter more, so that none seen is not none ever.
     """
     matched = found.best_e <= MAX_E
     measures: dict[str, Any] = {"matched": int(matched.sum()), "n_filters": len(matched)}
     for name, e in found.nulls.items():
         expected = (1 + (e <= MAX_E).sum()) / (1 + len(e)) * len(matched)
         measures[f"chance_{name}"] = rounded(expected)
-        measures[f"over_{name}"] = rounded(matched.sum() / expected)
     interactions = interactions_of(reading)
     if interactions is not None:
         measures["matched_of_top100"] = rounded(np.mean([_n_matched(v, matched) for v in interactions.raw]))
     return measures
+
+
+def _over(measured: Mapping[str, Any]) -> dict[str, float | None]:
+    """Filters of all runs that match known motifs, over those expected of filters that learned nothing."""
+    matched = values_of(measured, "database.matched").sum()
+    return {
+        null: rounded(matched / values_of(measured, f"database.chance_{null}").sum())
+        for null in ("untrained", "shuffled")
+    }
 
 
 def _n_matched(values: np.ndarray, matched: np.ndarray, n_top: int = 100) -> int:
@@ -259,19 +288,33 @@ def _n_matched(values: np.ndarray, matched: np.ndarray, n_top: int = 100) -> int
 def _logos(
     reading: FilterReading, names: Sequence[str], found: DatabaseMatches | None
 ) -> list[dict[str, Any]]:
-    """The filters that predictions depend on most, those with names first; and what they match in a database.
+    """Filters for a picture, those that predictions depend on most; and what they match in a database.
 
-    `target_ppm` is the known motif where it lies on the filter.
+    With a database those that match first, else in turn one of a single motif, of several and of none, so
+    that some are there that are hard to read. `target_ppm` is the known motif where it lies on the filter.
     """
     importance = filter_importance(reading.model, reading.codes)
-    order = np.lexsort((-importance, [not name for name in names]))[:_N_LOGOS]
+    order = np.argsort(-importance, kind="stable").tolist()
+    order = _in_turn(order, names) if found is None else sorted(order, key=lambda i: not names[i])
     logos = []
-    for i in order:
+    for i in order[:_N_LOGOS]:
         logo = {"title": names[i] or reading.motifs[i].id, "ppm": reading.motifs[i].ppm.round(4).tolist()}
         if found is not None and names[i]:
+            logo["title"] += f", E = {found.best_e[i]:.0e}"
             logo["target_ppm"] = _laid_on(found, int(i), reading.motifs[i].width).round(4).tolist()
         logos.append(logo)
     return logos
+
+
+def _in_turn(order: Sequence[int], names: Sequence[str]) -> list[int]:
+    """Filters in their order, but one of a single motif, one of several and one of none at a time."""
+    seen: Counter[int] = Counter()
+    place = {}
+    for i in order:
+        kind = 2 if not names[i] else 1 if "+" in names[i] else 0
+        place[i] = seen[kind], kind
+        seen[kind] += 1
+    return sorted(order, key=place.__getitem__)
 
 
 def _laid_on(found: DatabaseMatches, query: int, width: int) -> np.ndarray:

@@ -89,8 +89,8 @@ def reproduce(
 
     An arm whose measures stand beside the page, made of the same recipe and options, is not made again, on
     any machine; a store or a run in `out` is used again, and one that was begun goes on. The page holds all
-    experiments of which there are measures. An arm that cannot be made is left out, with the reason, and the
-    others are made.
+    experiments of which there are measures, those that another process made meanwhile as well. An arm that
+    cannot be made is left out, with the reason, or stays as it was measured before, and the others are made.
 
     Parameters
     ----------
@@ -142,36 +142,45 @@ def reproduce(
             workers=workers,
             progress=progress,
         )
-        # What was measured before stays on the page; damaged files of it are found now, not after hours.
-        made = {arm.name: found for arm in ARMS.values() if (found := work.found(arm)) is not None}
+        work.all_found()  # damaged files are found now, not after hours
         left_out: dict[str, str] = {}
         for experiment in experiments:
-            _make(work, experiment, made, left_out)
-            in_order = {name: made[name] for name in ARMS if name in made}
-            shown = [e for e in EXPERIMENTS if any(arm.name in made for arm in arms_of([e]))]
-            # Drawing takes longer than writing: what has been drawn is drawn again once, at the end.
-            redraw = experiment == experiments[-1]
+            _make(work, experiment, left_out)
+            found = work.all_found()
+            _miss_databases(experiment, found, left_out)
+            shown = [e for e in EXPERIMENTS if any(arm.name in found for arm in arms_of([e]))]
             path = page.write(
-                folder / "reproduction.md", shown, in_order, left_out, quick=quick, redraw=redraw
+                folder / "reproduction.md", shown, found, left_out, quick=quick, redraw=[experiment.name]
             )
-    return Reproduction(in_order, left_out, path)
+    return Reproduction(found, left_out, path)
 
 
-def _make(
-    work: _Work, experiment: Experiment, made: dict[str, Mapping[str, Any]], left_out: dict[str, str]
-) -> None:
-    """Make the arms of an experiment, in `made` by their names, or say why not in `left_out`."""
+def _make(work: _Work, experiment: Experiment, left_out: dict[str, str]) -> None:
+    """Make the arms of an experiment, or say why not in `left_out`."""
     for arm in _in_order(arms_of([experiment])):
         if arm.name in left_out:
             continue
         try:
-            made[arm.name] = work.make(arm)
+            work.make(arm)
         except InputError as error:
-            made.pop(arm.name, None)
-            left_out[arm.name] = " ".join(str(error).split())
             LOG.warning("%s: left out: %s", arm.name, error)
+            why = str(error)
+        # Whatever it was, hours of other arms lie before it.
+        except Exception as error:
+            LOG.exception("%s: left out", arm.name)
+            why = f"{type(error).__name__}: {error}"
+        else:
+            continue
+        before = "it stands as it was measured before; " if work.found(arm, any_database=True) else ""
+        left_out[arm.name] = before + " ".join(why.split())
+
+
+def _miss_databases(
+    experiment: Experiment, found: Mapping[str, Mapping[str, Any]], left_out: dict[str, str]
+) -> None:
+    """Say in `left_out` if filters of an experiment were not matched with known motifs."""
     values = [v for claim in experiment.claims for v in (claim.thesis, claim.improved) if v is not None]
-    searched = [made.get(v.arm) for v in values if v.measure.startswith("database.")]
+    searched = [found.get(v.arm) for v in values if v.measure.startswith("database.")]
     if any(measured is not None and measured["database"] is None for measured in searched):
         left_out[f"{experiment.name}, known motifs"] = "there is nothing to match with: give --database"
 
@@ -247,7 +256,12 @@ class _Work:
         self.measured.add(arm.name)
         return measured
 
-    def found(self, arm: Arm) -> Mapping[str, Any] | None:
+    def all_found(self) -> dict[str, Mapping[str, Any]]:
+        """Measures that stand beside the page, by arm, with whatever database."""
+        found = {arm.name: self.found(arm, any_database=True) for arm in ARMS.values()}
+        return {name: measured for name, measured in found.items() if measured is not None}
+
+    def found(self, arm: Arm, *, any_database: bool = False) -> Mapping[str, Any] | None:
         """Measures that stand beside the page; None if there are none of this recipe, options and database.
 
         Nor if the recipe's store, where it is there, has another content than was measured.
@@ -271,7 +285,7 @@ class _Work:
                 found=error,
                 remedy="delete it and give the same command again",
             ) from error
-        if arm.is_real and self.database is not None:
+        if arm.is_real and self.database is not None and not any_database:
             same = same and database == self.database.about
         store = self._store_path(arm)
         if same and store.exists():

@@ -59,11 +59,11 @@ class Decomposition(NamedTuple):
 class DecompositionScore(NamedTuple):
     """How decompositions agree with the motifs that are known to be in the filters."""
 
-    #: Parts that are in the truth, of all that were found; 1 where none were.
+    #: Parts that are in the truth, of all that were found; NaN where none were.
     precision: float
-    #: Motifs of the truth that were found; 1 where there are none.
+    #: Motifs of the truth that were found; NaN where there are none.
     recall: float
-    #: Share of filters whose motifs were found exactly; 1 without filters.
+    #: Share of filters whose motifs were found exactly; NaN without filters.
     exact: float
 
 
@@ -149,9 +149,9 @@ def score_decompositions(
     n_both = sum(len(a & b) for a, b in zip(ours, theirs, strict=True))
     n_found, n_true = (sum(map(len, sets)) for sets in (ours, theirs))
     return DecompositionScore(
-        precision=n_both / n_found if n_found else 1.0,
-        recall=n_both / n_true if n_true else 1.0,
-        exact=sum(a == b for a, b in zip(ours, theirs, strict=True)) / len(ours) if ours else 1.0,
+        precision=n_both / n_found if n_found else float("nan"),
+        recall=n_both / n_true if n_true else float("nan"),
+        exact=sum(a == b for a, b in zip(ours, theirs, strict=True)) / len(ours) if ours else float("nan"),
     )
 
 

@@ -84,9 +84,21 @@ class FilterMatches:
         """Groups that have a single-motif filter of their own, in ascending order."""
         return np.flatnonzero(self.in_group[self.kind == "single"].any(axis=0))
 
+    def of(self, filters: np.ndarray) -> FilterMatches:
+        """The same of some of the filters, by index or by a mask."""
+        return FilterMatches(
+            Alignments(*(values[filters] for values in self.alignments)), self.matched[filters], self.group
+        )
+
     def counts(self) -> dict[str, int]:
         """Number of filters of each kind, by groups."""
         return {kind: int((self.kind == kind).sum()) for kind in KINDS}
+
+    def summary(self) -> dict[str, int]:
+        """:meth:`counts`; `KIND_by_motif`, as the thesis counts; and `found`, the number of groups that have
+        a single-motif filter of their own."""
+        by_motif = {f"{kind}_by_motif": int((self.kind_by_motif == kind).sum()) for kind in KINDS}
+        return self.counts() | by_motif | {"found": len(self.single_groups)}
 
 
 def match_filters(

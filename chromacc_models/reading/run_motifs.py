@@ -41,6 +41,7 @@ __all__ = [
     "FilterReading",
     "RunMotifs",
     "group_names",
+    "planted_by_chance",
     "read_filters_of_run",
     "read_planted",
     "run_motifs",
@@ -52,6 +53,9 @@ MAX_E = 0.01
 
 #: Filters of each empirical null.
 _N_NULL = 1000
+
+#: As many filters as a network has, drawn so many times, match planted motifs by chance.
+_N_DRAWS = 20
 
 
 class FilterReading(NamedTuple):
@@ -93,7 +97,8 @@ class RunMotifs:
     and match at least as well; with planted motifs kind, planted and score; with either parts and explained,
     the motifs that the filter is made of. `chance` compares numbers of matches with those of the nulls,
     `kinds` counts the kinds of filters, `n_found` of `n_groups` planted motifs (groups, where they cannot be
-    told apart) have a single-motif filter.
+    told apart) have a single-motif filter; `planted_chance` has the same numbers of filters that learned
+    nothing, see :func:`planted_by_chance`.
     """
 
     folder: Path
@@ -104,6 +109,7 @@ class RunMotifs:
     kinds: dict[str, int] | None = None
     n_found: int | None = None
     n_groups: int | None = None
+    planted_chance: dict[str, dict[str, float]] | None = None
 
     def report(self, n_shown: int = 10) -> tuple[dict[str, Any], str]:
         """The result for programs and for people."""
@@ -116,13 +122,21 @@ class RunMotifs:
                 "nothing (untrained, or with their positions shuffled):",
                 self.chance.to_string(index=False, float_format="{:.4g}".format),
             ]
-        if self.kinds is not None:
-            value["planted"] = {"kinds": self.kinds, "found": self.n_found, "groups": self.n_groups}
+        if self.kinds is not None and self.planted_chance is not None:
+            value["planted"] = {
+                "kinds": self.kinds,
+                "found": self.n_found,
+                "groups": self.n_groups,
+                "chance": self.planted_chance,
+            }
             counts = ", ".join(f"{n} {kind}" for kind, n in self.kinds.items())
             lines.append(
                 f"filters by planted motif: {counts}; {self.n_found} of {self.n_groups} motifs (or groups of "
                 "motifs that match each other) have a filter of their own"
             )
+            for null, by_chance in self.planted_chance.items():
+                counts = ", ".join(f"{by_chance[kind]:.1f} {kind}" for kind in self.kinds)
+                lines.append(f"as many {null} filters: {counts}; {by_chance['found']:.1f} motifs or groups")
         files = ", ".join(f"{self.folder / name}" for name in self.files)
         return value, "\n".join([*lines, f"{len(self.motifs)} motifs are in {files}"])
 
@@ -178,6 +192,7 @@ def run_motifs(
     tables: dict[str, pd.DataFrame] = {}
     found: DatabaseMatches | None = None
     matched: FilterMatches | None = None
+    by_chance: dict[str, dict[str, float]] | None = None
     if targets is not None:
         found = search_database(reading, targets, method=method, seed=seed)
         columns |= _database_columns(found)
@@ -186,6 +201,7 @@ def run_motifs(
     if planted is not None:
         matched = match_filters(motifs, planted, both_strands=reading.both_strands)
         columns |= _truth_columns(matched, planted)
+        by_chance = planted_by_chance(reading, planted, method=method, seed=seed)
     known = targets if truth is None else read_planted(truth, as_written=True)
     if known is not None:
         kernel = np.asarray(reading.model.get_layer("filters").kernel)
@@ -210,6 +226,7 @@ def run_motifs(
         kinds=None if matched is None else matched.counts(),
         n_found=None if matched is None else len(matched.single_groups),
         n_groups=None if matched is None else matched.n_groups,
+        planted_chance=by_chance,
     )
 
 
@@ -285,16 +302,59 @@ def search_database(
     seed
         Of the filters that learned nothing.
     """
-    n_filters = len(reading.motifs)
-    # To scan the windows once more with as many untrained filters is enough of a wait.
-    n_null = n_filters if method == "activations" else max(_N_NULL, n_filters)
-    untrained = untrained_motifs(reading.model, n_null, method=method, codes=reading.codes, seed=seed)
-    nulls = {"untrained": untrained, "shuffled": shuffle_columns(reading.motifs, n=n_null, seed=seed)}
+    nulls = _learned_nothing(reading, max(_N_NULL, len(reading.motifs)), method, seed)
     return DatabaseMatches(
         targets,
         match_motifs(reading.motifs, targets),
         {name: best_e_values(motifs, targets) for name, motifs in nulls.items()},
     )
+
+
+def planted_by_chance(
+    reading: FilterReading,
+    planted: Sequence[Motif],
+    *,
+    method: Literal["weights", "smoothed", "activations"] = "weights",
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """What the rule of the thesis (section 3.3) finds in as many filters that learned nothing.
+
+    The rule is generous: motifs of five or six bases match a good part of all untrained filters of 20 bp.
+
+    Parameters
+    ----------
+    reading, method, seed
+        As in :func:`search_database`.
+    planted
+        Planted motifs.
+
+    Returns
+    -------
+    dict
+        By null, `untrained` and `shuffled`: means of :meth:`~.matching.FilterMatches.summary` over draws of
+        as many filters.
+    """
+    n_filters = len(reading.motifs)
+    means = {}
+    for name, motifs in _learned_nothing(reading, _N_DRAWS * n_filters, method, seed).items():
+        matches = match_filters(motifs, planted, both_strands=reading.both_strands)
+        draws = [
+            matches.of(np.arange(first, first + n_filters)).summary()
+            for first in range(0, len(motifs), n_filters)
+        ]
+        means[name] = {key: float(np.mean([draw[key] for draw in draws])) for key in draws[0]}
+    return means
+
+
+def _learned_nothing(
+    reading: FilterReading, n: int, method: Literal["weights", "smoothed", "activations"], seed: int
+) -> dict[str, tuple[Motif, ...]]:
+    """Motifs of untrained filters and of the filters with shuffled columns: `n` of each."""
+    if method == "activations":
+        # To scan the windows once more with as many untrained filters is enough of a wait.
+        n = len(reading.motifs)
+    untrained = untrained_motifs(reading.model, n, method=method, codes=reading.codes, seed=seed)
+    return {"untrained": untrained, "shuffled": shuffle_columns(reading.motifs, n=n, seed=seed)}
 
 
 def _database_columns(found: DatabaseMatches) -> dict[str, Any]:
