@@ -66,7 +66,7 @@ def describe(path: Path) -> tuple[dict, str]:
         lines += ["AUROC of a perfect reader of the motifs, test windows"]
         lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in best.items()]
     if naive:
-        lines += ["the same where every occurrence of a consensus is taken for a site"]
+        lines += ["the same where every occurrence of a consensus outside other sites is taken for a site"]
         lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in naive.items()]
     return value, "\n".join(lines)
 

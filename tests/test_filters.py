@@ -71,6 +71,13 @@ def test_ppms_from_weights__smoothed_by_hand():
     np.testing.assert_allclose(ppm, expected, rtol=1e-15)
 
 
+def test_ppms_from_weights__a_flat_position_takes_nothing_from_the_others():
+    positions = [[2, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]]
+    alone = ppms_from_weights(kernel_of(positions), smoothing=0.1)[0]
+    beside = ppms_from_weights(kernel_of([*positions, [9, 9, 9, 9]]), smoothing=0.1)[0]
+    np.testing.assert_array_equal(beside, [*alone, [0.25] * 4])
+
+
 def test_ppms_from_weights__blocks_by_hand():
     # Two blocks of two bases: AC three times as heavy as GT, then TT alone.
     kernel = np.full((2, 16, 1), -1.0)
@@ -91,9 +98,9 @@ def test_ppms_from_weights__naive(kernel, smoothing):
     expected = np.zeros((n_filters, n_taps * n, 4))
     for f in range(n_filters):
         weights = np.maximum(kernel[:, :, f].astype(np.float64), 0)
-        largest = weights.sum(axis=1).max()
+        largest = (weights.sum(axis=1) - n_blocks * weights.min(axis=1)).max()
         for tap, w in enumerate(weights):
-            if w.sum() > 0:
+            if w.sum() > 0 and largest > 0:
                 extra = smoothing * (largest / w.sum()) * largest
                 p = (
                     (w + extra / n_blocks) / (w.sum() + extra)

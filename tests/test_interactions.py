@@ -157,11 +157,14 @@ def test_rank_motif_pairs__by_hand():
     found = rank_motif_pairs(values, [(1, 0), (2, 0)], k=2)
     assert (found.precision_at_k, found.k, found.n_correct, found.n_pairs) == (0.5, 2, 2, 4)
     assert found.average_precision == pytest.approx((1 + 2 / 4) / 2)
-    # Pairs that do not interact have no place, and with none nothing is right.
-    assert rank_motif_pairs(values, [(0, 1)]).k == 4
+    # Pairs that do not interact have no place, and planted ones among them are missed.
+    missed = rank_motif_pairs(values, [(0, 1), (0, 3), (1, 1)])
+    assert (missed.precision_at_k, missed.average_precision, missed.k) == (1 / 6, 1 / 2, 6)
+    assert (missed.n_correct, missed.n_pairs) == (2, 4)
     none = rank_motif_pairs(np.eye(4), [(0, 1)])
-    assert (none.precision_at_k, none.n_pairs) == (0, 0)
-    assert np.isnan(none.average_precision)
+    assert none[:2] == (0, 0)
+    assert none.n_pairs == 0
+    assert np.isnan(rank_motif_pairs(values, [(1, 1)]).average_precision)
 
 
 def test_candidate_pairs__by_hand():

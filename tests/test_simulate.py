@@ -205,7 +205,7 @@ def test_info__tells_motifs_balance_and_ceiling(tmp_path: Path):
     assert "AUROC of a perfect reader" in text
     assert set(value["ceiling"]) == {"sum_1", "sum_2", "pair", "own"}
     assert set(value["every_occurrence"]) == {"sum_1", "sum_2"}
-    assert "every occurrence of a consensus is taken for a site" in text
+    assert "every occurrence of a consensus outside other sites is taken for a site" in text
     n_open = value["open_windows"]["own"]
     assert n_open == value["counts"]["windows_open_in_own"]
     assert f"{n_open:,} {n_open / 1500:>7.1%}" in text

@@ -270,3 +270,11 @@ def test_null__planted_motifs_stand_out(database: list[Motif]):
     table = null_table(e, {"shuffled": null_e}, thresholds=[1e-3, 60])
     assert table["matched"].tolist() == [6, 6]
     assert table["expected_shuffled"].tolist() == [0, 6]
+
+
+def test_match_motifs__a_silent_filter_is_no_motif(database: list[Motif]):
+    flat, sharp = Motif("flat", np.full((20, 4), 0.25)), database[3]
+    found = match_motifs([flat, sharp], database)
+    assert (found.p[0] == 1).all()
+    assert (found.e[0] == len(database)).all()
+    assert found.e[1].min() < 1e-4

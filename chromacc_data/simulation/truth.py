@@ -174,8 +174,9 @@ def every_occurrence(
     """AUROC that a reader reaches who takes each occurrence of a consensus for a site, by cell type.
 
     What a network that adds up all that it finds can reach at most, however well it knows the motifs: it
-    cannot tell accidental occurrences from sites. Of additive cell types only; those inside other sites are
-    left out.
+    cannot tell accidental occurrences from sites. Occurrences inside other sites do not count, as such a
+    network can take them off the motif that holds them. Of additive cell types only, and of none where sites
+    were sampled: few of these are the consensus.
 
     Parameters
     ----------
@@ -188,6 +189,8 @@ def every_occurrence(
         If the store is not simulated.
     """
     truth = read_truth(ds)
+    if truth.bases != "consensus":
+        return {}
     rows = slice(None) if indices is None else indices
     accidental = read_variable(ds, schema.ACCIDENTAL.name)[rows]
     score = read_variable(ds, schema.SCORE.name)[rows] + accidental @ truth.contributions.T

@@ -172,7 +172,9 @@ def _both(what: str, published: str, measure: str, arms: tuple[str, str]) -> Cla
     return Claim(what, published, Value(arms[0], measure), Value(arms[1], measure))
 
 
-_ADDS_UP = "AUROC of a reader that adds up every occurrence of a motif: no network that adds up passes it"
+_ADDS_UP = (
+    "AUROC of a reader who adds up all occurrences outside other sites: no network that adds up passes it"
+)
 
 _ADDITIVE = ("additive/thesis-20", "additive/improved")
 _TEN_TARGETS = ("targets-10/thesis", "targets-10/improved")

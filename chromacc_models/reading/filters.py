@@ -130,7 +130,8 @@ def ppms_from_weights(kernel: np.ndarray, *, smoothing: float = 0.0) -> np.ndarr
     That rule looks at ratios within a position alone, so a position of tiny weights can look as sharp as a
     decisive one. With `smoothing` a constant is added to the weights w of each position, inversely
     proportional to their sum s (section 7.2): `smoothing * r**2 / s` shared among the bases, r being the
-    largest s of the filter. The result is a mixture of w / s and the uniform distribution, with a share
+    largest sum of the filter less what all bases of its position have in common, which tells none of them
+    from another. The result is a mixture of w / s and the uniform distribution, with a share
     s**2 / (s**2 + smoothing * r**2) of the former: nearly all at the strongest position, half where
     s = sqrt(smoothing) * r.
 
@@ -155,8 +156,8 @@ def ppms_from_weights(kernel: np.ndarray, *, smoothing: float = 0.0) -> np.ndarr
     weights = np.maximum(np.moveaxis(kernel, -1, 0), 0).astype(np.float64)
     n_filters, n_taps, n_blocks = weights.shape
     size = weights.sum(axis=-1, keepdims=True)
-    largest = size.max(axis=1, keepdims=True)
-    relative = np.divide(size, largest, out=np.zeros_like(size), where=size > 0) ** 2
+    largest = (size - n_blocks * weights.min(axis=-1, keepdims=True)).max(axis=1, keepdims=True)
+    relative = np.divide(size, largest, out=np.zeros_like(size), where=largest > 0) ** 2
     share = np.divide(relative, relative + smoothing, out=np.zeros_like(size), where=relative > 0)
     ratio = np.divide(weights, size, out=np.zeros_like(weights), where=size > 0)
     probability = share * ratio + (1 - share) / n_blocks

@@ -243,25 +243,35 @@ def ranking_scores(values: np.ndarray, is_correct: np.ndarray, *, k: int = 10) -
 def rank_motif_pairs(values: np.ndarray, planted: Sequence[tuple[int, int]], *, k: int = 10) -> RankingScores:
     """How far up planted pairs are among pairs of motifs, each pair once, homotypic ones left out.
 
-    A pair without any interaction, such as one of motifs that no filter sees, has no place in the ranking.
-    Among fewer than k pairs, precision is that of all, and 0 where there are none.
+    A pair without any interaction, such as one of motifs that no filter sees, has no place in the ranking; a
+    planted one among them was missed, and average precision counts it with 0, as precision does where fewer
+    than k pairs are ranked.
 
     Parameters
     ----------
     values
         Interactions of motifs (motif, motif), symmetric: :func:`motif_interactions`.
     planted
-        Indices of the motifs that interact.
+        Indices of the motifs that interact; a motif with itself has no place either, and is not counted.
     k
-        Pairs for the precision.
+        Pairs for the precision, or all where there are fewer.
+
+    Examples
+    --------
+    >>> values = np.zeros((6, 6))
+    >>> values[0, 1] = values[1, 0] = 2.0
+    >>> rank_motif_pairs(values, [(0, 1), (2, 3)], k=10)[:2]
+    (0.1, 0.5)
     """
+    pairs = {(min(pair), max(pair)) for pair in planted if pair[0] != pair[1]}
+    k = min(k, len(values) * (len(values) - 1) // 2)
     first, second = np.nonzero(np.triu(values, 1))
-    if not len(first):
-        return RankingScores(0.0, float("nan"), k, 0, 0)
-    is_planted = np.zeros(values.shape, dtype=bool)
-    for a, b in planted:
-        is_planted[a, b] = is_planted[b, a] = True
-    return ranking_scores(values[first, second], is_planted[first, second], k=min(k, len(first)))
+    is_planted = np.array([pair in pairs for pair in zip(first.tolist(), second.tolist(), strict=True)], bool)
+    if not is_planted.any():
+        return RankingScores(0.0, 0.0 if pairs else float("nan"), k, len(pairs), len(first))
+    top = np.argsort(-values[first, second], kind="stable")[:k]
+    average = average_precision_score(is_planted, values[first, second]) * is_planted.sum() / len(pairs)
+    return RankingScores(float(is_planted[top].sum() / k), float(average), k, len(pairs), len(first))
 
 
 def compare_pairs(

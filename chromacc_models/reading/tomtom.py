@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from memelite import tomtom as memelite_tomtom
 
-from chromacc_data.motifs import Motif, reverse_complement
+from chromacc_data.motifs import Motif, information, reverse_complement
 
 __all__ = [
     "Matches",
@@ -41,6 +41,9 @@ _DEFAULT_SITES = 20.0
 
 #: Below this number of targets their columns are a poor background (Tomtom warns as well).
 _FEW_TARGETS = 50
+
+#: Bits below which a query is no motif.
+_LEAST_BITS = 1.0
 
 #: memelite's approximations are off: no columns of targets merged, and medians all but exact.
 _MEDIAN_BINS = 50_000
@@ -73,6 +76,9 @@ class Matches(NamedTuple):
 
 def match_motifs(queries: Sequence[Motif], targets: Sequence[Motif], *, pseudocount: float = 0.1) -> Matches:
     """Compare each query with each target on both strands.
+
+    A query of less than one bit in all, such as that of a filter that is silent everywhere, is no motif and
+    matches nothing (p = 1): flat columns fit the flat flanks of some targets well.
 
     Parameters
     ----------
@@ -118,6 +124,7 @@ def _match(queries: Sequence[Motif], targets: Sequence[Motif], pseudocount: floa
             reverse_complement=False,
         )
     p = p * (2 - p)  # 1 - (1 - p)**2: the better of two strands
+    p[[information(motif.ppm).sum() < _LEAST_BITS for motif in queries]] = 1
     q = q_values(p)
     reverse = p[:, len(targets) :] < p[:, : len(targets)]
     p, q, offset, overlap = (
