@@ -136,6 +136,7 @@ def open_simulator(recipe: Recipe, inputs: Inputs, genome: Genome | None, folder
     try:
         pool = read_pool(simulation.motifs, inputs.motifs)
         require_room(pool, simulation.sites, recipe.windows.length)
+        background = _background(simulation.background, genome, folder)
         models = models_of(simulation.targets, pool, inputs.functions, seed=recipe.seed)
         for group in simulation.sites.groups:
             absent = [name for name in group if name not in pool.names]
@@ -149,7 +150,7 @@ def open_simulator(recipe: Recipe, inputs: Inputs, genome: Genome | None, folder
         simulation.n_windows,
         recipe.windows.length,
         recipe.seed,
-        _background(simulation.background, genome, folder),
+        background,
         pool,
         simulation.sites,
         models,
@@ -231,7 +232,7 @@ def _truth_of(simulator: Simulator, patterns: Patterns, made: Simulated) -> _Par
         schema.SITE_START.name: made.sites.start,
         schema.SITE_STRAND.name: made.sites.strand,
         schema.SCORE.name: score,
-        schema.OPEN_PROBABILITY.name: _open_probability(simulator, made.codes),
+        schema.OPEN_PROBABILITY.name: _open_probability(simulator, patterns, made.codes),
         schema.ACCIDENTAL.name: accidents.outside,
     }
     counts = {
@@ -247,13 +248,18 @@ def _scores(simulator: Simulator, sites: Sites, codes: np.ndarray) -> np.ndarray
     return np.stack([scores(model, sites, codes, simulator.pool) for model in simulator.models], axis=1)
 
 
-def _open_probability(simulator: Simulator, codes: np.ndarray) -> np.ndarray:
+def _open_probability(simulator: Simulator, patterns: Patterns, codes: np.ndarray) -> np.ndarray:
     """Chance that each window is open, given its sequence alone, (window, cell_type) float32."""
     readings = read_sequences(codes, simulator.pool, simulator.sites, simulator.background.frequencies)
+    probability = readings.probability
+    if simulator.removes:
+        # What would have been removed must be a site.
+        accidents = count_accidental(codes[readings.window], readings.sites, patterns).outside.any(axis=1)
+        possible = np.where(accidents, 0.0, probability)
+        total = np.bincount(readings.window, possible, len(codes))[readings.window]
+        probability = np.divide(possible, total, out=probability.copy(), where=total > 0)
     is_open = _scores(simulator, readings.sites, codes[readings.window]) >= simulator.truth.thresholds
-    chances = [
-        np.bincount(readings.window, readings.probability * column, len(codes)) for column in is_open.T
-    ]
+    chances = [np.bincount(readings.window, probability * column, len(codes)) for column in is_open.T]
     # Six decimals: the last bits of logarithms differ between machines.
     return np.round(np.stack(chances, axis=1), 6).astype(np.float32)
 

@@ -14,6 +14,7 @@ import pandas as pd
 from chromacc_data.batches import n_folds
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
+from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.store import open_store
 from chromacc_models.config import TrainConfig
@@ -86,9 +87,22 @@ def cross_validate(
     Raises
     ------
     InputError
-        If the store has no folds; else as :func:`~chromacc_models.train.train`.
+        If the store has no folds, `config` names one, `out` is a run folder, or folds of the filters are
+        missing; else as :func:`~chromacc_models.train.train`.
     """
     store, out = Path(store), Path(out).absolute()
+    if config.fold is not None:
+        raise InputError(
+            "all folds are trained",
+            where="fold",
+            found=config.fold,
+            expected="no fold",
+            remedy="train one fold by `chromacc-models train --set fold=...`",
+        )
+    if (out / "run.json").exists():
+        raise InputError(
+            "a run of one network is in the folder", where=out, remedy="name another folder for the folds"
+        )
     folds = range(n_folds(open_store(store)))
     configs = [_config_of_fold(config, fold) for fold in folds]
     folders = [fold_folder(out, fold) for fold in folds]
@@ -163,4 +177,8 @@ def _config_of_fold(config: TrainConfig, fold: int) -> TrainConfig:
         filters = str(Path(filters).absolute())
         if fold_folder(filters, fold).is_dir():
             filters = str(fold_folder(filters, fold))
+        elif list(Path(filters).glob("fold-*")):
+            raise InputError(
+                "a fold is missing whose filters are to be taken", where=filters, expected=f"fold-{fold}"
+            )
     return dataclasses.replace(config, fold=fold, initial_filters=filters)

@@ -126,6 +126,13 @@ def build_network(config: TrainConfig, window_length: int, n_cell_types: int) ->
     if initial is not None and initial.bias is not None:
         bias = model.get_layer("filters").bias
         bias.assign(np.concatenate([initial.bias, bias.numpy()[len(initial.bias) :]]))
+    n_given = 0 if initial is None else initial.kernel.shape[-1]
+    if config.train_filters is False and n_given < config.n_filters:
+        LOG.warning(
+            "train_filters is false: %d of %d filters stay as they were drawn at random",
+            config.n_filters - n_given,
+            config.n_filters,
+        )
     return model
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import decode, encode
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.simulation.backgrounds import (
@@ -56,6 +57,11 @@ def test_markov_chain__learnt_by_hand(genome: Genome):
     assert chain.probabilities[2].tolist() == [0.2, 0, 0.6, 0.2]
     assert chain.probabilities[3].tolist() == [0.25] * 4  # nothing follows T
     assert chain.words.tolist() == pytest.approx([7 / 17, 5 / 17, 5 / 17, 0])
+
+
+def test_markov_chain__order_beyond_the_genome(genome: Genome):
+    with pytest.raises(InputError, match=r"too short(.|\n)*no run of 11 bases"):
+        MarkovChain.from_genome(genome, 10)
 
 
 @pytest.mark.parametrize("order", [0, 1, 2, 4])

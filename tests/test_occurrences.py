@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import decode, encode, reverse_complement
 from chromacc_data.simulation.occurrences import Patterns, count_accidental, remove_accidental
 from chromacc_data.simulation.recipe import MotifsRecipe, SitesRecipe
@@ -102,3 +103,10 @@ def test_remove_accidental__does_nothing_where_there_is_none():
     cleaned, n_changed = remove_accidental(codes, sites, Patterns.of(pool, recipe), np.random.default_rng(0))
     assert n_changed == 0
     assert np.array_equal(cleaned, codes)
+
+
+def test_remove_accidental__what_cannot_be_removed_is_said():
+    pool = pool_of("A", "C", "G", "T")
+    codes = np.zeros((3, 10), dtype=np.uint8)
+    with pytest.raises(InputError, match=r"cannot be removed(.|\n)*3 of 3 windows(.|\n)*short motifs"):
+        remove_accidental(codes, no_sites(3), Patterns.of(pool, SitesRecipe(1)), np.random.default_rng(0))

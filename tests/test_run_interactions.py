@@ -169,6 +169,8 @@ def test_run_interactions__a_motif_longer_than_the_window(run: Run, tmp_path: Pa
 def test_run_interactions__bad_input(run: Run, make_store: Callable[..., Path], tmp_path: Path):
     with pytest.raises(InputError, match="two sources of names"):
         run_interactions(run, database="a.meme", truth="b.meme")
+    with pytest.raises(InputError, match=r"no motifs to insert(.|\n)*--database or --truth"):
+        run_interactions(run, n_insert=3)
     config = TrainConfig(network="baseline", n_filters=2, filter_width=4, epochs=1)
     baseline = train(run.store, config, tmp_path / "baseline")
     with pytest.raises(InputError, match="the network has no interactions") as error:
@@ -245,9 +247,16 @@ def test_run_interactions__against_the_pairs_of_a_simulated_store(tmp_path: Path
     assert len(value["planted_pairs"]) == 2
     json.dumps(value["planted_pairs"], allow_nan=False)
     assert "precision_at_10" in text
+    (tmp_path / "other.yaml").write_text(PAIRS.replace("cell_type: ", "cell_type: other_"))
+    other = build(tmp_path / "other.yaml", tmp_path / "other.zarr").path
+    with pytest.raises(InputError, match=r"no pairs were planted for(.|\n)*other_pairs(.|\n)*pairs, alone"):
+        run_interactions(run, truth=other)
     by_size = run_interactions(run, truth=store, absolute=True).scores.set_index("cell_type")
     assert by_size["planted"].tolist() == [2, 2]
     assert by_size.loc["closes", "average_precision"] > scores.loc["closes", "average_precision"]
+    run_interactions(run)
+    left = {path.name for path in run.folder.glob("*.tsv")}
+    assert not left & {"motif_interactions.tsv", "interaction_scores.tsv"}  # of the earlier calls
 
 
 def test_run_interactions__without_windows_to_insert_into(make_store: Callable[..., Path], tmp_path: Path):

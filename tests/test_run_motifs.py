@@ -158,6 +158,23 @@ def test_run_motifs__with_the_truth(taught: Run, tmp_path: Path):
     assert "tomtom.tsv" not in files(taught)
 
 
+def test_run_motifs__tables_of_an_earlier_call_do_not_stay(taught: Run, known: Path):
+    run_motifs(taught, database=known, n_logos=1)
+    assert files(taught) >= {"tomtom.tsv", "tomtom_null.tsv"}
+    run_motifs(taught, n_logos=1)
+    assert not files(taught) & {"tomtom.tsv", "tomtom_null.tsv"}
+    assert files(taught) >= FILES
+
+
+def test_run_motifs__of_basset_by_information(make_store: Callable[..., Path], known: Path, tmp_path: Path):
+    path = make_store("long.zarr", n_windows=40, window_length=200)
+    run = train(path, TrainConfig(network="basset", size=0.02, epochs=1), tmp_path / "basset")
+    found = run_motifs(run, database=known, n_logos=1)
+    assert "importance" not in found.table
+    assert found.table["bits"].is_monotonic_decreasing
+    assert {"E", "null_untrained"} <= set(found.table)
+
+
 def test_run_motifs__database_that_is_none(taught: Run, tmp_path: Path):
     with pytest.raises(InputError, match="cannot be read"):
         run_motifs(taught, database=tmp_path / "nowhere.meme")

@@ -302,6 +302,16 @@ def test_train__filters_of_another_run(store: Path, tmp_path: Path):
         build_network(config(initial_filters=str(tmp_path / "absent.npy")), 30, 2)
 
 
+def test_build_network__filters_that_stay_random_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    np.save(tmp_path / "two.npy", np.zeros((5, 4, 2), np.float32))
+    options = {"network": "baseline", "n_filters": 3, "filter_width": 5, "train_filters": False}
+    build_network(TrainConfig(**options, initial_filters=str(tmp_path / "two.npy")), 30, 2)
+    assert "1 of 3 filters stay as they were drawn at random" in caplog.text
+    caplog.clear()
+    build_network(TrainConfig(**options | {"n_filters": 2}, initial_filters=str(tmp_path / "two.npy")), 30, 2)
+    assert not caplog.text
+
+
 def epochs(*losses: float) -> list[Epoch]:
     return [Epoch(i, 0.0, loss, 0.0, 0.0, 0.0) for i, loss in enumerate(losses, start=1)]
 

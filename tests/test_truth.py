@@ -89,7 +89,17 @@ def test_ceiling__probabilities_are_those_of_the_labels(built: Path):
 def test_ceiling__of_a_set_without_accidents_is_one(tmp_path: Path):
     text = SIMPLE.replace("  n_windows", "  remove_accidental: true\n  n_windows")
     path = build.build(write_simulated_dataset(tmp_path / "set", text), tmp_path / "a.zarr").path
-    assert min(ceiling(store.open_store(path)).values()) > 0.999
+    ds = store.open_store(path)
+    assert min(ceiling(ds).values()) > 0.999
+    # Every occurrence is a site: of windows that were made so, nothing is left to chance.
+    chance, label = (store.read_variable(ds, name) for name in ("open_probability", "accessibility"))
+    assert (np.abs(chance - label) < 0.5).mean() > 0.999
+
+
+def test_every_occurrence__of_sampled_sites_there_is_none(tmp_path: Path):
+    text = SIMPLE.replace("strand: either", "strand: either, bases: sampled")
+    path = build.build(write_simulated_dataset(tmp_path / "set", text), tmp_path / "a.zarr").path
+    assert every_occurrence(store.open_store(path)) == {}
 
 
 def first_site(path: Path) -> tuple[int, int]:
@@ -152,6 +162,13 @@ def test_verify__truth_tampered_with(built: Path, name: str, where: tuple | None
         array[where] = 1 - array[where] if name in ("accessibility", "split") else array[where] + 1
     reseal(built)
     with pytest.raises(CheckError, match=message):
+        verify(built, n_sample=None)
+
+
+def test_verify__a_site_of_no_strand(built: Path):
+    zarr.open_group(built, mode="r+")["site_strand"][first_site(built)[0], 0] = 0
+    reseal(built)
+    with pytest.raises(CheckError, match="no strand of a site of"):
         verify(built, n_sample=None)
 
 

@@ -73,6 +73,13 @@ BAD = {
 }
 
 
+def test_user_function__cannot_change_what_it_is_given(file: Path):
+    file.write_text("def f(sites, codes, names):\n    sites.motif[:] = 0\n    return codes[:, 0]\n")
+    with pytest.raises(InputError, match=r"the function failed(.|\n)*read-only"):
+        call(file, "f")
+    assert SITES.motif.flags.writeable
+
+
 @pytest.mark.parametrize(("name", "message"), BAD.items())
 def test_user_function__errors(file: Path, name: str, message: str):
     if name == "nothing":

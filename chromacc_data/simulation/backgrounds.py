@@ -10,6 +10,7 @@ from typing import Protocol
 import numba
 import numpy as np
 
+from chromacc_data.errors import InputError
 from chromacc_data.files import map_array
 from chromacc_data.schema import BASES
 from chromacc_data.sequences.genome import Genome
@@ -66,10 +67,22 @@ class MarkovChain:
 
         Words that the genome does not have are followed by any base with equal chances; a sequence never
         begins with one, and reaches one only after its own end in the genome.
+
+        Raises
+        ------
+        InputError
+            If the genome has no run of known bases of a word and the base behind it.
         """
         counts = sum(count_words(genome.codes(name), order + 1) for name in genome.names)
         counts = np.asarray(counts, dtype=np.float64).reshape(-1, len(BASES))
         n_after = counts.sum(axis=1)
+        if not n_after.any():
+            raise InputError(
+                "the genome is too short for the order of the background",
+                where="simulation.background.order",
+                found=f"no run of {order + 1} bases without N for order {order}",
+                expected="many times more bases than words of that length",
+            )
         seen = n_after > 0
         probabilities = np.full(counts.shape, 1 / len(BASES))
         probabilities[seen] = counts[seen] / n_after[seen, None]

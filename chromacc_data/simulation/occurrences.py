@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import reverse_complement
 from chromacc_data.sequences.shuffle import below, next_random
 from chromacc_data.simulation.recipe import SitesRecipe
@@ -98,10 +99,23 @@ def remove_accidental(
         As for :func:`count_accidental`; `codes` is left alone.
     generator
         Source of randomness.
+
+    Raises
+    ------
+    InputError
+        If there are some left after 200 rounds, as of motifs so short that nearly any base makes one.
     """
     seeds = generator.integers(0, 1 << 63, size=len(codes), dtype=np.uint64)
     cleaned = codes.copy()
-    n_changed = _remove(cleaned, sites.motif, sites.start, *_search(patterns), seeds)
+    n_changed, n_left = _remove(cleaned, sites.motif, sites.start, *_search(patterns), seeds)
+    if n_left:
+        raise InputError(
+            "accidental occurrences cannot be removed",
+            where="simulation.remove_accidental",
+            found=f"{n_left} of {len(codes)} windows with some after {_MAX_ROUNDS} rounds",
+            expected="motifs that a window can be without",
+            remedy="leave out short motifs, or shorten the windows",
+        )
     return cleaned, int(n_changed)
 
 
@@ -221,16 +235,17 @@ def _remove(
     first: np.ndarray,
     order: np.ndarray,
     seeds: np.ndarray,
-) -> int:
+) -> tuple[int, int]:
     n_windows, length = codes.shape
     found = np.empty(length * len(motif), dtype=np.int64)
     start = np.empty(length * len(motif), dtype=np.int64)
     covered = np.empty(length, dtype=np.bool_)
     widths = _width_of_motif(motif, width)
-    n_changed = 0
+    n_changed, n_left = 0, 0
     for row in range(n_windows):
         state = seeds[row]
         _cover(covered, site_motif[row], site_start[row], widths)
+        changed = False
         for _ in range(_MAX_ROUNDS):
             n = find(codes[row], width, pattern_codes, first, order, found, start)
             changed = False
@@ -253,4 +268,5 @@ def _remove(
                 changed = True
             if not changed:
                 break
-    return n_changed
+        n_left += changed
+    return n_changed, n_left

@@ -1,4 +1,4 @@
-"""A perfect reader: how likely each set of sites is, given a sequence and how such sequences are made."""
+"""A reader who knows the motifs: how likely each set of sites is, given a sequence and how such are made."""
 
 from __future__ import annotations
 
@@ -58,10 +58,11 @@ def read_sequences(codes: np.ndarray, pool: Pool, recipe: SitesRecipe, frequenci
     """What sites sequences may have been made with, and how likely each set of them is (Bayes' rule).
 
     A set of sites is as likely as it is to be drawn, times, for each site, the probability of its bases in
-    the motif over that in the background. Exact for independent bases; for other backgrounds, and where
-    accidental occurrences were removed, the frequency of each base stands in for what is known of them. Of
-    each window the 12 likeliest sites are thought of; where these make no set of a number that can be drawn,
-    sets of all numbers are.
+    the motif over that in the background. Exact for independent bases while a window has few places that look
+    like sites; for other backgrounds the frequency of each base stands in for what is known of them. Of each
+    window the 12 likeliest sites are thought of, none of them more than 6 nats less likely than no site;
+    where these make no set of a number that can be drawn, sets of all numbers are. Of short or flat motifs in
+    long windows, a reader who thought of more would do better.
 
     Parameters
     ----------

@@ -146,7 +146,8 @@ def ceiling(ds: xr.Dataset, *, indices: Sequence[int] | np.ndarray | None = None
 
     The reader sees the sequence alone, accidental occurrences included, and knows everything about how such
     sequences are made: it orders windows by the chance that they are open, by
-    :func:`~chromacc_data.simulation.reader.read_sequences`, which no other order beats.
+    :func:`~chromacc_data.simulation.reader.read_sequences`. No other order beats that chance; where the
+    reading is an estimate (see there), the ceiling is one, from below.
 
     Parameters
     ----------
@@ -257,6 +258,8 @@ def _check_sites(sequence: str, sites: Sequence[np.ndarray], truth: Truth, *, wh
             raise CheckError(
                 f"the site of {name} overlaps another, or an end", where=where, found=found, expected=expected
             )
+        if strand not in (1, -1):
+            raise CheckError(f"no strand of a site of {name}", where=where, found=strand, expected="1 or -1")
         end = start + width
         found = sequence[start:end]
         if strand < 0:

@@ -8,7 +8,7 @@ A function is called as ``f(sites, codes, names)`` with
 - ``names``: names of the motifs that ``sites.motif`` counts;
 
 and returns one finite number for each window, which depends on nothing but that window. It is called with as
-many windows at once as suits the build.
+many windows at once as suits the build. The arrays cannot be written to.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class UserFunction:
             If it cannot be loaded, fails, or gives anything but one finite number for each window.
         """
         function = load_function(self.reference, self.path, self.digest)
+        # Views that a function cannot change: the store holds the arrays themselves.
+        sites, codes = Sites(*map(_read_only, sites)), _read_only(codes)
         try:
             found = function(sites, codes, names)
             values = np.asarray(found, dtype=np.float64)
@@ -84,6 +86,12 @@ class UserFunction:
             expected=expected,
             remedy="it is called as NAME(sites, codes, names): see `chromacc_data.simulation.user_function`",
         )
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def function_file(reference: str) -> str | None:

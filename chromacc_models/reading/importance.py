@@ -8,9 +8,14 @@ import numpy as np
 from chromacc_data.errors import InputError
 from chromacc_models.layers import FactorizationMachine, OneHot
 
-__all__ = ["filter_importance", "pooled_activations"]
+__all__ = ["filter_importance", "has_importance", "pooled_activations"]
 
 _BATCH = 256
+
+
+def has_importance(model: keras.Model) -> bool:
+    """Whether a network pools over the whole window, so that :func:`filter_importance` can be told."""
+    return {"pool", "head"} <= {layer.name for layer in model.layers}
 
 
 def filter_importance(model: keras.Model, codes: np.ndarray) -> np.ndarray:
@@ -67,8 +72,7 @@ def pooled_activations(model: keras.Model, codes: np.ndarray) -> np.ndarray:
     InputError
         If the network does not pool over the whole input.
     """
-    names = {layer.name for layer in model.layers}
-    if not {"pool", "head"} <= names:
+    if not has_importance(model):
         raise InputError(
             f"filters of {model.name} cannot be ranked",
             found="no pooling over the whole window",

@@ -62,6 +62,9 @@ __all__ = [
     "run_interactions",
 ]
 
+#: What is written only with motifs, and with planted pairs.
+_OPTIONAL_TABLES = {"motif_interactions.tsv", "interaction_scores.tsv"}
+
 #: Pairs that the picture shows of each cell type.
 _N_BARS = 10
 
@@ -170,6 +173,13 @@ def run_interactions(
     """
     if database is not None and truth is not None:
         raise InputError("two sources of names", found="--database and --truth", expected="one of them")
+    if n_insert and database is None and truth is None:
+        raise InputError(
+            "no motifs to insert",
+            where="--insert",
+            found=n_insert,
+            expected="--database or --truth as well",
+        )
     run = run if isinstance(run, Run) else Run.open(run)
     known = None
     if database is not None or truth is not None:
@@ -208,6 +218,8 @@ def run_interactions(
             _mark_planted(tables, filters, names, planted)
     picture = plots.interactions(table, n_bars=_N_BARS)  # before the first file: one that fails leaves none
     with disk_errors(run.folder):
+        for file in _OPTIONAL_TABLES - tables.keys():  # of an earlier call, with other options
+            (run.folder / file).unlink(missing_ok=True)
         for file, rows in tables.items():
             write_text_atomically(run.folder / file, rows.to_csv(sep="\t", index=False, float_format="%.6g"))
         plots.save(picture, run.folder / "interactions.png")
@@ -273,6 +285,15 @@ def _planted_pairs(
     if truth is None or Path(truth).suffix not in FORMATS:
         return {}
     known = read_truth(open_store(truth))
+    with_pairs = [model.cell_type for model in known.models if model.pairs]
+    if with_pairs and not set(with_pairs) & set(cell_types):
+        raise InputError(
+            "no pairs were planted for the cell types of the network",
+            where=truth,
+            found=", ".join(with_pairs),
+            expected=", ".join(cell_types),
+            remedy="give the store that the network was trained on",
+        )
     group = motif_groups(known.pool.motifs, both_strands=both_strands)
     index = dict(zip(known.pool.names, group.tolist(), strict=True))
     return {
@@ -296,7 +317,7 @@ def _score_pairs(
         ranked = rank_motif_pairs(of_motifs[c], pairs)
         row = {
             "cell_type": cell_type,
-            "planted": len(pairs),
+            "planted": ranked.n_correct,
             "precision_at_10": ranked.precision_at_k,
             "average_precision": ranked.average_precision,
         }

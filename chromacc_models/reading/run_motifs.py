@@ -21,7 +21,7 @@ from chromacc_models import plots
 from chromacc_models.evaluate import open_batches
 from chromacc_models.reading.combinations import Decomposition, decompose_filters
 from chromacc_models.reading.filters import base_weights, filter_motifs, untrained_motifs
-from chromacc_models.reading.importance import filter_importance
+from chromacc_models.reading.importance import filter_importance, has_importance
 from chromacc_models.reading.logos import logo_grid
 from chromacc_models.reading.matching import FilterMatches, match_filters
 from chromacc_models.reading.tomtom import (
@@ -53,6 +53,9 @@ MAX_E = 0.01
 
 #: Filters of each empirical null.
 _N_NULL = 1000
+
+#: What is written only with a database.
+_OPTIONAL_TABLES = {"tomtom.tsv", "tomtom_null.tsv"}
 
 #: As many filters as a network has, drawn so many times, match planted motifs by chance.
 _N_DRAWS = 20
@@ -92,7 +95,8 @@ class DatabaseMatches(NamedTuple):
 class RunMotifs:
     """Motifs of the filters of a run.
 
-    `table` has a row per filter, the most important first: filter, importance, bits, consensus. With a
+    `table` has a row per filter, the most important first: filter, importance, bits, consensus. Networks that
+    do not pool over the whole window (basset) have no importance; the filter of most bits is first. With a
     database there are target, target_name, p, E, q and null_NAME, the share of filters that learned nothing
     and match at least as well; with planted motifs kind, planted and score; with either parts and explained,
     the motifs that the filter is made of. `chance` compares numbers of matches with those of the nulls,
@@ -182,13 +186,11 @@ def run_motifs(
     planted = None if truth is None else read_planted(truth)
     reading = read_filters_of_run(run, method=method)
     motifs = reading.motifs
-    importance = filter_importance(reading.model, reading.codes)
-    columns: dict[str, Any] = {
-        "filter": [motif.id for motif in motifs],
-        "importance": importance,
-        "bits": [information(motif.ppm).sum() for motif in motifs],
-        "consensus": [motif.iupac for motif in motifs],
-    }
+    columns: dict[str, Any] = {"filter": [motif.id for motif in motifs]}
+    if has_importance(reading.model):
+        columns["importance"] = filter_importance(reading.model, reading.codes)
+    columns["bits"] = np.array([information(motif.ppm).sum() for motif in motifs])
+    columns["consensus"] = [motif.iupac for motif in motifs]
     tables: dict[str, pd.DataFrame] = {}
     found: DatabaseMatches | None = None
     matched: FilterMatches | None = None
@@ -207,13 +209,15 @@ def run_motifs(
         kernel = np.asarray(reading.model.get_layer("filters").kernel)
         parts = decompose_filters(base_weights(kernel), known, both_strands=reading.both_strands)
         columns |= _part_columns(parts, known)
-    order = np.argsort(-importance, kind="stable")
+    order = np.argsort(-columns.get("importance", columns["bits"]), kind="stable")
     ranked = [motifs[i] for i in order]
     table = pd.DataFrame(columns).iloc[order]
     titles = None if found is None else [_title(motifs[i], found, i) for i in order[:n_logos]]
     picture = logo_grid(ranked[:n_logos], titles=titles)  # before the first file: one that fails leaves none
     with disk_errors(run.folder):
         write_motifs(run.folder / "motifs.meme", ranked)
+        for name in _OPTIONAL_TABLES - tables.keys():  # of an earlier call, with other options
+            (run.folder / name).unlink(missing_ok=True)
         for name, rows in {"motifs.tsv": table, **tables}.items():
             write_text_atomically(run.folder / name, rows.to_csv(sep="\t", index=False, float_format="%.6g"))
         plots.save(picture, run.folder / "motifs.png")
