@@ -164,7 +164,10 @@ def evaluate(console: Console, run_folder: Path, store: Path | None, split: str)
 def compare(
     console: Console, run_a: Path, run_b: Path, pairs: tuple[tuple[Path, Path], ...], split: str
 ) -> None:
-    """Compare RUN_A with RUN_B over cell types, and over further pairs of runs."""
+    """Compare RUN_A with RUN_B over cell types, and over folds or further pairs of runs.
+
+    Folders of two cross-validations are compared fold by fold.
+    """
     _start_tensorflow()
     from chromacc_models import compare as comparing
 

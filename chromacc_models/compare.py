@@ -13,6 +13,7 @@ from scipy.stats import false_discovery_control, norm, rankdata, t, wilcoxon
 from sklearn.metrics import average_precision_score
 
 from chromacc_data.errors import InputError
+from chromacc_models.cross_validation import fold_folders
 from chromacc_models.evaluate import delong, open_batches, read_predictions, without_nan
 from chromacc_models.run import Run
 
@@ -135,7 +136,8 @@ def compare(
     Parameters
     ----------
     a, b
-        Finished runs or their folders. Runs of a pair share store, split and fold.
+        Finished runs or their folders, or folders of cross-validations, which stand for their folds. Runs of
+        a pair share store, split and fold.
     split
         Windows to compare on.
 
@@ -328,7 +330,11 @@ def _test_train_ratio(runs: Sequence[Run], split: str) -> float:
 
 def _open_runs(runs: Run | Path | str | Sequence[Run | Path | str]) -> list[Run]:
     listed = [runs] if isinstance(runs, Run | Path | str) else list(runs)
-    return [run if isinstance(run, Run) else Run.open(run) for run in listed]
+    opened = []
+    for run in listed:
+        folds = [] if isinstance(run, Run) else fold_folders(run)
+        opened += [Run.open(folder) for folder in folds] or [run if isinstance(run, Run) else Run.open(run)]
+    return opened
 
 
 def _read_pair(a: Run, b: Run, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

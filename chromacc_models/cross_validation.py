@@ -22,7 +22,7 @@ from chromacc_models.evaluate import evaluate
 from chromacc_models.run import Run
 from chromacc_models.train import train
 
-__all__ = ["SCORES", "CrossValidation", "cross_validate", "fold_folder", "train_runs"]
+__all__ = ["SCORES", "CrossValidation", "cross_validate", "fold_folder", "fold_folders", "train_runs"]
 
 #: Table of scores, beside the folders of the folds.
 SCORES = "scores.tsv"
@@ -166,6 +166,12 @@ def fold_folder(out: Path | str, fold: int) -> Path:
     return Path(out) / f"fold-{fold}"
 
 
+def fold_folders(out: Path | str) -> list[Path]:
+    """Run folders of all folds in a folder, by their numbers; none if it is no cross-validation's."""
+    folders = [path for path in Path(out).glob("fold-*") if path.name.removeprefix("fold-").isdecimal()]
+    return sorted(folders, key=lambda path: int(path.name.removeprefix("fold-")))
+
+
 def _train_elsewhere(store: Path, config: TrainConfig, out: Path, engine: str) -> None:
     # Nothing is sent back: the run is in its folder.
     train(store, config, out, engine=engine)
@@ -177,7 +183,7 @@ def _config_of_fold(config: TrainConfig, fold: int) -> TrainConfig:
         filters = str(Path(filters).absolute())
         if fold_folder(filters, fold).is_dir():
             filters = str(fold_folder(filters, fold))
-        elif list(Path(filters).glob("fold-*")):
+        elif fold_folders(filters):
             raise InputError(
                 "a fold is missing whose filters are to be taken", where=filters, expected=f"fold-{fold}"
             )

@@ -150,6 +150,7 @@ def test_compare__folds_of_a_cross_validation(make_store: Callable[..., Path], t
     expected = corrected_resampled_t(np.array(by_fold), test_train_ratio=1)
     assert found.auroc_folds.standard_error == pytest.approx(expected.standard_error)
     assert compare(a[0], b[0]).auroc_folds is None
+    assert compare(tmp_path / "0", tmp_path / "1") == found  # folders of the two
 
 
 def test_compare__runs(make_store: Callable[..., Path], tmp_path: Path):
