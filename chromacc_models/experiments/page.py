@@ -327,7 +327,7 @@ _CAPTIONS = {
     "logos": "Filters that predictions depend on most: in turn one of a single motif, of several and of none",
     "matched": "Filters that match a known motif and that predictions depend on most; beside each, the motif",
     "roc": "Mean ROC curves over cell types and runs",
-    "loss": "Loss by epoch",
+    "loss": "Loss by epoch, that of training with the penalties of the weights",
     "predictions": "Predictions of held-out windows",
     "interactions": "Scaled interactions of pairs of filters that match different motifs, over all runs",
     "products": "Inner products of the vectors of all pairs of filters, over all runs",
