@@ -453,7 +453,7 @@ def test_measure_runs__a_network_that_knows_what_was_never_planted(known: Run, p
     assert measured["runs"][0]["filters"]["found_driven"] == 0
     found = measured["runs"][0]["interactions"]
     assert [found[name] for name in found if name.endswith("top10")] == [0] * 6
-    assert found["motifs_average_precision"] is None
+    assert found["motifs_average_precision"] == 0
     assert found["confirmed"] == 0
     assert [measured["stable"][name] for name in ("pairs", "correct", "first_runs")] == [0, 0, 0]
     assert "nothing to compare" in measured["interaction_tests"]["raw"]["not_possible"]
