@@ -617,7 +617,7 @@ def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
     mean = "0.8500 ± 0.0707 (n = 2)"
     assert f"| AUROC | 0.7 | **{mean}**; ≥ 0.85 | {mean}; ≥ 0.86 not reached | 0.9500 |" in text
     assert "| not there | 1 |  |  |  |" in text
-    assert "| less | 0 | **+0.0000 ± 0.0000 (n = 2)**; ≥ 0 |  |  |" in text
+    assert "| less | 0 | **+0.0000 (each of 2)**; ≥ 0 |  |  |" in text
     assert "| found | 5 | 3.0 ± 1.4 of 19 (n = 2; 2 to 4) |  |  |" in text
     assert "| undefined | 5 | not defined |  |  |" in text
     assert "| of all runs | 4e-14 | 0.012 |  |  |" in text

@@ -212,8 +212,10 @@ def _cell(value: Value | None, measures: Measures) -> str:
         return "not defined"
     mean, is_share = defined.mean(), value.measure in _SHARES
     form = "{:+.4f}" if value.less is not None else "{:.4f}" if is_share else "{:.1f}"
-    spread = f" ± {defined.std(ddof=1):.{4 if is_share else 1}f}" if len(defined) > 1 else ""
     of = f" of {_total(value, measures)}" if value.of is not None else ""
+    if len(defined) > 1 and np.ptp(defined) == 0:
+        return _with_goal(f"{form.format(mean)}{of} (each of {len(defined)})", mean, value)
+    spread = f" ± {defined.std(ddof=1):.{4 if is_share else 1}f}" if len(defined) > 1 else ""
     is_count = not is_share and value.less is None and len(defined) > 1
     extent = f"; {defined.min():.3g} to {defined.max():.3g}" if is_count else ""
     return _with_goal(f"{form.format(mean)}{spread}{of} (n = {len(defined)}{extent})", mean, value)
