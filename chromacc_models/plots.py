@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 __all__ = [
     "calibration",
@@ -258,6 +259,10 @@ def losses(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
         )
         axes.plot(epochs, history["validation_loss"], color=colour, label=f"{name}, validation")
     axes.set(xlabel="Epoch", ylabel="Binary cross-entropy", yscale="log")
+    # 0.5 and 2, not powers of ten.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.legend()
     return figure
 
