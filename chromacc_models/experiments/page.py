@@ -139,6 +139,7 @@ def write(
     for experiment in experiments:
         parts.append(f"## {experiment.name} {experiment.title}\n\n{_claims(experiment, measures)}")
         parts += _notes(experiment, measures)
+        parts += [experiment.remark] if experiment.remark else []
         for title, arms in experiment.pictures.items():
             drawn = {name: measures[arm] for name, arm in arms.items() if arm in measures}
             if drawn:
