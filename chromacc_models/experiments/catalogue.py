@@ -464,10 +464,9 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             "loss of ATAC-6": _four("atac", "factorization-machine"),
         },
         {"roc of DNase-6": "Figure 5.7", "roc of ATAC-6": "Figure 5.8", "loss of ATAC-6": "Figure 5.6"},
-        remark="With average pooling the baseline adds up what its filters find, and pairs are beyond it. With "
-        "max pooling it is no additive model: a filter that holds two motifs gives the larger of two values, "
-        "and a + b - max(a, b) = min(a, b). The improved baseline learns such filters, most of which several "
-        "motifs drive.",
+        remark="With average pooling the baseline adds up what its filters find, and pairs are beyond it. "
+        "With max pooling it is no additive model: a filter that holds two motifs gives the larger of two "
+        "values, and a + b - max(a, b) = min(a, b). The improved baseline learns such filters.",
     ),
     Experiment(
         "5.2.3",
