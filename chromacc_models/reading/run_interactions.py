@@ -218,11 +218,11 @@ def run_interactions(
             _mark_planted(tables, filters, names, planted)
     picture = plots.interactions(table, n_bars=_N_BARS)  # before the first file: one that fails leaves none
     with disk_errors(run.folder):
-        for file in _OPTIONAL_TABLES - tables.keys():  # of an earlier call, with other options
-            (run.folder / file).unlink(missing_ok=True)
         for file, rows in tables.items():
             write_text_atomically(run.folder / file, rows.to_csv(sep="\t", index=False, float_format="%.6g"))
         plots.save(picture, run.folder / "interactions.png")
+        for file in _OPTIONAL_TABLES - tables.keys():  # of an earlier call, with other options
+            (run.folder / file).unlink(missing_ok=True)
     files = (*tables, "interactions.png")
     motif_table, scores = (tables.get(f"{name}.tsv") for name in ("motif_interactions", "interaction_scores"))
     return RunInteractions(run.folder, table, motif_table, files, scores)

@@ -216,11 +216,11 @@ def run_motifs(
     picture = logo_grid(ranked[:n_logos], titles=titles)  # before the first file: one that fails leaves none
     with disk_errors(run.folder):
         write_motifs(run.folder / "motifs.meme", ranked)
-        for name in _OPTIONAL_TABLES - tables.keys():  # of an earlier call, with other options
-            (run.folder / name).unlink(missing_ok=True)
         for name, rows in {"motifs.tsv": table, **tables}.items():
             write_text_atomically(run.folder / name, rows.to_csv(sep="\t", index=False, float_format="%.6g"))
         plots.save(picture, run.folder / "motifs.png")
+        for name in _OPTIONAL_TABLES - tables.keys():  # of an earlier call, with other options
+            (run.folder / name).unlink(missing_ok=True)
     return RunMotifs(
         run.folder,
         tuple(ranked),
