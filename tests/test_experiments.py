@@ -29,7 +29,8 @@ from chromacc_models.cross_validation import train_runs
 from chromacc_models.experiments import measures, page, pairs
 from chromacc_models.experiments import reproduce as reproducing
 from chromacc_models.experiments.arms import ARMS
-from chromacc_models.experiments.catalogue import EXPERIMENTS, Claim, Experiment, Value, arms_of
+from chromacc_models.experiments.catalogue import EXPERIMENTS, arms_of
+from chromacc_models.experiments.claims import Claim, Experiment, Value
 from chromacc_models.experiments.measures import held_out_ratio, measure_runs, paired_differences
 from chromacc_models.experiments.reproduce import Reproduction, chosen_experiments, reproduce
 from chromacc_models.reading.run_interactions import Interactions

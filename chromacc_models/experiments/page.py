@@ -18,7 +18,7 @@ from chromacc_models.compare import corrected_resampled_t, paired_test
 from chromacc_models.config import TrainConfig
 from chromacc_models.evaluate import ROC_GRID
 from chromacc_models.experiments.arms import ARMS
-from chromacc_models.experiments.catalogue import Experiment, Value
+from chromacc_models.experiments.claims import Experiment, Value
 from chromacc_models.experiments.measures import held_out_ratio, paired_differences, values_of
 from chromacc_models.reading.logos import logo_grid
 

@@ -26,7 +26,8 @@ from chromacc_models.config import TrainConfig
 from chromacc_models.cross_validation import train_runs
 from chromacc_models.experiments import measures, page
 from chromacc_models.experiments.arms import ARMS, Arm
-from chromacc_models.experiments.catalogue import EXPERIMENTS, Experiment, arms_of
+from chromacc_models.experiments.catalogue import EXPERIMENTS, arms_of
+from chromacc_models.experiments.claims import Experiment
 from chromacc_models.run import lock_folder
 
 __all__ = ["Reproduction", "chosen_experiments", "reproduce"]
