@@ -192,9 +192,15 @@ def _real_arms() -> list[Arm]:
 def _simulated_arms() -> list[Arm]:
     baseline = {"network": "baseline"}
     return [
+        # Ten filters rest on plateaus for longer than the patience of the others before they learn the next motif.
+        Arm(
+            "additive/thesis-10",
+            "additive-20",
+            {**_THESIS, **baseline, "n_filters": 10, "patience": 120, "plateau_patience": 40},
+        ),
         *(
             Arm(f"additive/thesis-{n}", "additive-20", {**_THESIS, **baseline, "n_filters": n})
-            for n in (10, 20, 30)
+            for n in (20, 30)
         ),
         Arm("additive/improved", "additive-20", _ADDITIVE_IMPROVED),
         Arm("targets-10/thesis", "additive-20-targets-10", {**_THESIS, **baseline, "n_filters": 20}),
