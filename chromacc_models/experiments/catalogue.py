@@ -157,12 +157,12 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Claim(
                     f"AUROC, {n} filters",
                     published,
-                    Value(f"additive/thesis-{n}", "auroc", goal),
+                    Value(f"additive/thesis-{n}", "auroc", goal, chosen=chosen),
                 )
-                for n, published, goal in (
-                    (10, "0.966 ± 0.010", 0.966),
-                    (20, "0.984 ± 0.002", 0.984),
-                    (30, "0.984 ± 0.002", 0.984),
+                for n, published, goal, chosen in (
+                    (10, "0.966 ± 0.010", 0.966, True),
+                    (20, "0.984 ± 0.002", 0.984, False),
+                    (30, "0.984 ± 0.002", 0.984, False),
                 )
             ),
             Claim("AUROC, 128 filters", "not given", improved=Value("additive/improved", "auroc", 0.995)),
@@ -526,6 +526,11 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             "predictions": "Figure 5.12",
             "loss of ATAC-6": "Figure 5.13",
         },
+        remark="On ATAC-6, the motif builder in the settings of the thesis stays behind the baseline: free "
+        "tables have 256 numbers a block and filter where the baseline has 16 weights, and fit 4,950 training "
+        "windows within some 30 epochs. None of some 270 sets of scales, penalties, learning rates, batches and "
+        "averaged weights changed that. The improved network, whose tables are what single bases add plus a "
+        "penalised deviation, does not stay behind.",
     ),
 )
 
