@@ -527,10 +527,10 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             "loss of ATAC-6": "Figure 5.13",
         },
         remark="On ATAC-6, the motif builder in the settings of the thesis stays behind the baseline: free "
-        "tables have 256 numbers a block and filter where the baseline has 16 weights, and fit 4,950 training "
-        "windows within some 30 epochs. None of some 270 sets of scales, penalties, learning rates, batches and "
-        "averaged weights changed that. The improved network, whose tables are what single bases add plus a "
-        "penalised deviation, does not stay behind.",
+        "tables have 256 numbers a block and filter where the baseline has 16 weights, and fit 4,950 "
+        "training windows within some 30 epochs. None of some 270 sets of scales, penalties, learning rates, "
+        "batches and averaged weights changed that. The improved network, whose tables are what single bases "
+        "add plus a penalised deviation, does not stay behind.",
     ),
 )
 
