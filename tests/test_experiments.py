@@ -570,6 +570,16 @@ def test_laid_on__the_target_lies_where_it_matches():
     assert (laid[2:] == 0.25).all()
 
 
+def test_draw_matched__each_filter_beside_its_known_motif():
+    reading, found = hand_made_matches(n_filters=3)
+    logos = measures._logos(reading, ["GATA1", "", "CTCF"], found)
+    figure = page._draw_matched({"one": {"logos": logos}, "none": {"logos": []}})
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert len(titles) == 4
+    assert all(title.startswith("one: filter") for title in titles[::2])
+    assert {title.split(",")[0] for title in titles[1::2]} == {"one: GATA1", "one: CTCF"}
+
+
 def test_n_matched__pairs_of_two_filters_that_match():
     values = np.zeros((4, 4))
     values[0, 1], values[0, 2], values[2, 3] = 3, 2, 1

@@ -372,10 +372,10 @@ def _draw_matched(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
     motifs, titles = [], []
     for name, measured in drawn.items():
         for i, logo in enumerate([logo for logo in measured["logos"] if "target_ppm" in logo][:4]):
-            for kind, key in (("filter", "ppm"), (logo["title"], "target_ppm")):
+            for kind, title, key in (("filter", "filter", "ppm"), ("target", logo["title"], "target_ppm")):
                 ppm = np.array(logo[key])
                 motifs.append(Motif(f"{kind}_{i}", ppm / ppm.sum(axis=1, keepdims=True)))
-                titles.append(f"{name}: {kind}")
+                titles.append(f"{name}: {title}")
     return logo_grid(motifs, titles=titles) if motifs else _draw_logos(drawn)
 
 
