@@ -192,7 +192,7 @@ def _real_arms() -> list[Arm]:
 def _simulated_arms() -> list[Arm]:
     baseline = {"network": "baseline"}
     return [
-        # Ten filters rest on plateaus longer than more of them, before they learn the next motif.
+        # With the patience of the others, a fold of ten filters stops on a plateau that it leaves later.
         Arm(
             "additive/thesis-10",
             "additive-20",
