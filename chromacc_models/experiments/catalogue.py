@@ -527,8 +527,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             "loss of ATAC-6": "Figure 5.13",
         },
         remark="Free tables, as the thesis has them, have 256 numbers a block and filter where the baseline "
-        "has 16 weights, and soon fit the few training windows of ATAC-6. Some 270 sets of scales, penalties, "
-        "learning rates, batches and averaged weights were tried for them, and none came up to the baseline "
+        "has 16 weights, and soon fit the few training windows of ATAC-6. Some 270 sets of scales, penalties,"
+        " learning rates, batches and averaged weights were tried for them, and none came up to the baseline "
         "by validation windows. Tables of the improved network are what single bases add, plus a penalised "
         "deviation.",
     ),
