@@ -245,17 +245,22 @@ def test_reproduce__damaged_measures(quick: Reproduction, folder: Path):
         path.write_text(text)
 
 
-def test_reproduce__filters_are_those_of_the_run_with_most_single_motif_filters(
-    quick: Reproduction, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("counts", [((1, 1), (1, 5)), ((1, 5), (2, 3))])
+def test_reproduce__filters_are_those_of_the_run_with_single_motif_filters_of_most_motifs(
+    counts: tuple[tuple[int, int], ...],
+    quick: Reproduction,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    # Measures that say that the second run has more of them.
+    # Measures that say that the second run has as many motifs and more filters of them, or more motifs.
     report = tmp_path / "quick" / "reproduction"
     report.mkdir(parents=True)
     for file in (quick.page.parent / "reproduction").glob("*.json"):
         (report / file.name).write_text(file.read_text())
     known = json.loads((report / "additive-thesis-30.json").read_text())
-    for run, n_single in zip(known["runs"], (1, 5), strict=True):
-        run["filters"]["single"] = n_single
+    for run, (found, n_single) in zip(known["runs"], counts, strict=True):
+        run["filters"] |= {"found": found, "single": n_single}
     (report / "additive-thesis-30.json").write_text(json.dumps(known))
     (report / "paired-thesis-transferred.json").unlink()
     taken = []
@@ -509,7 +514,10 @@ def test_in_turn__filters_of_all_kinds_by_importance():
 
 
 def learned(
-    of_motifs: list[tuple[int, int]], membership: np.ndarray | None = None, planted: tuple = ((0, 1),)
+    of_motifs: list[tuple[int, int]],
+    membership: np.ndarray | None = None,
+    planted: tuple = ((0, 1),),
+    driven: np.ndarray | None = None,
 ) -> pairs.LearnedPairs:
     """A network of three filters and motifs whose pairs interact in that order, and no others."""
     values = np.zeros((1, 3, 3))
@@ -520,11 +528,23 @@ def learned(
         Interactions(values, values),
         values,
         membership,
+        membership if driven is None else driven,
         [list(planted)],
         [],
         ["a", "b", "c"],
         ["A", "B", "C"],
     )
+
+
+def test_rank_pairs__by_what_filters_look_like_and_by_what_drives_them():
+    # By their looks the first and the third filter hold the planted pair; by what drives them, the first and
+    # the second do as well.
+    looks = np.array([[1, 0, 0], [0, 0, 0], [0, 1, 0]], dtype=bool)
+    drive = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]], dtype=bool)
+    found = pairs.rank_pairs(learned([(0, 1), (0, 2), (1, 2)], looks, driven=drive))
+    assert (found["raw_top10"], found["raw_driven_top10"]) == (1, 2)
+    assert (found["chance_top10"], found["driven_chance_top10"]) == pytest.approx((10 / 3, 20 / 3), abs=1e-5)
+    assert [row["correct"] for row in found["table"]] == [False, True, False]
 
 
 def test_stable_pairs__nine_runs_of_ten():
@@ -639,6 +659,18 @@ def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
     assert "- b: because" in text
     assert "factorization_machine on r, 2 folds; filters of additive/thesis-20, kept; k 2; 0 min" in text
     assert "means anything" not in text
+
+
+def test_write__a_picture_that_fails_does_not_stop_the_page(
+    quick: Reproduction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fails(drawn: object) -> None:
+        raise ValueError("no curve")
+
+    monkeypatch.setitem(page._DRAWN, "roc", fails)
+    path = page.write(tmp_path / "page.md", chosen_experiments(["5.3"]), quick.measures, {})
+    assert "*5.3: roc, not drawn: ValueError: no curve*" in path.read_text()
+    assert {p.name for p in (tmp_path / "page").glob("*.png")} >= {"5.3-loss.png", "5.3-predictions.png"}
 
 
 def test_write__pictures_are_drawn_again_if_asked(quick: Reproduction, tmp_path: Path):

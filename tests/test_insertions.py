@@ -163,6 +163,7 @@ def test_filter_responses__of_a_network_set_to_three_motifs(empty: np.ndarray):
     found = filter_responses(network_of_a_pair(), empty, [GATA, AP1, EBOX])
     assert np.array_equal(found.auroc, 0.5 + 0.5 * np.eye(3))
     np.testing.assert_allclose(found.rise, 1.5 * np.eye(3))
+    assert np.array_equal(found.drives, np.eye(3))
     assert filter_responses(network_of_a_pair(), empty, []).rise.shape == (3, 0)
     with pytest.raises(ValueError, match="does not fit"):
         filter_responses(network_of_a_pair(), empty, [GATA], within=(0, 4))

@@ -284,6 +284,15 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 "correct ones, by scaled interactions", "not given", "interactions.scaled_top10", _TRANSFERRED
             ),
             _both("the same in a random order", "not given", "interactions.chance_top10", _TRANSFERRED),
+            _both(
+                "correct ones of the first ten inner products by the motifs that drive the filters",
+                "not given",
+                "interactions.raw_driven_top10",
+                _TRANSFERRED,
+            ),
+            _both(
+                "the same in a random order", "not given", "interactions.driven_chance_top10", _TRANSFERRED
+            ),
             Claim(
                 "the same by scaled interactions, of filters that match motifs, homotypic pairs apart",
                 "not given",

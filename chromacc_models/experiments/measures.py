@@ -48,10 +48,6 @@ _N_BINS = 50
 #: Filters of the first run that are drawn.
 _N_LOGOS = 12
 
-#: Area under the ROC curve from which on an inserted motif is said to drive a filter: half way from chance to
-#: certainty.
-_DRIVEN = 0.75
-
 
 def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None) -> dict[str, Any]:
     """Measures of the runs of an arm, ready for JSON.
@@ -194,8 +190,7 @@ def _filters(
     `found_driven`: groups with a single-motif filter that a motif of the group drives when it is inserted. A
     filter that looks like a motif by chance is no reader of it.
     """
-    driven = responses.auroc >= _DRIVEN
-    reads = (driven & matches.matched).any(axis=1)
+    reads = (responses.drives & matches.matched).any(axis=1)
     by_chance = planted_by_chance(reading, truth.pool.motifs)
     return matches.summary() | {
         "n_groups": matches.n_groups,
@@ -234,7 +229,7 @@ def _decomposed(
     n_planted = sum(motif < len(planted) for motifs in parts for motif in motifs)
     by_group = [{int(groups[motif]) for motif in motifs} for motifs in parts]
     # Groups of planted motifs that raise each filter above backgrounds that they are inserted into.
-    driving = [{int(group[i]) for i in np.flatnonzero(row >= _DRIVEN)} for row in responses.auroc]
+    driving = [{int(group[i]) for i in np.flatnonzero(row)} for row in responses.drives]
     several = [i for i, motifs in enumerate(driving) if len(motifs) > 1]
     score = score_decompositions(by_group, driving)
     of_several = score_decompositions([by_group[i] for i in several], [driving[i] for i in several])

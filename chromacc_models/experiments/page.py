@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from chromacc_data.console import LOG
 from chromacc_data.files import write_text_atomically
 from chromacc_data.motifs import Motif
 from chromacc_models import plots
@@ -58,8 +59,8 @@ The words of the rows:
 - An interaction is the inner product of two filters' vectors; *scaled*, it is what is added to the logit
   when both filters rise by a standard deviation. A pair of filters is *correct* if a motif of one and a motif
   of the other were planted as a pair, and *homotypic* if they have a motif in common.
-- Transferred filters are of networks of 30 filters; the thesis takes those of the network with the most
-  single-motif filters and does not name it.
+- Transferred filters are of one network of 30 filters, that of the fold with single-motif filters of most
+  motifs. The thesis takes those of the network with the most single-motif filters and does not name it.
 
 What was chosen, and by what:
 
@@ -323,7 +324,12 @@ def _picture(
         return _tables(drawn)
     path = folder / f"{experiment.name}-{title.replace(' ', '-')}.png"
     if redraw or not path.exists():
-        plots.save(_DRAWN[kind](drawn), path)
+        try:
+            plots.save(_DRAWN[kind](drawn), path)
+        # A picture is not worth the experiments that are still to be made.
+        except Exception as error:
+            LOG.exception("%s: not drawn", path)
+            return f"*{experiment.name}: {title}, not drawn: {type(error).__name__}: {error}*"
     counterpart = experiment.figures.get(title)
     of = f", counterpart of {counterpart}" if counterpart else ""
     return f"![{experiment.name}: {title}]({folder.name}/{path.name})\n\n*{_CAPTIONS[kind]}{of}.*"

@@ -56,8 +56,10 @@ class LearnedPairs:
     values: Interactions
     #: Of motif groups, (cell_type, group, group).
     of_motifs: np.ndarray
-    #: (filter, group), bool.
+    #: Groups that each filter matches, (filter, group), bool.
     membership: np.ndarray
+    #: Groups that drive each filter when they are inserted, (filter, group), bool.
+    driven: np.ndarray
     #: Pairs of groups by cell type.
     planted: list[list[tuple[int, int]]]
     #: Names of the pairs of the first cell type.
@@ -80,8 +82,9 @@ class LearnedPairs:
         planted = [[(index[p.first], index[p.second]) for p in model.pairs] for model in truth.models]
         pair_names = [[p.first, p.second] for p in truth.models[0].pairs]
         of_motifs = motif_interactions(values.raw, mean_of_groups(responses.rise, matches.group))
+        driven = mean_of_groups(responses.drives, matches.group) > 0
         groups = group_names(truth.pool.motifs, matches.group)
-        return cls(values, of_motifs, matches.in_group, planted, pair_names, names, groups)
+        return cls(values, of_motifs, matches.in_group, driven, planted, pair_names, names, groups)
 
 
 def rank_pairs(learned: LearnedPairs) -> dict[str, Any]:
@@ -89,7 +92,9 @@ def rank_pairs(learned: LearnedPairs) -> dict[str, Any]:
 
     `raw_top10`: all pairs of filters, by inner products, as in the thesis; `raw_homotypic`: wrong ones among
     the first ten, of two filters with a motif in common. `scaled_top10`: all pairs, by scaled interactions;
-    `chance_top10`: correct ones of ten in a random order. `filters_top10`: pairs of filters that match
+    `chance_top10`: correct ones of ten in a random order. `raw_driven_top10`, `driven_chance_top10`: inner
+    products and a random order again, where filters hold the motifs that drive them when inserted, whatever
+    they look like. `filters_top10`: pairs of filters that match
     motifs, by scaled interactions, homotypic ones apart; `filters_chance_top10`: as before, of these.
     `motifs_top10`: pairs of motif groups, by
     :func:`~chromacc_models.reading.interactions.motif_interactions`. Where there are fewer than ten pairs,
@@ -103,19 +108,20 @@ def rank_pairs(learned: LearnedPairs) -> dict[str, Any]:
 def _rankings(learned: LearnedPairs, cell_type: int) -> dict[str, float]:
     raw, scaled = learned.values.raw[cell_type], learned.values.scaled[cell_type]
     planted, membership = learned.planted[cell_type], learned.membership
-    pairs = candidate_pairs(membership, planted)
-    correct = np.zeros((len(membership),) * 2, dtype=bool)
-    correct[pairs.first, pairs.second] = pairs.is_correct
-    first, second = all_pairs = np.triu_indices(len(membership), 1)
-    judged = pairs.first, pairs.second
-    homotypic = (membership[first] & membership[second]).any(axis=1) & ~correct[all_pairs]
-    by_filter = _rank(scaled[judged], pairs.is_correct)
+    first, second, correct = candidate_pairs(membership, planted, all_pairs=True)
+    of_driven = candidate_pairs(learned.driven, planted, all_pairs=True).is_correct
+    homotypic = (membership[first] & membership[second]).any(axis=1) & ~correct
+    by_product, by_scaled = raw[first, second], scaled[first, second]
+    matched = candidate_pairs(membership, planted)
+    by_filter = _rank(scaled[matched.first, matched.second], matched.is_correct)
     by_motif = rank_motif_pairs(learned.of_motifs[cell_type], planted, k=_N_TOP)
     return {
-        "raw_top10": _n_correct(_rank(raw[all_pairs], correct[all_pairs])),
-        "raw_homotypic": _n_correct(_rank(raw[all_pairs], homotypic)),
-        "scaled_top10": _n_correct(_rank(scaled[all_pairs], correct[all_pairs])),
-        "chance_top10": _N_TOP * correct[all_pairs].mean(),
+        "raw_top10": _n_correct(_rank(by_product, correct)),
+        "raw_homotypic": _n_correct(_rank(by_product, homotypic)),
+        "scaled_top10": _n_correct(_rank(by_scaled, correct)),
+        "chance_top10": _N_TOP * correct.mean(),
+        "raw_driven_top10": _n_correct(_rank(by_product, of_driven)),
+        "driven_chance_top10": _N_TOP * of_driven.mean(),
         "filters_top10": _n_correct(by_filter),
         "filters_chance_top10": _N_TOP * by_filter.n_correct / max(1, by_filter.n_pairs),
         "motifs_top10": _n_correct(by_motif),

@@ -353,8 +353,13 @@ class _Work:
         return [folder / arm.run_name(run) for run in range(len(self._configs(arm)))]
 
     def _best_filters(self, arm: Arm) -> Path:
-        """Run folder of an arm with the most single-motif filters; it is made again if it is gone."""
-        best = int(measures.values_of(self.make(arm), "filters.single").argmax())
+        """Run folder of an arm with single-motif filters of most motifs, then with most such filters.
+
+        It is made again if it is gone.
+        """
+        measured = self.make(arm)
+        found, single = (measures.values_of(measured, f"filters.{name}") for name in ("found", "single"))
+        best = max(range(len(found)), key=lambda run: (found[run], single[run]))
         folder, config = self._run_folders(arm)[best], self._configs(arm)[best]
         train_runs(self._store(arm), [config], [folder], progress=self.progress)
         return folder

@@ -34,6 +34,10 @@ __all__ = [
 
 _BATCH = 256
 
+#: Area under the ROC curve from which on an inserted motif is said to drive a filter: half way from chance to
+#: certainty.
+_DRIVEN = 0.75
+
 #: Probabilities nearer to 0 or 1 than this have no logit in float32.
 _CLIP = 1e-7
 
@@ -63,6 +67,11 @@ class FilterResponses(NamedTuple):
     auroc: np.ndarray
     #: What the motif adds to the pooled activation, mean over backgrounds.
     rise: np.ndarray
+
+    @property
+    def drives(self) -> np.ndarray:
+        """Whether a motif drives a filter, by an `auroc` of at least 0.75: (filter, motif), bool."""
+        return self.auroc >= _DRIVEN
 
 
 def shuffled_backgrounds(codes: np.ndarray, n: int, *, seed: int = 0) -> np.ndarray:
