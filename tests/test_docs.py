@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from chromacc_data import recipe, schema
 from chromacc_models import config
+from chromacc_models.experiments import reproduce as reproducing
+from chromacc_models.experiments.arms import ARMS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,6 +28,20 @@ def test_docs__the_store_page_names_every_variable_and_attribute():
     attributes = {value for name, value in vars(schema).items() if name.startswith("ATTR_")}
     of_variables = {schema.ATTR_DOC, schema.ATTR_NAMES}
     assert set(schema.VARIABLES) | attributes - of_variables <= names
+
+
+def test_docs__reproduction_is_of_these_recipes_options_and_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def not_again(store: Path, configs: list[config.TrainConfig], folders: list[Path], **_: object) -> None:
+        raise AssertionError(f"{configs[0]} is not what docs/reproduction has measures of")
+
+    monkeypatch.setattr(reproducing, "train_runs", not_again)
+    shutil.copytree(ROOT / "docs" / "reproduction", tmp_path / "docs" / "reproduction")
+    made = reproducing.reproduce([], tmp_path / "out", datasets=ROOT / "datasets", report=tmp_path / "docs")
+    assert made.left_out == {}
+    assert made.measures.keys() == ARMS.keys()
+    assert made.page.read_text() == (ROOT / "docs" / "reproduction.md").read_text()
 
 
 @pytest.mark.parametrize("page", ["README.md", *(p.relative_to(ROOT) for p in (ROOT / "docs").glob("*.md"))])
