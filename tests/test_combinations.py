@@ -181,6 +181,11 @@ def test_decompose_filters__bad_input(weights: np.ndarray, motifs: list[Motif], 
         decompose_filters(weights, motifs)
 
 
+def test_decompose_filters__motifs_that_prefer_no_base():
+    with pytest.raises(ValueError, match="none of 1 motifs prefers any base"):
+        decompose_filters(np.ones((1, 8, 4)), [Motif("even", np.full((4, 4), 0.25))])
+
+
 def test_score_decompositions__by_hand():
     found, truth = [{0, 1}, {2}, set()], [{0}, {2, 3}, set()]
     score = score_decompositions(found, truth)

@@ -184,11 +184,13 @@ def test_candidate_pairs__by_hand():
         (1, 2): False,
         (1, 3): True,
         (2, 3): False,
-        (0, 4): True,  # the same motif, and the partner as well
-        (1, 4): True,
+        # Not the last but one with 0, 1 and 3: they have a motif in common, if with its partner as well.
         (2, 4): False,
-        (3, 4): True,
     }
+    every = candidate_pairs(membership, [(1, 0)], all_pairs=True)
+    assert (len(every.first), every.is_correct.sum()) == (15, 5)
+    # Which pairs are judged does not follow from what was planted.
+    np.testing.assert_array_equal(candidate_pairs(membership, [(1, 2)]).first, found.first)
 
 
 def test_ranking_scores__by_hand_and_scikit_learn():

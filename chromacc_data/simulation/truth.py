@@ -174,10 +174,10 @@ def every_occurrence(
 ) -> dict[str, float]:
     """AUROC that a reader reaches who takes each occurrence of a consensus for a site, by cell type.
 
-    What a network that adds up all that it finds can reach at most, however well it knows the motifs: it
-    cannot tell accidental occurrences from sites. Occurrences inside other sites do not count, as such a
-    network can take them off the motif that holds them. Of additive cell types only, and of none where sites
-    were sampled: few of these are the consensus.
+    It adds up their true contributions, as it cannot tell accidental occurrences from sites. Occurrences
+    inside other sites do not count: they can be taken off the motif that holds them. This is no bound: a
+    reader who gives less weight to motifs with accidental occurrences may reach a little more. Of additive
+    cell types only, and of none where sites were sampled: few of these are the consensus.
 
     Parameters
     ----------

@@ -30,6 +30,7 @@ from chromacc_models.reading.run_motifs import (
     MAX_E,
     DatabaseMatches,
     FilterReading,
+    filter_names,
     group_names,
     planted_by_chance,
     read_filters_of_run,
@@ -89,10 +90,10 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
             responses = responses_of(reading, run.config.scan_length, truth.written_motifs)
             measures["filters"] = _filters(reading, matches, truth, responses)
             measures["decomposed"] = _decomposed(reading, matches, truth, responses)
-            names = _names_of_filters(matches, truth)
+            names = filter_names(group_names(truth.pool.motifs, matches.group), matches.in_group)
             interactions = interactions_of(reading)
             if interactions is not None and any(model.pairs for model in truth.models):
-                learned.append(LearnedPairs.of(interactions, responses, matches, truth, names))
+                learned.append(LearnedPairs.of(reading, interactions, responses, matches, truth))
                 measures["interactions"] = rank_pairs(learned[-1]) | confirm_pairs(run, reading, truth)
         elif database is not None:
             matched = search_database(reading, tuple(database))
@@ -105,7 +106,7 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
             found["logos"] = _logos(reading, names, matched)
             found["histogram"] = _histogram(run)
         found["runs"].append(measures)
-    if database is not None:
+    if "database" in found["runs"][0]:
         found["over"] = _over(found)
     found["roc"] = np.mean([_roc(run) for run in runs], axis=0).round(4).tolist()
     if learned:
@@ -176,12 +177,6 @@ def _truth(run: Run) -> Truth | None:
     return read_truth(ds) if is_simulated(ds) else None
 
 
-def _names_of_filters(matches: FilterMatches, truth: Truth) -> list[str]:
-    """Motifs that each filter matches, with + between them."""
-    names = group_names(truth.pool.motifs, matches.group)
-    return ["+".join(names[i] for i in np.flatnonzero(row)) for row in matches.in_group]
-
-
 def _filters(
     reading: FilterReading, matches: FilterMatches, truth: Truth, responses: FilterResponses
 ) -> dict[str, Any]:
@@ -227,12 +222,13 @@ def _decomposed(
     held = {int(groups[motif]) for motif in frozenset[int]().union(*parts)}
     n_parts = sum(map(len, parts))
     n_planted = sum(motif < len(planted) for motifs in parts for motif in motifs)
-    by_group = [{int(groups[motif]) for motif in motifs} for motifs in parts]
-    # Groups of planted motifs that raise each filter above backgrounds that they are inserted into.
-    driving = [{int(group[i]) for i in np.flatnonzero(row)} for row in responses.drives]
-    several = [i for i, motifs in enumerate(driving) if len(motifs) > 1]
-    score = score_decompositions(by_group, driving)
-    of_several = score_decompositions([by_group[i] for i in several], [driving[i] for i in several])
+    # Motifs that raise each filter above backgrounds that they are inserted into.
+    driving = [np.flatnonzero(row).tolist() for row in responses.drives]
+    several = [i for i, motifs in enumerate(driving) if len(set(group[motifs])) > 1]
+    score = score_decompositions(parts, driving, group=groups)
+    of_several = score_decompositions(
+        [parts[i] for i in several], [driving[i] for i in several], group=groups
+    )
     return {
         "parts": n_parts,
         "share_planted": rounded(n_planted / n_parts) if n_parts else None,

@@ -24,7 +24,7 @@ from chromacc_models.reading.interactions import (
 )
 from chromacc_models.reading.matching import FilterMatches
 from chromacc_models.reading.run_interactions import Interactions, inserter_of, mean_of_groups
-from chromacc_models.reading.run_motifs import FilterReading, group_names
+from chromacc_models.reading.run_motifs import FilterReading, filter_names, group_names
 from chromacc_models.run import Run
 
 __all__ = [
@@ -60,6 +60,8 @@ class LearnedPairs:
     membership: np.ndarray
     #: Groups that drive each filter when they are inserted, (filter, group), bool.
     driven: np.ndarray
+    #: Weights of the filters, (width, base or block, filter).
+    kernel: np.ndarray
     #: Pairs of groups by cell type.
     planted: list[list[tuple[int, int]]]
     #: Names of the pairs of the first cell type.
@@ -72,19 +74,28 @@ class LearnedPairs:
     @classmethod
     def of(
         cls,
+        reading: FilterReading,
         values: Interactions,
         responses: FilterResponses,
         matches: FilterMatches,
         truth: Truth,
-        names: list[str],
     ) -> LearnedPairs:
         index = {name: int(group) for name, group in zip(truth.pool.names, matches.group, strict=True)}
         planted = [[(index[p.first], index[p.second]) for p in model.pairs] for model in truth.models]
         pair_names = [[p.first, p.second] for p in truth.models[0].pairs]
         of_motifs = motif_interactions(values.raw, mean_of_groups(responses.rise, matches.group))
-        driven = mean_of_groups(responses.drives, matches.group) > 0
         groups = group_names(truth.pool.motifs, matches.group)
-        return cls(values, of_motifs, matches.in_group, driven, planted, pair_names, names, groups)
+        return cls(
+            values=values,
+            of_motifs=of_motifs,
+            membership=matches.in_group,
+            driven=mean_of_groups(responses.drives, matches.group) > 0,
+            kernel=np.asarray(reading.model.get_layer("filters").kernel),
+            planted=planted,
+            pair_names=pair_names,
+            names=filter_names(groups, matches.in_group),
+            group_names=groups,
+        )
 
 
 def rank_pairs(learned: LearnedPairs) -> dict[str, Any]:
@@ -119,11 +130,11 @@ def _rankings(learned: LearnedPairs, cell_type: int) -> dict[str, float]:
         "raw_top10": _n_correct(_rank(by_product, correct)),
         "raw_homotypic": _n_correct(_rank(by_product, homotypic)),
         "scaled_top10": _n_correct(_rank(by_scaled, correct)),
-        "chance_top10": _N_TOP * correct.mean(),
+        "chance_top10": _by_chance(correct),
         "raw_driven_top10": _n_correct(_rank(by_product, of_driven)),
-        "driven_chance_top10": _N_TOP * of_driven.mean(),
+        "driven_chance_top10": _by_chance(of_driven),
         "filters_top10": _n_correct(by_filter),
-        "filters_chance_top10": _N_TOP * by_filter.n_correct / max(1, by_filter.n_pairs),
+        "filters_chance_top10": _by_chance(matched.is_correct),
         "motifs_top10": _n_correct(by_motif),
         "motifs_average_precision": by_motif.average_precision,
     }
@@ -138,6 +149,11 @@ def _rank(values: np.ndarray, is_correct: np.ndarray) -> RankingScores:
 
 def _n_correct(ranked: RankingScores) -> float:
     return round(ranked.precision_at_k * ranked.k)
+
+
+def _by_chance(is_correct: np.ndarray) -> float:
+    """Correct ones expected among the first ten, or all where there are fewer, in a random order."""
+    return min(_N_TOP, len(is_correct)) * float(is_correct.mean()) if len(is_correct) else 0.0
 
 
 def _top_table(learned: LearnedPairs) -> list[dict[str, Any]]:
@@ -189,7 +205,7 @@ def stable_pairs(learned: Sequence[LearnedPairs]) -> dict[str, Any]:
     groups, whose motifs are `first`.
     """
     by_filter = None
-    if all(np.array_equal(run.membership, learned[0].membership) for run in learned):
+    if _have_same_filters(learned):
         by_filter = _in_most([_first_pairs(run.values.raw[0]) for run in learned])
     by_motif = [_first_pairs(run.of_motifs[0]) for run in learned]
     in_most = _in_most(by_motif)
@@ -203,6 +219,10 @@ def stable_pairs(learned: Sequence[LearnedPairs]) -> dict[str, Any]:
         "first_runs": n,
         "first": [learned[0].group_names[group] for group in pair],
     }
+
+
+def _have_same_filters(learned: Sequence[LearnedPairs]) -> bool:
+    return all(np.array_equal(run.kernel, learned[0].kernel) for run in learned)
 
 
 def _first_pairs(values: np.ndarray) -> list[tuple[int, int]]:
@@ -229,7 +249,7 @@ def interaction_tests(learned: Sequence[LearnedPairs], ratio: float) -> dict[str
     memberships = [run.membership for run in learned]
     planted = learned[0].planted[0]
     kinds = {"scaled": {"all_pairs": False}}
-    if all(np.array_equal(membership, memberships[0]) for membership in memberships):
+    if _have_same_filters(learned):
         kinds = {"raw": {"all_pairs": True}, **kinds}
     tests = {}
     for scale, options in kinds.items():

@@ -146,12 +146,22 @@ def reproduce(
         work.all_found()  # damaged files are found now, not after hours
         left_out: dict[str, str] = {}
         for experiment in experiments:
+            before = set(work.measured)
             _make(work, experiment, left_out)
             found = work.all_found()
-            _miss_databases(experiment, found, left_out)
             shown = [e for e in EXPERIMENTS if any(arm.name in found for arm in arms_of([e]))]
+            for other in shown:
+                _miss_databases(other, found, left_out)
+            # Experiments share arms.
+            new = work.measured - before
+            changed = [e.name for e in shown if any(arm.name in new for arm in arms_of([e]))]
             path = page.write(
-                folder / "reproduction.md", shown, found, left_out, quick=quick, redraw=[experiment.name]
+                folder / "reproduction.md",
+                shown,
+                found,
+                left_out,
+                quick=quick,
+                redraw={experiment.name, *changed},
             )
     return Reproduction(found, left_out, path)
 
@@ -227,6 +237,13 @@ class _Work:
                 "its data are not in the repository",
                 where=arm.recipe,
                 remedy="give the folder of the recipe's files by --sources",
+            )
+        before = self.found(arm, any_database=True)
+        if before is not None and before["database"] is not None and self.database is None:
+            raise InputError(
+                "measured again without known motifs, its filters would match nothing",
+                where=arm.recipe,
+                remedy="give the file of known motifs by --database",
             )
         configs = self._configs(arm)
         LOG.info("%s: %d runs of %s on %s", arm.name, len(configs), configs[0].network, arm.recipe)

@@ -101,7 +101,7 @@ def decompose_filters(
     Raises
     ------
     ValueError
-        If the weights are not of that shape or negative, or there are no motifs.
+        If the weights are not of that shape or negative, or there are no motifs, or none prefers any base.
 
     Examples
     --------
@@ -120,6 +120,8 @@ def decompose_filters(
     if not len(motifs):
         raise ValueError("no motifs to explain filters with")
     placements = _place(motifs, weights.shape[1], both_strands, min_inside)
+    if not len(placements.size):
+        raise ValueError(f"none of {len(motifs)} motifs prefers any base; they explain no filter")
     return tuple(_decompose(row, placements, max_parts, penalty) for row in weights.reshape(len(weights), -1))
 
 

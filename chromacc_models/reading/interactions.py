@@ -189,8 +189,8 @@ def candidate_pairs(
 ) -> CandidatePairs:
     """Pairs of filters with a motif each, and whether they are planted; homotypic ones are left out.
 
-    Two filters that have a motif in common are homotypic, and no candidates unless they hold a planted pair
-    as well (combination filters).
+    Two filters that have a motif in common are homotypic, also where they hold a planted pair besides
+    (combination filters): which pairs are candidates must not depend on what was planted.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def candidate_pairs(
     else:
         homotypic = count @ count.T > 0
         matched = belongs.any(axis=1)
-        judged = matched[:, None] & matched & (correct | ~homotypic)
+        judged = matched[:, None] & matched & ~homotypic
     first, second = np.nonzero(np.triu(judged, 1))
     return CandidatePairs(first, second, correct[first, second])
 

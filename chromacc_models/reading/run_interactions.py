@@ -42,6 +42,7 @@ from chromacc_models.reading.matching import match_filters, motif_groups, number
 from chromacc_models.reading.run_motifs import (
     MAX_E,
     FilterReading,
+    filter_names,
     group_names,
     read_filters_of_run,
     read_planted,
@@ -84,8 +85,8 @@ class FilterNames(NamedTuple):
     group: np.ndarray
 
     def of_filters(self) -> list[str]:
-        """Name of each filter: its motifs with + between them, empty without one."""
-        return ["+".join(self.motifs[i] for i in np.flatnonzero(row)) for row in self.membership]
+        """Name of each filter: see :func:`~chromacc_models.reading.run_motifs.filter_names`."""
+        return filter_names(self.motifs, self.membership)
 
 
 @dataclass(frozen=True)

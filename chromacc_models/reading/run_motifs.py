@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ __all__ = [
     "DatabaseMatches",
     "FilterReading",
     "RunMotifs",
+    "filter_names",
     "group_names",
     "planted_by_chance",
     "read_filters_of_run",
@@ -279,11 +281,32 @@ def read_filters_of_run(
 
 
 def group_names(motifs: Sequence[Motif], group: np.ndarray) -> list[str]:
-    """Name of each group of motifs: their symbols, between slashes."""
+    """Name of each group of motifs: their symbols between slashes, or their ids where groups share symbols.
+
+    >>> motifs = [Motif("M1", np.eye(4), "X"), Motif("M2", np.eye(4), "X"), Motif("M3", np.eye(4), "Y")]
+    >>> group_names(motifs, np.array([0, 1, 1])), group_names(motifs, np.array([0, 1, 2]))
+    (['X', 'X/Y'], ['M1', 'M2', 'Y'])
+    """
+    members = [[motifs[i] for i in np.flatnonzero(group == index)] for index in range(group.max() + 1)]
+    names = ["/".join(dict.fromkeys(motif.symbol for motif in of_group)) for of_group in members]
+    times = Counter(names)
     return [
-        "/".join(dict.fromkeys(motifs[i].symbol for i in np.flatnonzero(group == index)))
-        for index in range(group.max() + 1)
+        name if times[name] == 1 else "/".join(motif.id for motif in of_group)
+        for name, of_group in zip(names, members, strict=True)
     ]
+
+
+def filter_names(motifs: Sequence[str], membership: np.ndarray) -> list[str]:
+    """Name of each filter: its motifs, or groups, with + between them; empty without one.
+
+    Parameters
+    ----------
+    motifs
+        Names, (motif,).
+    membership
+        (filter, motif), bool.
+    """
+    return ["+".join(motifs[i] for i in np.flatnonzero(row)) for row in membership]
 
 
 def search_database(
@@ -378,7 +401,7 @@ def _truth_columns(matched: FilterMatches, planted: Sequence[Motif]) -> dict[str
     names = group_names(planted, matched.group)
     return {
         "kind": matched.kind,
-        "planted": ["+".join(names[i] for i in np.flatnonzero(row)) for row in matched.in_group],
+        "planted": filter_names(names, matched.in_group),
         "score": matched.alignments.score.max(axis=1),
     }
 
