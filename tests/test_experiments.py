@@ -618,7 +618,7 @@ def test_draw_matched__each_filter_beside_its_known_motif():
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert len(titles) == 4
     assert all(title.startswith("one: filter") for title in titles[::2])
-    assert {title.split(",")[0] for title in titles[1::2]} == {"one: GATA1", "one: CTCF"}
+    assert {title.split(",")[0] for title in titles[1::2]} == {"GATA1", "CTCF"}
 
 
 def test_n_matched__pairs_of_two_filters_that_match():

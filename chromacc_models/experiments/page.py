@@ -353,8 +353,10 @@ _CAPTIONS = {
     "roc": "Mean ROC curves over cell types and runs",
     "loss": "Loss by epoch, that of training with the penalties of the weights",
     "predictions": "Predictions of held-out windows",
-    "interactions": "Scaled interactions of pairs of filters that match different motifs, over all runs",
-    "products": "Inner products of the vectors of all pairs of filters, over all runs",
+    "interactions": "Scaled interactions of pairs of filters that match different motifs, over all runs; the "
+    "first and the last bar hold all beyond them",
+    "products": "Inner products of the vectors of all pairs of filters, over all runs; the first and the "
+    "last bar hold all beyond them",
 }
 
 
@@ -389,10 +391,13 @@ def _draw_matched(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
     motifs, titles = [], []
     for name, measured in drawn.items():
         for i, logo in enumerate([logo for logo in measured["logos"] if "target_ppm" in logo][:4]):
-            for kind, title, key in (("filter", "filter", "ppm"), ("target", logo["title"], "target_ppm")):
+            for kind, title, key in (
+                ("filter", f"{name}: filter", "ppm"),
+                ("target", logo["title"], "target_ppm"),
+            ):
                 ppm = np.array(logo[key])
                 motifs.append(Motif(f"{kind}_{i}", ppm / ppm.sum(axis=1, keepdims=True)))
-                titles.append(f"{name}: {title}")
+                titles.append(title)
     return logo_grid(motifs, titles=titles) if motifs else _draw_logos(drawn)
 
 
