@@ -104,7 +104,8 @@ _QUICK = """**Made by `--quick`: small sets, few filters, two epochs. No figure 
 """
 
 _OPTIONS = """What is not named is the default of `chromacc-models train` (`chromacc-models options`). Minutes
-of training are the epochs times the median one, of all runs together; {hours:.1f} hours in all."""
+of training are the epochs times the median one, of all runs together, with whatever else the machine did;
+{hours:.1f} hours in all."""
 
 #: Options that are named even where they are the default.
 _ALWAYS_NAMED = ("n_filters", "pooling", "pool_scale", "learning_rate", "batch_size", "l2", "strands")
