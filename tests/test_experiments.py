@@ -159,14 +159,18 @@ def test_reproduce__of_another_part_measures_of_another_database_stay(
 
 
 def test_reproduce__what_cannot_be_measured_again_stays(
-    quick: Reproduction, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    quick: Reproduction,
+    folder: Path,
+    database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     def lost(*_: object, **__: object) -> None:
         raise RuntimeError("a worker is gone")
 
     before = quick.page.read_text()
     monkeypatch.setattr(reproducing, "train_runs", lost)
-    again = reproduce(["5.3"], folder, datasets=DATASETS, quick=True, again=True)
+    again = reproduce(["5.3"], folder, datasets=DATASETS, quick=True, again=True, database=database)
     assert again.measures == quick.measures
     why = "it stands as it was measured before; RuntimeError: a worker is gone"
     assert again.left_out == {arm.name: why for arm in arms_of(chosen_experiments(["5.3"]))}
