@@ -260,9 +260,10 @@ def test_reproduce__damaged_measures(quick: Reproduction, folder: Path):
     path = quick.page.parent / "reproduction" / "positional-thesis-builder.json"
     text = path.read_text()
     try:
-        path.write_text("<<<<<<< HEAD")
-        with pytest.raises(InputError, match=r"damaged measures(.|\n)*delete it"):
-            _known_arms(folder)
+        for damaged in ("<<<<<<< HEAD", "[]", '{"made_of": ""}'):
+            path.write_text(damaged)
+            with pytest.raises(InputError, match=r"damaged measures(.|\n)*delete it"):
+                _known_arms(folder)
     finally:
         path.write_text(text)
 

@@ -27,15 +27,17 @@ __all__ = ["write"]
 
 _HEAD = """# Reproduction of the thesis
 
-Written by `chromacc-models reproduce`, which goes on where it was killed; the numbers are in
-[{folder}]({folder}), an arm a file.
+Written by `chromacc-models reproduce --all --sources FOLDER --database FILE`, which goes on where it was
+killed; the numbers are in [{folder}]({folder}), an arm a file. FOLDER holds the files of the recipes of real
+data, as their READMEs tell; FILE has known motifs, and 5.2.3 names the one that was used, human CIS-BP motifs
+as the repository of Basset ships them.
 
 How to read it:
 
-- A row puts a figure of the thesis beside the mean of our runs (± standard deviation, n runs; of counts also
-  the smallest to the largest). A goal that was set stands behind "≥"; figures that reach it are bold. A
-  dagger (†) is at a goal where options, or the way of reading, were chosen by some of the windows that the
-  figure is of: see below.
+- A row puts a figure of the thesis beside the mean of our runs (± standard deviation, n runs where it is
+  defined; of counts also the smallest to the largest). A goal that was set stands behind "≥"; figures that
+  reach it are bold. A dagger (†) is at a goal where options, or the way of reading, were chosen by some of
+  the windows that the figure is of: see below.
 - *Thesis settings* have the architecture and sizes of the thesis. What it leaves open or what trains faster
   was chosen and is listed under [Options](#options): the scale of the pooled values, the size of the first
   weights and the first bias of the filters, learning rate, batches, averaged weights, and when to stop.
@@ -54,8 +56,8 @@ The words of the rows:
 - A motif *drives* a filter that tells shuffled windows with the motif inserted from those without, with an
   AUROC of at least 0.75, whatever the filter looks like; it *raises* the filter by the difference of means.
 - Filters are *taken apart* into motifs whose sum their weights are. The search may choose from the planted
-  motifs and from their mirror images (read backwards, not complemented), which were never planted: of parts
-  that mean something, most are planted ones, and no mirrored motif is found.
+  motifs and from their mirror images (read backwards, not complemented), which were never planted. If parts
+  always meant something, all would be planted ones, and no mirrored motif would be found.
 - An interaction is the inner product of two filters' vectors; *scaled*, it is what is added to the logit
   when both filters rise by a standard deviation. A pair of filters is *correct* if a motif of one and a motif
   of the other were planted as a pair, and *homotypic* if they have a motif in common.
@@ -81,9 +83,9 @@ What was chosen, and by what:
   BSX, whose contributions of 1/19 and 3/19 decide few windows.
 - † Batches of the thesis settings on pairs were chosen by AUROC and by correct pairs of two to four of their
   ten folds, among eleven sets of options.
-- † Filters to transfer were first those of the fold with the most single-motif filters (23, of 15 motifs),
+- † Filters to transfer were first those of the fold with the most filters of one group (23, of 15 groups),
   whose pairs had 5.0 of the first ten inner products right in batches of 256, and 5 in batches of 2,048, as
-  the thesis has them. The fold with filters of most motifs (16) was taken after a look at five of the ten
+  the thesis has them. The fold with filters of most groups (16) was taken after a look at five of the ten
   folds of 30 filters and one of 20: on one split they had 7, 7, 6, 5, 5 and 4 right, those of the fold taken
   7. Three of them scaled to an equal spread of the pooled activations had 8, 6 and 6. What is missing to the
   7.4 of the thesis are filters that the rule reads as nothing or as another motif than drives them: the row
@@ -100,7 +102,8 @@ What was chosen, and by what:
   eighth of those that the folds hold out.
 """
 
-_QUICK = """**Made by `--quick`: small sets, few filters, two epochs. No figure here means anything.**
+_QUICK = """**Made by `--quick`: small sets, few filters, two epochs, and `hg19-dnase-6`, which ships its
+data, in the place of all real sets. No figure here means anything, and goals are left out.**
 """
 
 _OPTIONS = """What is not named is the default of `chromacc-models train` (`chromacc-models options`). Minutes
@@ -152,6 +155,8 @@ def write(
     """
     folder = path.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
+    if quick:
+        experiments = [_without_goals(experiment) for experiment in experiments]
     parts = [_HEAD.format(folder=folder.name), *([_QUICK] if quick else [])]
     for experiment in experiments:
         parts.append(f"## {experiment.name} {experiment.title}\n\n{_claims(experiment, measures)}")
@@ -167,6 +172,17 @@ def write(
     parts.append(f"## Options\n\n{_OPTIONS.format(hours=hours)}\n\n{_options(measures)}")
     write_text_atomically(path, "\n\n".join(part.strip() for part in parts) + "\n")
     return path
+
+
+def _without_goals(experiment: Experiment) -> Experiment:
+    def without(value: Value | None) -> Value | None:
+        return None if value is None else dataclasses.replace(value, goal=None, chosen=False)
+
+    claims = tuple(
+        dataclasses.replace(claim, thesis=without(claim.thesis), improved=without(claim.improved))
+        for claim in experiment.claims
+    )
+    return dataclasses.replace(experiment, claims=claims)
 
 
 def _claims(experiment: Experiment, measures: Measures) -> str:
@@ -319,7 +335,7 @@ def _pair_test(test: Mapping[str, Any]) -> str:
 
 
 def _p(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.2g}"
+    return "not defined, as a run has no such pair" if value is None else f"{value:.2g}"
 
 
 def _picture(

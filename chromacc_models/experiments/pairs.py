@@ -159,9 +159,7 @@ def _by_chance(is_correct: np.ndarray) -> float:
 def _top_table(learned: LearnedPairs) -> list[dict[str, Any]]:
     """First ten pairs of filters of the first cell type by inner products (thesis, Tables A.2 to A.11)."""
     raw, scaled = learned.values.raw[0], learned.values.scaled[0]
-    first, second = np.triu_indices(len(learned.names), 1)
-    pairs = candidate_pairs(learned.membership, learned.planted[0])
-    correct = set(zip(pairs.first[pairs.is_correct], pairs.second[pairs.is_correct], strict=True))
+    first, second, correct = candidate_pairs(learned.membership, learned.planted[0], all_pairs=True)
     order = np.argsort(-raw[first, second], kind="stable")[:_N_TOP]
     return [
         {
@@ -169,9 +167,9 @@ def _top_table(learned: LearnedPairs) -> list[dict[str, Any]]:
             "scaled": float(f"{scaled[i, j]:.5g}"),
             "filter_1": learned.names[i],
             "filter_2": learned.names[j],
-            "correct": (i, j) in correct,
+            "correct": bool(is_correct),
         }
-        for i, j in zip(first[order], second[order], strict=True)
+        for i, j, is_correct in zip(first[order], second[order], correct[order], strict=True)
     ]
 
 

@@ -127,9 +127,12 @@ def reproduce(
     out, folder = Path(out), Path(report or out)
     if quick:
         out, folder = out / "quick", folder / "quick"
-    for path, option in ((datasets, "--datasets"), (sources, "--sources")):
+    for path, option, what in (
+        (datasets, "--datasets", "the folder of recipes, `datasets` of a clone of the repository"),
+        (sources, "--sources", "the folder with the files of real data"),
+    ):
         if path is not None and not Path(path).is_dir():
-            raise InputError("no such folder", where=option, found=path, expected="a folder")
+            raise InputError("no such folder", where=option, found=path, remedy=f"name {what}")
     known_motifs = None if database is None else _Database.read(Path(database))
     with lock_folder(out):
         work = _Work(
@@ -183,7 +186,7 @@ def _make(work: _Work, experiment: Experiment, left_out: dict[str, str]) -> None
         else:
             continue
         before = "it stands as it was measured before; " if work.found(arm, any_database=True) else ""
-        left_out[arm.name] = before + " ".join(why.split())
+        left_out[arm.name] = before + "; ".join(" ".join(line.split()) for line in why.splitlines())
 
 
 def _miss_databases(
@@ -294,13 +297,16 @@ class _Work:
             return None
         try:
             known = json.loads(path.read_text())
+            if not isinstance(known, dict):
+                raise ValueError("no object")
             same = known["made_of"] == self._made_of(arm)
             database, content_hash = known["database"], known.get("content_hash")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError) as error:
             raise InputError(
                 "damaged measures",
                 where=path,
-                found=error,
+                found=f"no {error}" if isinstance(error, KeyError) else error,
+                expected="what `reproduce` has written",
                 remedy="delete it and give the same command again",
             ) from error
         if arm.is_real and self.database is not None and not any_database:
