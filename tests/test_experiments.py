@@ -26,7 +26,7 @@ from chromacc_models.cli import main_group
 from chromacc_models.compare import corrected_resampled_t
 from chromacc_models.config import TrainConfig
 from chromacc_models.cross_validation import train_runs
-from chromacc_models.experiments import measures, page, pairs
+from chromacc_models.experiments import measures, page, pairs, pictures
 from chromacc_models.experiments import reproduce as reproducing
 from chromacc_models.experiments.arms import ARMS
 from chromacc_models.experiments.catalogue import EXPERIMENTS, arms_of
@@ -177,6 +177,16 @@ def test_reproduce__what_cannot_be_measured_again_stays(
     assert f"## Not made\n\n- positional/thesis-builder: {why}" in again.page.read_text()
     assert "Traceback" in caplog.text
     quick.page.write_text(before)
+
+
+def test_reproduce__pictures_of_shared_arms_are_drawn_again(
+    quick: Reproduction, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    drawn = []
+    monkeypatch.setattr(reproducing, "_make", lambda work, *_: work.measured.add("paired/thesis"))
+    monkeypatch.setattr(page, "write", lambda path, *_, redraw, **__: drawn.append(redraw) or path)
+    reproduce(["5.3"], folder, datasets=DATASETS, quick=True)
+    assert drawn == [{"5.3", "5.2.1", "5.2.2"}]
 
 
 def test_reproduce__what_another_process_measured_meanwhile_is_on_the_page(
@@ -619,7 +629,7 @@ def test_laid_on__the_target_lies_where_it_matches():
 def test_draw_matched__each_filter_beside_its_known_motif():
     reading, found = hand_made_matches(n_filters=3)
     logos = measures._logos(reading, ["GATA1", "", "CTCF"], found)
-    figure = page._draw_matched({"one": {"logos": logos}, "none": {"logos": []}})
+    figure = pictures._draw_matched({"one": {"logos": logos}, "none": {"logos": []}})
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert len(titles) == 4
     assert all(title.startswith("one: filter") for title in titles[::2])
@@ -693,7 +703,7 @@ def test_write__a_picture_that_fails_does_not_stop_the_page(
     def fails(drawn: object) -> None:
         raise ValueError("no curve")
 
-    monkeypatch.setitem(page._DRAWN, "roc", fails)
+    monkeypatch.setitem(pictures.DRAWN, "roc", fails)
     path = page.write(tmp_path / "page.md", chosen_experiments(["5.3"]), quick.measures, {})
     assert "*5.3: roc, not drawn: ValueError: no curve*" in path.read_text()
     assert {p.name for p in (tmp_path / "page").glob("*.png")} >= {"5.3-loss.png", "5.3-predictions.png"}

@@ -209,7 +209,7 @@ def _simulated_arms() -> list[Arm]:
         Arm("paired/thesis", "paired-20", _PAIRED_THESIS),
         # The thesis takes the filters of the baseline network with the most single-motif ones (4.3.1), but
         # does not name it; here it is looked for among those of 30 filters, by the motifs that have such
-        # filters, since a second filter of a motif tells no other pair. Batches are as in section 4.3.2.
+        # filters, since a second filter of a motif tells no other pair. Batches are as in section 4.3.1.
         Arm(
             "paired/thesis-transferred",
             "paired-20",

@@ -6,127 +6,22 @@ thesis beside the same figure of its network here, and of the improved one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from chromacc_models.experiments.arms import ARMS, Arm
 from chromacc_models.experiments.claims import Claim, Experiment, Value
+from chromacc_models.experiments.rows import (
+    FOUND,
+    TITLES,
+    both,
+    decomposed,
+    found,
+    found_beside,
+    kinds,
+    real_claims,
+)
 
 __all__ = ["EXPERIMENTS", "arms_of"]
-
-
-_TITLES = {"dnase": "DNase-6", "atac": "ATAC-6"}
-
-
-def _real_claims() -> tuple[Claim, ...]:
-    sets = {
-        "dnase": (
-            "0.834 (ENCODE+Roadmap)",
-            "0.855 (the same)",
-            "+0.020, p 6e-29 over 164 cell types (the same)",
-        ),
-        "atac": ("0.804 (another ATAC-seq set)", "0.823 (the same)", "+0.019, not tested (the same)"),
-    }
-    claims = []
-    for name, (baseline, machine, difference) in sets.items():
-        arm = f"{name}/{{}}-{{}}".format
-        for network, figure in (("baseline", baseline), ("factorization-machine", machine)):
-            claims.append(
-                Claim(
-                    f"{_TITLES[name]}: AUROC, {network.replace('-', ' ')}",
-                    figure,
-                    Value(arm("thesis", network), "auroc"),
-                    Value(arm("improved", network), "auroc"),
-                )
-            )
-        claims.append(
-            Claim(
-                f"{_TITLES[name]}: factorization machine less baseline",
-                difference,
-                Value(arm("thesis", "factorization-machine"), "auroc", less=arm("thesis", "baseline")),
-                Value(arm("improved", "factorization-machine"), "auroc", less=arm("improved", "baseline")),
-            )
-        )
-    return tuple(claims)
-
-
-_FOUND = "motifs (groups) with a single-motif filter of their own"
-
-
-def _found(arm: str, goal: float | None = None, *, chosen: bool = False) -> Value:
-    return Value(arm, "filters.found", goal, of="filters.n_groups", chosen=chosen)
-
-
-def _found_beside(arms: tuple[str, str]) -> tuple[Claim, ...]:
-    """What stands beside the motifs found: a stricter count, and chance."""
-    return (
-        Claim(
-            "the same, of filters that the motif drives when it is inserted",
-            "not given",
-            *(Value(arm, "filters.found_driven", of="filters.n_groups") for arm in arms),
-        ),
-        Claim(
-            "the same of as many untrained filters, by the rule alone",
-            "not given",
-            *(Value(arm, "filters.chance.untrained.found", of="filters.n_groups") for arm in arms),
-        ),
-    )
-
-
-def _kinds(filters: str, published: Mapping[str, str], arms: tuple[str, str]) -> tuple[Claim, ...]:
-    """Kinds of filters as the thesis counts them, and those of untrained ones."""
-    return tuple(
-        _both(f"{what}; {filters}", figure, measure.format(f"{kind}_by_motif"), arms)
-        for kind, name in (("single", "single-motif"), ("combination", "combination"))
-        for what, figure, measure in (
-            (f"{name} filters, as the thesis counts", published[kind], "filters.{}"),
-            ("the same of as many untrained filters", "not given", "filters.chance.untrained.{}"),
-        )
-    )
-
-
-def _decomposed(published: str, arms: tuple[str, str]) -> tuple[Claim, ...]:
-    """Claims on filters that are taken apart (thesis, section 7.2, asks for it)."""
-    return (
-        Claim(
-            "motifs (groups) that some filter holds, taken apart",
-            published,
-            *(Value(arm, "decomposed.motifs", of="filters.n_groups") for arm in arms),
-        ),
-        Claim(
-            "mirrored motifs (groups), never planted, that some filter holds by the same search",
-            "not given",
-            *(Value(arm, "decomposed.mirrored", of="filters.n_groups") for arm in arms),
-        ),
-        _both("share of all parts that are planted motifs", "not given", "decomposed.share_planted", arms),
-        _both(
-            "the same if parts were drawn from planted and mirrored motifs",
-            "not given",
-            "decomposed.chance",
-            arms,
-        ),
-        _both(
-            "share of all parts that are motifs which drive their filter when inserted",
-            "not given",
-            "decomposed.precision",
-            arms,
-        ),
-        _both(
-            "share found of the motifs that drive filters",
-            "not given",
-            "decomposed.recall",
-            arms,
-        ),
-        _both("filters that several motifs drive", "not given", "decomposed.combinations", arms),
-        _both(
-            "share found of the motifs that drive these", "not given", "decomposed.combination_recall", arms
-        ),
-    )
-
-
-def _both(what: str, published: str, measure: str, arms: tuple[str, str]) -> Claim:
-    """A claim whose measure has no goal in either setting."""
-    return Claim(what, published, Value(arms[0], measure), Value(arms[1], measure))
-
 
 _ADDS_UP = "AUROC of a reader who adds up the true contributions of all occurrences outside other sites"
 
@@ -164,15 +59,15 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 )
             ),
             Claim("AUROC, 256 filters", "not given", improved=Value("additive/improved", "auroc", 0.995)),
-            _both(_ADDS_UP, "not given", "every_occurrence", _ADDITIVE),
+            both(_ADDS_UP, "not given", "every_occurrence", _ADDITIVE),
             Claim(
-                f"{_FOUND}; 20 filters, improved 256",
+                f"{FOUND}; 20 filters, improved 256",
                 "5 to 8 single-motif filters",
-                _found("additive/thesis-20"),
-                _found("additive/improved", 18, chosen=True),
+                found("additive/thesis-20"),
+                found("additive/improved", 18, chosen=True),
             ),
-            *_found_beside(_ADDITIVE),
-            *_kinds(
+            *found_beside(_ADDITIVE),
+            *kinds(
                 "20 filters, improved 256",
                 {"single": "5 to 8", "combination": "see its Figure 5.2"},
                 _ADDITIVE,
@@ -186,7 +81,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 for kind, measure in (("single-motif", "single"), ("combination", "combination"))
                 for n in (10, 30)
             ),
-            *_decomposed("not given", _ADDITIVE),
+            *decomposed("not given", _ADDITIVE),
         ),
         {
             "filters": {
@@ -214,15 +109,15 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Value("targets-10/thesis", "auroc"),
                 Value("targets-10/improved", "auroc", 0.99),
             ),
-            _both(_ADDS_UP, "not given", "every_occurrence", _TEN_TARGETS),
+            both(_ADDS_UP, "not given", "every_occurrence", _TEN_TARGETS),
             Claim(
-                f"{_FOUND}; 20 filters, improved 128",
+                f"{FOUND}; 20 filters, improved 128",
                 "3 to 10 single-motif filters",
-                _found("targets-10/thesis"),
-                _found("targets-10/improved", 18),
+                found("targets-10/thesis"),
+                found("targets-10/improved", 18),
             ),
-            *_found_beside(_TEN_TARGETS),
-            *_kinds(
+            *found_beside(_TEN_TARGETS),
+            *kinds(
                 "20 filters, improved 128",
                 {"single": "3 to 10", "combination": "see its Figure 5.3"},
                 _TEN_TARGETS,
@@ -253,50 +148,48 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 *(Value(arm, "auroc") for arm in _PAIRED_TEN_TARGETS),
             ),
             Claim(
-                f"{_FOUND}; 20 filters, improved 128",
+                f"{FOUND}; 20 filters, improved 128",
                 "0",
-                _found("paired/thesis"),
-                _found("paired/improved", 16),
+                found("paired/thesis"),
+                found("paired/improved", 16),
             ),
-            *_found_beside(_PAIRED),
-            *_kinds("20 filters, improved 128", {"single": "0", "combination": "18.9"}, _PAIRED),
-            *_kinds(
+            *found_beside(_PAIRED),
+            *kinds("20 filters, improved 128", {"single": "0", "combination": "18.9"}, _PAIRED),
+            *kinds(
                 "ten targets, 20 filters, improved 128",
                 {"single": "0", "combination": "16.3"},
                 _PAIRED_TEN_TARGETS,
             ),
-            *_decomposed("an open problem (7.2)", _PAIRED),
+            *decomposed("an open problem (7.2)", _PAIRED),
             Claim(
                 "correct of the first ten inner products of all filters (thesis: transferred filters)",
                 "7.4",
                 Value("paired/thesis-transferred", "interactions.raw_top10", 7.4, chosen=True),
                 Value("paired/improved", "interactions.raw_top10"),
             ),
-            _both(
+            both(
                 "wrong ones of them, of two filters with a motif in common",
                 "all",
                 "interactions.raw_homotypic",
                 _TRANSFERRED,
             ),
-            _both(
+            both(
                 "correct ones, by scaled interactions", "not given", "interactions.scaled_top10", _TRANSFERRED
             ),
-            _both("the same in a random order", "not given", "interactions.chance_top10", _TRANSFERRED),
-            _both(
+            both("the same in a random order", "not given", "interactions.chance_top10", _TRANSFERRED),
+            both(
                 "correct ones of the first ten inner products by the motifs that drive the filters",
                 "not given",
                 "interactions.raw_driven_top10",
                 _TRANSFERRED,
             ),
-            _both(
-                "the same in a random order", "not given", "interactions.driven_chance_top10", _TRANSFERRED
-            ),
+            both("the same in a random order", "not given", "interactions.driven_chance_top10", _TRANSFERRED),
             Claim(
                 "correct ones by the motifs that drive the filters, with filters of its own",
                 "not given",
                 Value("paired/thesis", "interactions.raw_driven_top10"),
             ),
-            _both(
+            both(
                 "correct ones by the motifs that drive the filters, ten targets with filters of their own",
                 "not given",
                 "interactions.raw_driven_top10",
@@ -309,7 +202,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Value("paired/thesis-transferred", "interactions.filters_top10"),
                 Value("paired/improved", "interactions.filters_top10", 9.5),
             ),
-            _both(
+            both(
                 "the same in a random order", "not given", "interactions.filters_chance_top10", _TRANSFERRED
             ),
             Claim(
@@ -323,25 +216,25 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 "not given",
                 *(Value(arm, "interactions.motifs_top10") for arm in _PAIRED_TEN_TARGETS),
             ),
-            _both(
+            both(
                 "average precision of interactions of motifs",
                 "not given",
                 "interactions.motifs_average_precision",
                 _TRANSFERRED,
             ),
-            _both(
+            both(
                 "pairs of motifs (groups) among the first ten in nine folds or ten",
                 "not given",
                 "stable.pairs",
                 _TRANSFERRED,
             ),
-            _both("planted ones of them", "not given", "stable.correct", _TRANSFERRED),
+            both("planted ones of them", "not given", "stable.correct", _TRANSFERRED),
             Claim(
                 "pairs of filters among the first ten inner products in nine folds or ten",
                 "most of ten",
                 Value("paired/thesis-transferred", "stable.filters"),
             ),
-            _both(
+            both(
                 "folds that agree on the first pair of motifs",
                 "10 (HOXD8 with TFAP2E)",
                 "stable.first_runs",
@@ -366,14 +259,14 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Value("paired/thesis-transferred", "interaction_tests.raw.corrected_p"),
                 Value("paired/improved", "interaction_tests.scaled.corrected_p"),
             ),
-            _both(
+            both(
                 "planted pairs (of ten) whose interaction shows in predictions of 200 shuffled windows with "
                 "the motifs inserted: more than three standard errors above 0",
                 "not given",
                 "interactions.confirmed",
                 _TRANSFERRED,
             ),
-            _both("the same of ten other pairs", "not given", "interactions.confirmed_others", _TRANSFERRED),
+            both("the same of ten other pairs", "not given", "interactions.confirmed_others", _TRANSFERRED),
             Claim(
                 "AUROC with 30 transferred filters",
                 "not given",
@@ -431,7 +324,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Value("paired/thesis", "auroc", less="paired/thesis-baseline"),
                 Value("paired/improved", "auroc", less="paired/improved-baseline"),
             ),
-            *_real_claims(),
+            *real_claims(),
         ),
         {
             "roc": {
@@ -462,7 +355,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
                 Value(f"{name}/thesis-factorization-machine", measure),
                 Value(f"{name}/improved-factorization-machine", measure, goal),
             )
-            for name, title in _TITLES.items()
+            for name, title in TITLES.items()
             for measure, what, published, goal in (
                 (
                     "database.matched",
@@ -485,7 +378,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         {
             "matched": {
                 f"{title}, {setting}": f"{name}/{setting}-factorization-machine"
-                for name, title in _TITLES.items()
+                for name, title in TITLES.items()
                 for setting in ("thesis", "improved")
             }
         },
@@ -517,7 +410,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             ),
             *(
                 claim
-                for name, title in _TITLES.items()
+                for name, title in TITLES.items()
                 for claim in (
                     Claim(
                         f"{title}: AUROC, motif building network",

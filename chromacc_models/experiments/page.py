@@ -1,27 +1,23 @@
-"""What the measures say: `reproduction.md`, with its tables, and the pictures beside it."""
+"""What the measures say: `reproduction.md`, with its tables."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from chromacc_data.console import LOG
 from chromacc_data.files import write_text_atomically
-from chromacc_data.motifs import Motif
 from chromacc_models import plots
 from chromacc_models.compare import corrected_resampled_t, paired_test
 from chromacc_models.config import TrainConfig
-from chromacc_models.evaluate import ROC_GRID
 from chromacc_models.experiments.arms import ARMS
 from chromacc_models.experiments.claims import Experiment, Value
 from chromacc_models.experiments.measures import held_out_ratio, paired_differences, values_of
-from chromacc_models.reading.logos import logo_grid
+from chromacc_models.experiments.pictures import CAPTIONS, DRAWN, Measures
 
 __all__ = ["write"]
 
@@ -64,7 +60,7 @@ The words of the rows:
 - Transferred filters are of one network of 30 filters, that of the fold with single-motif filters of most
   motifs. The thesis takes those of the network with the most single-motif filters and does not name it.
 
-What was chosen, and by what:
+What was chosen, and by what (figures in this list are of trials, whose scripts are not part of the package):
 
 - Options of simulated data that folds divide were tried out with one seed and the stores' own splits, and
   looked at by their test windows, which folds leave out.
@@ -85,9 +81,9 @@ What was chosen, and by what:
   ten folds, among eleven sets of options.
 - † Filters to transfer were first those of the fold with the most filters of one group (23, of 15 groups),
   whose pairs had 5.0 of the first ten inner products right in batches of 256, and 5 in batches of 2,048, as
-  the thesis has them. The fold with filters of most groups (16) was taken after a look at five of the ten
-  folds of 30 filters and one of 20: on one split they had 7, 7, 6, 5, 5 and 4 right, those of the fold taken
-  7. Three of them scaled to an equal spread of the pooled activations had 8, 6 and 6. What is missing to the
+  the thesis has them (4.3.1). The fold with filters of most groups (16) was taken after a look at five of the
+  ten folds of 30 filters and one of 20: on one split they had 7, 7, 6, 5, 5 and 4 right, those of the fold
+  taken 7. Three of them scaled to an equal spread of the pooled activations had 8, 6 and 6. What is missing to the
   7.4 of the thesis are filters that the rule reads as nothing or as another motif than drives them: the row
   of motifs that drive the filters tells.
 - † Interactions of motifs are read by what the motifs raise since other ways (sums over the filters that
@@ -123,8 +119,6 @@ _SHARES = (
         for name in ("share_planted", "chance", "precision", "recall", "combination_recall")
     ),
 )
-
-Measures = Mapping[str, Mapping[str, Any]]
 
 
 def write(
@@ -325,17 +319,22 @@ def _difference(measured: Mapping[str, Any], other: Mapping[str, Any], value: Va
 def _pair_test(test: Mapping[str, Any]) -> str:
     if "not_possible" in test:
         return f"not tested, {test['not_possible']}"
+    corrected = "no corrected resampled t-test, as a run has no such pair"
+    if test["corrected_p"] is not None:
+        corrected = (
+            f"corrected resampled t-test over folds p = {test['corrected_p']:.2g} (greater), which says "
+            f"whether folds agree"
+        )
     return (
         f"{test['n_correct']} correct ones {test['mean_correct']:.3g} ± {test['sd_correct']:.3g}, "
         f"{test['n_incorrect']} others {test['mean_incorrect']:.3g} ± {test['sd_incorrect']:.3g}; Welch "
         f"p = {_p(test['welch_p'])} (greater), which takes pairs of all folds as independent; permutation "
-        f"p = {_p(test['permutation_p'])}; corrected resampled t-test over folds "
-        f"p = {_p(test['corrected_p'])} (greater), which says whether folds agree"
+        f"p = {_p(test['permutation_p'])}; {corrected}"
     )
 
 
 def _p(value: float | None) -> str:
-    return "not defined, as a run has no such pair" if value is None else f"{value:.2g}"
+    return "not defined" if value is None else f"{value:.2g}"
 
 
 def _picture(
@@ -352,109 +351,14 @@ def _picture(
     path = folder / f"{experiment.name}-{title.replace(' ', '-')}.png"
     if redraw or not path.exists():
         try:
-            plots.save(_DRAWN[kind](drawn), path)
+            plots.save(DRAWN[kind](drawn), path)
         # A picture is not worth the experiments that are still to be made.
         except Exception as error:
             LOG.exception("%s: not drawn", path)
             return f"*{experiment.name}: {title}, not drawn: {type(error).__name__}: {error}*"
     counterpart = experiment.figures.get(title)
     of = f", counterpart of {counterpart}" if counterpart else ""
-    return f"![{experiment.name}: {title}]({folder.name}/{path.name})\n\n*{_CAPTIONS[kind]}{of}.*"
-
-
-#: What a picture of a kind shows.
-_CAPTIONS = {
-    "filters": "Filters that match one planted motif or several: mean and standard deviation over runs",
-    "logos": "Filters that predictions depend on most: in turn one of a single motif, of several and of none",
-    "matched": "Filters that match a known motif and that predictions depend on most; beside each, the motif",
-    "roc": "Mean ROC curves over cell types and runs",
-    "loss": "Loss by epoch, that of training with the penalties of the weights",
-    "predictions": "Predictions of held-out windows",
-    "interactions": "Scaled interactions of pairs of filters that match different motifs, over all runs; the "
-    "first and the last bar hold all beyond them",
-    "products": "Inner products of the vectors of all pairs of filters, over all runs; the first and the "
-    "last bar hold all beyond them",
-}
-
-
-def _draw_filters(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
-    kinds = {
-        kind: {name: values_of(measured, f"filters.{kind}_by_motif") for name, measured in drawn.items()}
-        for kind in ("single", "combination")
-    }
-    return plots.stacked_counts(kinds, ylabel="Filters that match planted motifs")
-
-
-def _draw_logos(drawn: Mapping[str, Mapping[str, Any]], n_columns: int = 4) -> Figure:
-    n_each = 4 if len(drawn) > 1 else 12
-    motifs, titles = [], []
-    for name, measured in drawn.items():
-        for i, logo in enumerate(measured["logos"][:n_each]):
-            ppm = np.array(logo["ppm"])  # rounded in the file
-            motifs.append(Motif(f"filter_{i}", ppm / ppm.sum(axis=1, keepdims=True)))
-            title = _short(logo["title"])
-            titles.append(f"{name}: {title}" if len(drawn) > 1 else title)
-    return logo_grid(motifs, titles=titles, n_columns=n_columns)
-
-
-def _short(title: str, n_named: int = 2) -> str:
-    """The first motifs of a filter of many, and how many more there are."""
-    names = title.split("+")
-    return "+".join(names[:n_named]) + (f" and {len(names) - n_named} more" if len(names) > n_named else "")
-
-
-def _draw_matched(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Filters, each followed by the known motif that it matches."""
-    motifs, titles = [], []
-    for name, measured in drawn.items():
-        for i, logo in enumerate([logo for logo in measured["logos"] if "target_ppm" in logo][:4]):
-            for kind, title, key in (
-                ("filter", f"{name}: filter", "ppm"),
-                ("target", logo["title"], "target_ppm"),
-            ):
-                ppm = np.array(logo[key])
-                motifs.append(Motif(f"{kind}_{i}", ppm / ppm.sum(axis=1, keepdims=True)))
-                titles.append(title)
-    return logo_grid(motifs, titles=titles) if motifs else _draw_logos(drawn)
-
-
-def _draw_roc(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
-    curves = {name: (ROC_GRID, np.array(measured["roc"])) for name, measured in drawn.items()}
-    scores = {name: float(values_of(measured, "auroc").mean()) for name, measured in drawn.items()}
-    return plots.roc(curves, scores=scores)
-
-
-def _draw_loss(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
-    return plots.losses({name: measured["runs"][0]["history"] for name, measured in drawn.items()})
-
-
-def _draw_predictions(drawn: Mapping[str, Mapping[str, Any]]) -> Figure:
-    return plots.histograms(
-        {name: measured["histogram"] for name, measured in drawn.items()},
-        xlabel="Predicted probability",
-        ylabel="Windows",
-    )
-
-
-def _draw_pairs(drawn: Mapping[str, Mapping[str, Any]], *, scale: str, xlabel: str) -> Figure:
-    counted = {name: measured["interaction_histograms"][scale] for name, measured in drawn.items()}
-    return plots.histograms(counted, xlabel=xlabel, ylabel="Share of pairs", normalised=True)
-
-
-_DRAWN: dict[str, Callable[[Mapping[str, Mapping[str, Any]]], Figure]] = {
-    "filters": _draw_filters,
-    "logos": _draw_logos,
-    "matched": _draw_matched,
-    "roc": _draw_roc,
-    "loss": _draw_loss,
-    "predictions": _draw_predictions,
-    "interactions": functools.partial(
-        _draw_pairs,
-        scale="scaled",
-        xlabel="Added to the logit when both rise by a standard deviation",
-    ),
-    "products": functools.partial(_draw_pairs, scale="raw", xlabel="Inner product of the vectors"),
-}
+    return f"![{experiment.name}: {title}]({folder.name}/{path.name})\n\n*{CAPTIONS[kind]}{of}.*"
 
 
 def _tables(drawn: Mapping[str, Mapping[str, Any]]) -> str:

@@ -105,9 +105,8 @@ def rank_pairs(learned: LearnedPairs) -> dict[str, Any]:
     the first ten, of two filters with a motif in common. `scaled_top10`: all pairs, by scaled interactions;
     `chance_top10`: correct ones of ten in a random order. `raw_driven_top10`, `driven_chance_top10`: inner
     products and a random order again, where filters hold the motifs that drive them when inserted, whatever
-    they look like. `filters_top10`: pairs of filters that match
-    motifs, by scaled interactions, homotypic ones apart; `filters_chance_top10`: as before, of these.
-    `motifs_top10`: pairs of motif groups, by
+    they look like. `filters_top10`: pairs of filters that match motifs, by scaled interactions, homotypic
+    ones left out; `filters_chance_top10`: as before, of these. `motifs_top10`: pairs of motif groups, by
     :func:`~chromacc_models.reading.interactions.motif_interactions`. Where there are fewer than ten pairs,
     the missing ones are wrong.
     """
