@@ -83,9 +83,9 @@ What was chosen, and by what (figures in this list are of trials, whose scripts 
   whose pairs had 5.0 of the first ten inner products right in batches of 256, and 5 in batches of 2,048, as
   the thesis has them (4.3.1). The fold with filters of most groups (16) was taken after a look at five of the
   ten folds of 30 filters and one of 20: on one split they had 7, 7, 6, 5, 5 and 4 right, those of the fold
-  taken 7. Three of them scaled to an equal spread of the pooled activations had 8, 6 and 6. What is missing to the
-  7.4 of the thesis are filters that the rule reads as nothing or as another motif than drives them: the row
-  of motifs that drive the filters tells.
+  taken 7. Three of them scaled to an equal spread of the pooled activations had 8, 6 and 6. What is missing
+  to the 7.4 of the thesis are filters that the rule reads as nothing or as another motif than drives them:
+  the row of motifs that drive the filters tells.
 - † Interactions of motifs are read by what the motifs raise since other ways (sums over the filters that
   match, with combination filters in full or in parts) had 8.6 to 9.2 of the first ten right on ten folds of
   paired/improved. The row of ten targets, which nothing was chosen by, tells how far that carries.
