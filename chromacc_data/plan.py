@@ -297,17 +297,11 @@ def _windows_of_part(
     recipe: WindowRecipe,
 ) -> Windows:
     """Windows of some chromosomes, by their codes."""
-    opened = load_peaks(peaks)
-    return windows.join_windows(
-        [
-            windows.chromosome_windows(
-                code,
-                int(lengths[code]),
-                [of_cell_type.on(code) for of_cell_type in opened],
-                None if forbidden is None else forbidden.on(code),
-                None if fixed is None else fixed.on(code),
-                recipe=recipe,
-            )
-            for code in chromosomes
-        ]
+    first, stop = chromosomes.start, chromosomes.stop
+    return windows.derive_windows(
+        [of_cell_type.on(first, stop) for of_cell_type in load_peaks(peaks)],
+        None if forbidden is None else forbidden.on(first, stop),
+        None if fixed is None else fixed.on(first, stop),
+        lengths=lengths,
+        recipe=recipe,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from chromacc_data import schema
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import SplitRecipe
+from chromacc_data.regions.intervals import PairKeys, few_names
 
 __all__ = ["DROPPED", "Assignment", "assign", "assign_random", "leak_audit", "require_no_leaks"]
 
@@ -96,7 +97,8 @@ def assign(
     fold = _folds(n_windows, split, recipe)
     leaking = np.zeros(start.size, dtype=bool)
     if recipe.by == "block":
-        leaking = _over_an_edge(chrom, start, end, recipe.block_size, unit, split * 128 + fold)
+        group = PairKeys.over(fold).of(split, fold)
+        leaking = _over_an_edge(chrom, start, end, recipe.block_size, unit, group)
     window_split, window_fold = split[unit].astype(np.int8), fold[unit].astype(np.int8)
     window_split[leaking], window_fold[leaking] = DROPPED, schema.NO_FOLD
     counts = {"windows_over_a_block_edge_dropped": int(leaking.sum())}
@@ -145,9 +147,8 @@ def leak_audit(
     {'windows': 2, 'bp': 4}
     """
     kept = split != DROPPED
-    # Chromosomes laid end to end, with room for windows past their ends.
-    stride = int(end.max(initial=0) - min(0, start.min(initial=0))) + 1
-    begin, after = (chrom.astype(np.int64) * stride + position for position in (start, end))
+    keys = PairKeys.over(start, end)
+    begin, after = (keys.of(chrom, position) for position in (start, end))
     audit = {}
     for kind, group, labels in (
         ("splits", split, schema.SPLITS),
@@ -248,7 +249,7 @@ def _blocks(
 def _block_numbers(chrom: np.ndarray, start: np.ndarray, end: np.ndarray, block_size: int) -> np.ndarray:
     """Number of the block that holds each window's midpoint; growing along chromosomes laid end to end."""
     on_chromosome = np.maximum((start + end) // 2, 0) // block_size
-    return chrom.astype(np.int64) * (int(on_chromosome.max(initial=0)) + 1) + on_chromosome
+    return PairKeys.over(on_chromosome).of(chrom, on_chromosome)
 
 
 def _shares(n_windows: np.ndarray, recipe: SplitRecipe) -> np.ndarray:
@@ -270,16 +271,17 @@ def _shares(n_windows: np.ndarray, recipe: SplitRecipe) -> np.ndarray:
 def _named(names: Sequence[str], recipe: SplitRecipe) -> np.ndarray:
     """Split of each chromosome, int64."""
     split = np.full(len(names), _TRAIN)
+    code_of = {name: code for code, name in enumerate(names)}
     for code, key in ((_TEST, "test"), (_VALIDATION, "validation")):
         for name in getattr(recipe, key):
-            if name not in names:
+            if name not in code_of:
                 raise InputError(
                     f"chromosome {name!r} is not in the genome",
                     where=f"split.{key}",
                     found=name,
-                    expected=f"one of {' '.join(names)}",
+                    expected=f"one of {few_names(names)}",
                 )
-            split[list(names).index(name)] = code
+            split[code_of[name]] = code
     return split
 
 

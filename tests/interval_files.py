@@ -16,8 +16,7 @@ from chromacc_data.regions.peaks import Peaks, cell_type_peaks
 from chromacc_data.regions.windows import (
     Windows,
     add_counts,
-    chromosome_windows,
-    join_windows,
+    derive_windows,
     merge_distance,
     read_blacklist,
     read_fixed_windows,
@@ -65,18 +64,7 @@ def windows_of_files(
     peaks = cell_type_peaks(paths, samples, lengths=lengths, merge_distance=distance, **genome)
     forbidden = read_blacklist(blacklist, **genome) if blacklist else None
     given = read_fixed_windows(fixed, length=recipe.length, lengths=lengths, **genome) if fixed else None
-    parts = [
-        chromosome_windows(
-            code,
-            length,
-            [of_cell_type.on(code) for of_cell_type in peaks],
-            forbidden and forbidden.on(code),
-            given and given.on(code),
-            recipe=recipe,
-        )
-        for code, length in enumerate(lengths)
-    ]
-    windows = join_windows(parts)
+    windows = derive_windows(peaks, forbidden, given, lengths=lengths, recipe=recipe)
     of_inputs = [of_cell_type.counts for of_cell_type in peaks] + ([given.counts] if given else [])
     return replace(windows, counts={**add_counts(of_inputs), **windows.counts})
 

@@ -9,7 +9,7 @@ from chromacc_data.recipe import NegativesRecipe, WindowRecipe
 from chromacc_data.regions.negatives import closed_windows
 from chromacc_data.regions.peaks import Peaks
 from chromacc_data.regions.windows import (
-    chromosome_windows,
+    derive_windows,
     join_windows,
 )
 from tests.interval_files import peaks_of, windows_of
@@ -65,9 +65,7 @@ def open_ones():
             Peaks(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("chrom", "start", "end")))
         )
     recipe = WindowRecipe(length=20)
-    windows = join_windows(
-        [chromosome_windows(c, n, [p.on(c) for p in peaks], recipe=recipe) for c, n in enumerate(lengths)]
-    )
+    windows = derive_windows(peaks, lengths=lengths, recipe=recipe)
     return genome, lengths, peaks, windows
 
 

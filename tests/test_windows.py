@@ -18,7 +18,7 @@ from chromacc_data.regions.bed import read_intervals
 from chromacc_data.regions.windows import (
     Windows,
     add_counts,
-    chromosome_windows,
+    derive_windows,
     merge_distance,
     read_blacklist,
     read_fixed_windows,
@@ -38,13 +38,13 @@ def table(windows: Windows) -> dict[int, set[int]]:
 
 def on_one(peaks, length=10, chromosome_length=1000, *, blacklist=None, fixed=None, **options) -> Windows:
     recipe = WindowRecipe(length=length, **options)
-    return chromosome_windows(0, chromosome_length, peaks, blacklist, fixed, recipe=recipe)
+    return derive_windows(peaks, blacklist, fixed, lengths=[chromosome_length], recipe=recipe)
 
 
 # Joint peaks
 
 
-def test_chromosome_windows__joint_by_hand():
+def test_derive_windows__joint_by_hand():
     a, b = peaks_of([(100, 104), (200, 210)]), peaks_of([(103, 110), (210, 215), (300, 301)])
     found = on_one([a, b])
     # 100-110 overlap; 200-210 and 210-215 only touch; 300-301 is alone.
@@ -66,7 +66,7 @@ def test_chromosome_windows__joint_by_hand():
     }
 
 
-def test_chromosome_windows__a_chain_of_peaks_is_one_joint_peak_with_its_central_window():
+def test_derive_windows__a_chain_of_peaks_is_one_joint_peak_with_its_central_window():
     chain = [peaks_of([(100, 130)]), peaks_of([(129, 160)]), peaks_of([(159, 200)])]
     found = on_one(chain)
     assert table(found) == {145: {0, 1, 2}}
@@ -79,7 +79,7 @@ def test_chromosome_windows__a_chain_of_peaks_is_one_joint_peak_with_its_central
     assert found.counts["peaks_also_in_another_window"] == 1
 
 
-def test_chromosome_windows__centre_on_the_mean_summit():
+def test_derive_windows__centre_on_the_mean_summit():
     a = peaks_of([(100, 140), (300, 304)], summits=[101, -1])
     b = peaks_of([(120, 150), (500, 540)], summits=[136, 501])
     assert table(on_one([a, b])) == {118 - 5: {0, 1}, 302 - 5: {0}, 496: {1}}
@@ -109,7 +109,7 @@ intervals = st.lists(
 
 @given(cell_types=st.lists(intervals, min_size=1, max_size=10), length=st.integers(1, 30))
 @settings(deadline=None, max_examples=60)
-def test_chromosome_windows__joint_equals_a_walk_over_nucleotides(cell_types, length):
+def test_derive_windows__joint_equals_a_walk_over_nucleotides(cell_types, length):
     found = on_one([peaks_of(p) for p in cell_types], length=length)
     joint = joint_by_walking(cell_types)
     windows = [(j.start + j.stop) // 2 - length // 2 for j in joint]
@@ -165,7 +165,7 @@ def basset_by_the_book(peaks, length, merge_overlap, chromosome_length):
     merge_overlap=st.integers(1, 40),
 )
 @settings(deadline=None, max_examples=400)
-def test_chromosome_windows__basset_equals_the_published_procedure(cell_types, length, merge_overlap):
+def test_derive_windows__basset_equals_the_published_procedure(cell_types, length, merge_overlap):
     merge_overlap = min(merge_overlap, length - 1)  # beyond, equal windows stay apart, in no order
     peaks = [peaks_of([(c, c + 1) for c in p]) for p in cell_types]
     found = on_one(peaks, length, 150, overlap="basset", merge_overlap=merge_overlap)
@@ -174,7 +174,7 @@ def test_chromosome_windows__basset_equals_the_published_procedure(cell_types, l
     assert list(zip(found.start.tolist(), labels, strict=True)) == expected
 
 
-def test_chromosome_windows__basset_by_hand():
+def test_derive_windows__basset_by_hand():
     a, b, c = peaks_of([(95, 105)]), peaks_of([(100, 106)]), peaks_of([(106, 110)])
     # Centres 100, 103, 108: the first two merge at 101.5, rounded to 102; then (2 + 1) 102 and (1 + 1) 108.
     found = on_one([a, b, c], overlap="basset", merge_overlap=3)
@@ -182,7 +182,7 @@ def test_chromosome_windows__basset_by_hand():
     assert table(on_one([a, b, c], overlap="basset", merge_overlap=6)) == {97: {0, 1}, 103: {2}}
 
 
-def test_chromosome_windows__basset_centres_on_summits_and_stays_inside():
+def test_derive_windows__basset_centres_on_summits_and_stays_inside():
     a = peaks_of([(0, 40), (60, 99), (985, 999)], summits=[1, -1, 998])
     assert table(on_one([a], overlap="basset", merge_overlap=1)) == {0: {0}, 74: {0}, 990: {0}}
     short = on_one([peaks_of([(0, 3)])], 10, 6, overlap="basset", merge_overlap=1)
@@ -200,9 +200,7 @@ def test_chromosome_windows__basset_centres_on_summits_and_stays_inside():
     least=st.integers(1, 25),
 )
 @settings(deadline=None, max_examples=200)
-def test_chromosome_windows__labels_of_fixed_windows_equal_a_count_by_pairs(
-    cell_types, starts, length, least
-):
+def test_derive_windows__labels_of_fixed_windows_equal_a_count_by_pairs(cell_types, starts, length, least):
     least = min(least, length)
     fixed, peaks = windows_of(starts, length), [peaks_of(p) for p in cell_types]
     for label, holds in (
@@ -216,7 +214,7 @@ def test_chromosome_windows__labels_of_fixed_windows_equal_a_count_by_pairs(
         ]
 
 
-def test_chromosome_windows__joint_windows_take_other_labels():
+def test_derive_windows__joint_windows_take_other_labels():
     chain = [peaks_of([(100, 130)]), peaks_of([(129, 160)]), peaks_of([(159, 200)])]
     assert table(on_one(chain, label="overlap")) == {145: {1}}
     none = on_one(chain, label="midpoint", length=1)
@@ -236,7 +234,7 @@ def test_windows__more_than_eight_cell_types():
 # Drops
 
 
-def test_chromosome_windows__past_an_end_and_in_the_blacklist():
+def test_derive_windows__past_an_end_and_in_the_blacklist():
     peaks = [peaks_of([(0, 2), (50, 52), (70, 72), (98, 100)])]
     blacklist = peaks_of([(40, 46), (56, 57), (66, 68), (110, 120)])  # 46-56 only touches two of them
     padded = on_one(peaks, chromosome_length=100, blacklist=blacklist)
@@ -253,7 +251,7 @@ def test_chromosome_windows__past_an_end_and_in_the_blacklist():
     assert [dropped.counts[key] for key in counts] == [1, 2, 0, 1]
 
 
-def test_chromosome_windows__no_peaks_on_a_chromosome():
+def test_derive_windows__no_peaks_on_a_chromosome():
     for overlap in ("joint", "basset"):
         found = on_one(
             [peaks_of([]), peaks_of([])],
@@ -322,7 +320,7 @@ def write_samples(folder: Path) -> tuple[list[Path], list[Sample]]:
 GENOME = {"chromosomes": ("chr1", "chr2", "chr3"), "lengths": (1000, 500, 70), "excluded": ("chrM",)}
 
 
-def test_chromosome_windows__of_files(tmp_path):
+def test_derive_windows__of_files(tmp_path):
     paths, samples = write_samples(tmp_path)
     found = windows_of_files(paths, samples, WindowRecipe(length=10), **GENOME)
     # Within 200 bp: A's 100-150 and 300-340 are one peak, which B's overlaps.
@@ -335,7 +333,7 @@ def test_chromosome_windows__of_files(tmp_path):
     assert found.counts["windows"] == 2
 
 
-def test_chromosome_windows__of_files_without_a_blacklist(tmp_path):
+def test_derive_windows__of_files_without_a_blacklist(tmp_path):
     paths, samples = write_samples(tmp_path)
     (tmp_path / "blacklist.bed").write_text("chr2\t0\t100\n")
     recipe = WindowRecipe(length=10, merge_distance=0)
@@ -344,7 +342,7 @@ def test_chromosome_windows__of_files_without_a_blacklist(tmp_path):
     assert found.counts["windows_in_blacklist_dropped"] == 1
 
 
-def test_chromosome_windows__of_files_and_fixed_windows(tmp_path):
+def test_derive_windows__of_files_and_fixed_windows(tmp_path):
     paths, samples = write_samples(tmp_path)
     (tmp_path / "windows.bed").write_text("chr1\t120\t130\nchr1\t315\t325\nchr3\t0\t10\n")
     recipe = WindowRecipe(length=10, file=GIVEN)
@@ -377,7 +375,7 @@ HG19 = {"chromosomes": ("chr20", "chrX"), "lengths": (63_025_520, 69_999_930)}
 
 @pytest.mark.shared
 @pytest.mark.parametrize("overlap", ["joint", "basset"])
-def test_chromosome_windows__real_dnase(shared_data, overlap):
+def test_derive_windows__real_dnase(shared_data, overlap):
     names = ["GM12878", "K562", "HeLa-S3", "HUVEC", "HepG2", "Jurkat"]
     paths = [shared_data / "peaks_dnase" / f"{name}.bed.gz" for name in names]
     samples = [Sample(name, Source(file=path.name)) for name, path in zip(names, paths, strict=True)]
@@ -417,7 +415,7 @@ def basset_comparison(shared_data, basset_table, name):
     fixed = windows_of(np.sort(starts), 600)
     recipe = WindowRecipe(file=GIVEN)
     peaks = peaks_in_file(path, Sample(name, GIVEN), **HG19, merge_distance=merge_distance(recipe)).on(0)
-    found = chromosome_windows(0, HG19["lengths"][0], [peaks], None, fixed, recipe=recipe)
+    found = derive_windows([peaks], None, fixed, lengths=HG19["lengths"], recipe=recipe)
     order = np.argsort(starts, kind="stable")
     expected = np.array([name in cell_types[i] for i in order])
     middle = (peaks.start + peaks.end) // 2
@@ -426,7 +424,7 @@ def basset_comparison(shared_data, basset_table, name):
 
 
 @pytest.mark.shared
-def test_chromosome_windows__labels_agree_with_bassets_own_table(shared_data, basset_table):
+def test_derive_windows__labels_agree_with_bassets_own_table(shared_data, basset_table):
     assert len(basset_table[0]) == 647
     parts = [
         basset_comparison(shared_data, basset_table, name)
@@ -441,7 +439,7 @@ def test_chromosome_windows__labels_agree_with_bassets_own_table(shared_data, ba
 
 
 @pytest.mark.shared
-def test_chromosome_windows__hepg2_is_another_call_set(shared_data, basset_table):
+def test_derive_windows__hepg2_is_another_call_set(shared_data, basset_table):
     found, expected, _ = basset_comparison(shared_data, basset_table, "HepG2")
     assert (expected.sum(), (found & expected).sum(), (found & ~expected).sum()) == (310, 103, 46)
 

@@ -1,10 +1,12 @@
-"""Arithmetic of intervals as arrays, done by bedtools; and the names of chromosomes in two files."""
+"""Arithmetic of intervals as arrays, done by bedtools; keys of positions; chromosomes by their names."""
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numba
@@ -13,7 +15,80 @@ import numpy as np
 from chromacc_data.errors import InputError
 from chromacc_data.regions.bed import NEWLINE, TAB, ZERO, integers, read_rows
 
-__all__ = ["complement_intervals", "few_names", "match_chromosomes", "merge_intervals", "run_bedtools"]
+__all__ = [
+    "PairKeys",
+    "complement_intervals",
+    "few_names",
+    "match_chromosomes",
+    "merge_intervals",
+    "run_bedtools",
+]
+
+_MAX_KEY = int(np.iinfo(np.int64).max)
+
+
+@dataclass(frozen=True)
+class PairKeys:
+    """One int64 key for each pair of a code and a number, such as a chromosome and a position on it.
+
+    Keys are in the order of the pairs. Within one code they differ by what the numbers differ by, so that one
+    search over keys does the work of a search on each chromosome: the chromosomes are laid end to end, each
+    with room from `lowest` to `highest`. Codes and numbers may have any integer dtype: every product in the
+    two packages that a code takes part in is made here, in int64.
+
+    Parameters
+    ----------
+    lowest, highest
+        Least and largest number that a pair may have; both included.
+
+    Examples
+    --------
+    >>> keys = PairKeys(-300, 249_000_300)
+    >>> chrom = np.array([0, 23], dtype=np.int32)
+    >>> keys.of(chrom, np.array([-300, 100]))
+    array([         0, 5727014223])
+    >>> keys.pairs(keys.of(chrom, np.array([-300, 100])))
+    (array([ 0, 23]), array([-300,  100]))
+    """
+
+    lowest: int
+    highest: int
+
+    @classmethod
+    def over(cls, *numbers: np.ndarray, room: int = 0) -> PairKeys:
+        """Keys of all of these numbers, and of those at most `room` below the least or above the largest."""
+        lowest = min((int(n.min(initial=0)) for n in numbers), default=0)
+        highest = max((int(n.max(initial=0)) for n in numbers), default=0)
+        return cls(lowest - room, highest + room)
+
+    @property
+    def stride(self) -> int:
+        """Difference between the keys of one number under two neighbouring codes."""
+        return self.highest - self.lowest + 1
+
+    def of(self, code: np.ndarray | int, number: np.ndarray) -> np.ndarray:
+        """Key of each pair, int64.
+
+        Raises
+        ------
+        ValueError
+            For a number outside `lowest` to `highest`, and a code below 0: their keys would be other pairs'.
+        OverflowError
+            If int64 does not hold the keys.
+        """
+        code, number = np.asarray(code).astype(np.int64), np.asarray(number).astype(np.int64)
+        if code.min(initial=0) < 0:
+            raise ValueError(f"code {code.min()}, below 0")
+        if number.size and not self.lowest <= number.min() <= number.max() <= self.highest:
+            raise ValueError(f"{number.min()} to {number.max()} is not in {self.lowest} to {self.highest}")
+        if (int(code.max(initial=0)) + 1) * self.stride > _MAX_KEY:
+            raise OverflowError(f"{code.max() + 1} codes of {self.stride} numbers each are beyond int64")
+        return code * self.stride + (number - self.lowest)
+
+    def pairs(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Code and number of each key, int64."""
+        code, number = np.divmod(np.asarray(keys, dtype=np.int64), self.stride)
+        return code, number + self.lowest
 
 
 def match_chromosomes(
@@ -31,7 +106,8 @@ def match_chromosomes(
     >>> match_chromosomes(["chr2", "chrM"], ["chr1", "chr2"], excluded=["chrM"], where="a.bed")
     array([ 1, -1], dtype=int32)
     """
-    index = {name: code for code, name in enumerate(chromosomes)}
+    index = _codes_by_name(tuple(chromosomes))
+    excluded = frozenset(excluded)
     unknown = [name for name in names if name not in index and name not in excluded]
     if unknown:
         known = {*index, *excluded}
@@ -55,7 +131,8 @@ def merge_intervals(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unions of intervals at most `distance` bp apart (`bedtools merge -d`), sorted; -1: that overlap.
 
-    Intervals in any order: (interval,) codes, starts and ends, to int32 codes, int64 starts and ends.
+    Intervals in any order: (interval,) codes, starts and ends, to codes of the dtype given, int64 starts and
+    ends.
 
     Examples
     --------
@@ -64,7 +141,7 @@ def merge_intervals(
     (array([ 0, 30]), array([20, 40]))
     """
     columns = run_bedtools("merge", chrom, start, end, d=distance)
-    return columns[0].astype(np.int32), columns[1], columns[2]
+    return columns[0].astype(chrom.dtype), columns[1], columns[2]
 
 
 def complement_intervals(
@@ -107,6 +184,12 @@ def run_bedtools(
             return [np.zeros(0, dtype=np.int64)] * 4
         blocks = [[integers(rows, column) for column in range(4)] for rows in read_rows(made)]
     return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+
+
+@functools.lru_cache(maxsize=4)
+def _codes_by_name(names: tuple[str, ...]) -> dict[str, int]:
+    """Place of each name; kept, since every block of every file asks for it."""
+    return {name: code for code, name in enumerate(names)}
 
 
 def few_names(names: Sequence[str], limit: int = 8) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import NegativesRecipe
-from chromacc_data.regions.intervals import complement_intervals
+from chromacc_data.regions.intervals import PairKeys, complement_intervals
 from chromacc_data.regions.peaks import Peaks
 from chromacc_data.regions.windows import Windows
 from chromacc_data.sequences.encoding import N_CODE
@@ -217,9 +217,8 @@ def _apart(
     chrom: np.ndarray, start: np.ndarray, taken_chrom: np.ndarray, taken_start: np.ndarray, length: int
 ) -> np.ndarray:
     """Whether each window overlaps none of those taken."""
-    stride = int(max(start.max(initial=0), taken_start.max(initial=0))) + length
-    taken = np.sort(taken_chrom * stride + taken_start)
-    place = chrom * stride + start
+    keys = PairKeys.over(start, taken_start, room=length)
+    taken, place = np.sort(keys.of(taken_chrom, taken_start)), keys.of(chrom, start)
     return np.searchsorted(taken, place + length) == np.searchsorted(taken, place - length, side="right")
 
 

@@ -22,7 +22,13 @@ from chromacc_data.regions.bed import (
     same_text,
     summits,
 )
-from chromacc_data.regions.intervals import few_names, match_chromosomes, merge_intervals, run_bedtools
+from chromacc_data.regions.intervals import (
+    PairKeys,
+    few_names,
+    match_chromosomes,
+    merge_intervals,
+    run_bedtools,
+)
 
 __all__ = ["Peaks", "cell_type_peaks", "mean_summits"]
 
@@ -58,9 +64,10 @@ class Peaks:
     def __len__(self) -> int:
         return len(self.start)
 
-    def on(self, chrom: int) -> Peaks:
-        """The peaks of one chromosome: views, without counts."""
-        here = slice(*np.searchsorted(self.chrom, [chrom, chrom + 1]).tolist())
+    def on(self, chrom: int, stop: int | None = None) -> Peaks:
+        """The peaks of one chromosome, or of those from code `chrom` to `stop`: views, without counts."""
+        stop = chrom + 1 if stop is None else stop
+        here = slice(*np.searchsorted(self.chrom, [chrom, stop]).tolist())
         summit = None if self.summit is None else self.summit[here]
         return Peaks(self.chrom[here], self.start[here], self.end[here], summit)
 
@@ -306,7 +313,8 @@ def _coverage(
     """Intervals of equal coverage >= threshold, int32 codes, int64 starts and ends.
 
     `genomecov` holds 8 bytes for each bp of a chromosome, 2 GB for a human one: it is shown spans of the
-    chromosomes as if each were one. Intervals over the edge of a span are cut there.
+    chromosomes as if each were one, as long as intervals reach. Intervals over the edge of a span are cut
+    there.
     """
     pieces = []
     while start.size:
@@ -317,15 +325,21 @@ def _coverage(
     if not pieces:
         return chrom, start, end
     chrom, start, end = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
-    n_spans = int(start.max()) // SPAN + 1
-    span, offset = chrom.astype(np.int64) * n_spans + start // SPAN, start // SPAN * SPAN
-    sizes = ((code, SPAN) for code in np.unique(span).tolist())
-    span, start, end, depth = run_bedtools(
-        "genome_coverage", span, start - offset, end - offset, genome=sizes, bg=True
+    keys = PairKeys.over(start // SPAN)
+    code, offset = keys.of(chrom, start // SPAN), start // SPAN * SPAN
+    code, start, end, depth = run_bedtools(
+        "genome_coverage", code, start - offset, end - offset, genome=_reach(code, end - offset), bg=True
     )
     kept = depth >= threshold
-    span, offset = span[kept], span[kept] % n_spans * SPAN
-    return (span // n_spans).astype(np.int32), start[kept] + offset, end[kept] + offset
+    chrom, span = keys.pairs(code[kept])
+    return chrom.astype(np.int32), start[kept] + span * SPAN, end[kept] + span * SPAN
+
+
+def _reach(code: np.ndarray, end: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Each code that occurs, ascending, and the largest of its ends."""
+    order = np.argsort(code, kind="stable")
+    codes, first = np.unique(code[order], return_index=True)
+    return zip(codes.tolist(), np.maximum.reduceat(end[order], first).tolist(), strict=True)
 
 
 def _sorted(regions: Peaks) -> Peaks:
@@ -339,17 +353,18 @@ def _merged(regions: Sequence[Peaks], distance: int, *, n_chromosomes: int) -> l
     """Peaks of the regions of each cell type, whose chromosomes bedtools is shown as if they were others."""
     if not regions:
         return []
+    keys = PairKeys(0, n_chromosomes - 1)
     code, start, end = merge_intervals(
-        np.concatenate([i * n_chromosomes + these.chrom for i, these in enumerate(regions)]),
+        np.concatenate([keys.of(i, these.chrom) for i, these in enumerate(regions)]),
         np.concatenate([these.start for these in regions]),
         np.concatenate([these.end for these in regions]),
         distance=distance,
     )
-    bounds = np.searchsorted(code, np.arange(len(regions) + 1) * n_chromosomes).tolist()
+    cell_type, chrom = keys.pairs(code)
+    bounds = np.searchsorted(cell_type, np.arange(len(regions) + 1)).tolist()
     peaks = []
-    for i, these in enumerate(regions):
-        here = slice(bounds[i], bounds[i + 1])
-        merged = Peaks(code[here] - i * n_chromosomes, start[here], end[here])
+    for these, here in zip(regions, map(slice, bounds[:-1], bounds[1:]), strict=True):
+        merged = Peaks(chrom[here].astype(np.int32), start[here], end[here])
         peaks.append(_counted([merged.chrom, merged.start, merged.end, _summits_of(merged, these)], these))
     return peaks
 
@@ -358,9 +373,8 @@ def _summits_of(peaks: Peaks, regions: Peaks) -> np.ndarray | None:
     """Mean summit of the regions of each peak; None where regions have none."""
     if regions.summit is None:
         return None
-    # Chromosomes laid end to end: one search finds the peak of each region.
-    shift = int(peaks.end.max())
-    place, starts = regions.chrom * shift + regions.start, peaks.chrom * shift + peaks.start
+    keys = PairKeys.over(regions.start, peaks.start)
+    place, starts = keys.of(regions.chrom, regions.start), keys.of(peaks.chrom, peaks.start)
     return mean_summits(regions.summit, np.searchsorted(starts, place, side="right") - 1, peaks.start)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numba
@@ -14,18 +15,20 @@ import pandas as pd
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import WindowRecipe
 from chromacc_data.regions.bed import read_intervals
-from chromacc_data.regions.intervals import match_chromosomes, merge_intervals
+from chromacc_data.regions.intervals import PairKeys, match_chromosomes, merge_intervals
 from chromacc_data.regions.peaks import Peaks, mean_summits
 
 __all__ = [
     "Windows",
     "add_counts",
-    "chromosome_windows",
+    "derive_windows",
     "join_windows",
     "merge_distance",
     "read_blacklist",
     "read_fixed_windows",
 ]
+
+_COLUMNS = ("chrom", "start", "end")
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,10 @@ class Windows:
         arrays = (a[selection] for a in (self.chrom, self.start, self.end, self.strand, self.labels))
         return Windows(*arrays, self.n_cell_types, self.counts)
 
-    def on(self, chrom: int) -> Windows:
-        """The windows of one chromosome, without counts."""
-        here = slice(*np.searchsorted(self.chrom, [chrom, chrom + 1]).tolist())
+    def on(self, chrom: int, stop: int | None = None) -> Windows:
+        """The windows of one chromosome, or of those from code `chrom` to `stop`, without counts."""
+        stop = chrom + 1 if stop is None else stop
+        here = slice(*np.searchsorted(self.chrom, [chrom, stop]).tolist())
         return replace(self.select(here), counts={})
 
 
@@ -86,16 +90,15 @@ def merge_distance(recipe: WindowRecipe) -> int | None:
     return None if by_midpoint or by_basset else recipe.merge_distance
 
 
-def chromosome_windows(
-    chrom: int,
-    chromosome_length: int,
+def derive_windows(
     peaks: Sequence[Peaks],
     blacklist: Peaks | None = None,
     fixed: Windows | None = None,
     *,
+    lengths: Sequence[int],
     recipe: WindowRecipe,
 ) -> Windows:
-    """Windows and labels of one chromosome.
+    """Windows and labels of some chromosomes, all at once.
 
     Where the windows lie:
 
@@ -119,29 +122,30 @@ def chromosome_windows(
 
     Parameters
     ----------
-    chrom, chromosome_length
-        Code and length in bp.
     peaks
-        The chromosome's peaks of each cell type, in the order of the labels.
+        The peaks of each cell type on these chromosomes, in the order of the labels.
     blacklist
-        The chromosome's merged blacklist; windows that touch it by 1 bp or more are dropped.
+        The merged blacklist; windows that touch it by 1 bp or more are dropped.
     fixed
-        The chromosome's given windows, instead of derived ones; their own labels are not used.
+        The windows given on these chromosomes, instead of derived ones; their own labels are not used.
+    lengths
+        Of every chromosome of the genome, bp, by its code.
     recipe
         Length and rules. Windows past an end are counted, and kept under `pad`.
     """
+    lengths = np.asarray(lengths, dtype=np.int64)
     if fixed is not None:
-        start, strand, labels, counts = fixed.start, fixed.strand, None, {}
+        chrom, start, strand, labels, counts = fixed.chrom, fixed.start, fixed.strand, None, {}
     else:
         derive = _basset_windows if recipe.overlap == "basset" else _joint_windows
-        start, labels, counts = derive(peaks, recipe, chromosome_length)
+        chrom, start, labels, counts = derive(peaks, recipe, lengths)
         strand = np.zeros(start.size, dtype=np.int8)
     end = start + recipe.length
     if recipe.label_rule != "joint_peak":
-        labels = _labels(peaks, start, recipe)
-    past = (start < 0) | (end > chromosome_length)
+        labels = _labels(peaks, chrom, start, recipe)
+    past = (start < 0) | (end > lengths[chrom])
     dropped = past if recipe.past_end == "drop" else np.zeros(start.size, dtype=bool)
-    forbidden = _touches(start, end, blacklist) & ~dropped
+    forbidden = _touches(chrom, start, end, blacklist) & ~dropped
     kept = ~(dropped | forbidden)
     counts |= {
         "windows_past_end_dropped": int(dropped.sum()),
@@ -150,8 +154,7 @@ def chromosome_windows(
         "windows_open_in_no_cell_type": int((~labels[kept].any(axis=1)).sum()),
         "windows": int(kept.sum()),
     }
-    chrom_codes = np.full(start.size, chrom, dtype=np.int32)
-    return Windows(chrom_codes[kept], start[kept], end[kept], strand[kept], labels[kept], len(peaks), counts)
+    return Windows(chrom[kept], start[kept], end[kept], strand[kept], labels[kept], len(peaks), counts)
 
 
 def join_windows(parts: Sequence[Windows]) -> Windows:
@@ -189,7 +192,8 @@ def read_blacklist(path: Path | str, *, chromosomes: Sequence[str], excluded: Co
     """
     intervals = read_intervals(path)
     names = intervals["chrom"].unique().tolist()
-    known = [name for name in names if name in {*chromosomes, *excluded}]
+    in_genome = {*chromosomes, *excluded}
+    known = [name for name in names if name in in_genome]
     # With no name known, let the names be compared: the error shows both lists.
     codes = match_chromosomes(known or names, chromosomes, excluded=excluded, where=path)
     chrom = (
@@ -242,12 +246,14 @@ def read_fixed_windows(
 
 
 def _joint_windows(
-    peaks: Sequence[Peaks], recipe: WindowRecipe, chromosome_length: int
-) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-    """Starts of the windows around joint peaks, their packed labels, and counts."""
-    start, end = (np.concatenate([getattr(p, name) for p in peaks]) for name in ("start", "end"))
-    _, joint_start, joint_end = merge_intervals(np.zeros(start.size, dtype=np.int32), start, end, distance=-1)
-    group = np.searchsorted(joint_start, start, side="right") - 1
+    peaks: Sequence[Peaks], recipe: WindowRecipe, _lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
+    """Codes and starts of the windows around joint peaks, their packed labels, and counts."""
+    chrom, start, end = (np.concatenate([getattr(p, name) for p in peaks]) for name in _COLUMNS)
+    joint_chrom, joint_start, joint_end = merge_intervals(chrom, start, end, distance=-1)
+    keys = PairKeys.over(start, end, room=recipe.length)
+    first, last = keys.of(chrom, start), keys.of(chrom, end)
+    group = np.searchsorted(keys.of(joint_chrom, joint_start), first, side="right") - 1
     centre = (joint_start + joint_end) // 2
     if any(p.summit is not None for p in peaks):
         summit = np.concatenate([np.full(len(p), -1) if p.summit is None else p.summit for p in peaks])
@@ -258,9 +264,10 @@ def _joint_windows(
     bounds = np.cumsum([0, *(len(p) for p in peaks)])
     for cell_type in range(len(peaks)):
         labels[group[bounds[cell_type] : bounds[cell_type + 1]], cell_type // 8] |= 1 << cell_type % 8
-    window_end = window + recipe.length
-    in_own = (start < window_end[group]) & (end > window[group])
-    n_covering = np.searchsorted(window, end) - np.searchsorted(window_end, start, side="right")
+    window_first = keys.of(joint_chrom, window)
+    window_last = window_first + recipe.length
+    in_own = (first < window_last[group]) & (last > window_first[group])
+    n_covering = np.searchsorted(window_first, last) - np.searchsorted(window_last, first, side="right")
     counts = {
         "peaks": start.size,
         "joint_peaks": window.size,
@@ -268,58 +275,78 @@ def _joint_windows(
         "peaks_outside_their_window": int((~in_own).sum()),
         "peaks_also_in_another_window": int((n_covering > in_own).sum()),
     }
-    return window, labels, counts
+    return joint_chrom, window, labels, counts
 
 
 def _basset_windows(
-    peaks: Sequence[Peaks], recipe: WindowRecipe, chromosome_length: int
-) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-    """Starts of the windows of Basset's rule, their packed labels, and counts."""
+    peaks: Sequence[Peaks], recipe: WindowRecipe, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
+    """Codes and starts of the windows of Basset's rule, their packed labels, and counts."""
     centres = []
     for p in peaks:
         middle = (p.start + p.end) // 2
         centres.append(middle if p.summit is None else np.where(p.summit >= 0, p.summit, middle))
-    centre = np.concatenate(centres)
+    chrom, centre = np.concatenate([p.chrom for p in peaks]), np.concatenate(centres)
     cell_type = np.repeat(np.arange(len(peaks)), [len(p) for p in peaks])
-    order = np.lexsort((cell_type, centre))
-    window, labels = _merge_greedily(
-        centre[order],
-        cell_type[order],
-        _n_label_bytes(peaks),
-        recipe.length,
-        recipe.merge_overlap,
-        chromosome_length,
-    )
-    return window, labels, {"peaks": centre.size}
+    order = np.lexsort((cell_type, centre, chrom))
+    chrom, centre, cell_type = chrom[order], centre[order], cell_type[order]
+    n_bytes = _n_label_bytes(peaks)
+    starts, labels = [np.zeros(0, dtype=np.int64)], [np.zeros((0, n_bytes), dtype=np.uint8)]
+    codes = [chrom[:0]]
+    for first, last in pairwise([0, *(np.flatnonzero(np.diff(chrom)) + 1).tolist(), chrom.size]):
+        if first == last:
+            continue
+        start, packed = _merge_greedily(
+            centre[first:last],
+            cell_type[first:last],
+            n_bytes,
+            recipe.length,
+            recipe.merge_overlap,
+            int(lengths[chrom[first]]),
+        )
+        codes.append(np.full(start.size, chrom[first], dtype=chrom.dtype))
+        starts.append(start)
+        labels.append(packed)
+    return *(np.concatenate(parts) for parts in (codes, starts, labels)), {"peaks": centre.size}
 
 
 def _n_label_bytes(peaks: Sequence[Peaks]) -> int:
     return -(-len(peaks) // 8)
 
 
-def _labels(peaks: Sequence[Peaks], start: np.ndarray, recipe: WindowRecipe) -> np.ndarray:
+def _labels(peaks: Sequence[Peaks], chrom: np.ndarray, start: np.ndarray, recipe: WindowRecipe) -> np.ndarray:
     """Packed labels by `overlap` or `midpoint`, (window, byte) uint8."""
-    end = start + recipe.length
+    keys = PairKeys.over(start, *(p.end for p in peaks), room=recipe.length)
+    first = keys.of(chrom, start)
+    last = first + recipe.length
     labels = np.zeros((start.size, _n_label_bytes(peaks)), dtype=np.uint8)
     for cell_type, p in enumerate(peaks):
         if recipe.label_rule == "midpoint":
-            middle = np.sort((p.start + p.end) // 2)
-            n_inside = np.searchsorted(middle, end) - np.searchsorted(middle, start)
+            middle = np.sort(keys.of(p.chrom, (p.start + p.end) // 2))
+            n_inside = np.searchsorted(middle, last) - np.searchsorted(middle, first)
         else:
             # Of the peaks that are long enough, those that begin early enough, less those that end too early.
             least = recipe.label_min_overlap
             long = p.end - p.start >= least
-            begun = np.searchsorted(p.start[long], end - least, side="right")
-            n_inside = begun - np.searchsorted(np.sort(p.end[long]), start + least)
+            peak_first, peak_last = (keys.of(p.chrom[long], edge[long]) for edge in (p.start, p.end))
+            begun = np.searchsorted(peak_first, last - least, side="right")
+            n_inside = begun - np.searchsorted(np.sort(peak_last), first + least)
         labels[n_inside > 0, cell_type // 8] |= 1 << cell_type % 8
     return labels
 
 
-def _touches(start: np.ndarray, end: np.ndarray, intervals: Peaks | None) -> np.ndarray:
+def _touches(chrom: np.ndarray, start: np.ndarray, end: np.ndarray, intervals: Peaks | None) -> np.ndarray:
     """Whether each window overlaps an interval by 1 bp or more; the intervals are sorted and apart."""
     if intervals is None:
         return np.zeros(start.size, dtype=bool)
-    return np.searchsorted(intervals.start, end) > np.searchsorted(intervals.end, start, side="right")
+    keys = PairKeys.over(start, end)
+    # A blacklist may reach past an end, as far as it likes: no further than the windows matters.
+    begun, ended = (
+        keys.of(intervals.chrom, edge.clip(keys.lowest, keys.highest))
+        for edge in (intervals.start, intervals.end)
+    )
+    n_begun = np.searchsorted(begun, keys.of(chrom, end))
+    return n_begun > np.searchsorted(ended, keys.of(chrom, start), side="right")
 
 
 def _require_lawful(path: Path | str, given: pd.DataFrame, lawful: np.ndarray, expected: str) -> None:
