@@ -14,13 +14,14 @@ from pathlib import Path
 import dask.array as da
 import numpy as np
 import pandas as pd
-import pyBigWig
 import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from chromacc_data import schema
 from chromacc_data.errors import InputError
+from chromacc_data.regions.intervals import PairKeys
+from chromacc_models.bigwig import write_bigwig
 
 __all__ = ["SUFFIXES", "Predictions", "mean_over_bases", "output_paths", "write_predictions"]
 
@@ -135,7 +136,8 @@ def mean_over_bases(
     Parameters
     ----------
     start, end
-        Regions of one chromosome, any order, overlaps allowed, shape (region,), int64.
+        Regions of one chromosome, or keys that lay several end to end; any order, overlaps allowed, shape
+        (region,), int64.
     value
         Value of each, shape (region,).
 
@@ -150,15 +152,24 @@ def mean_over_bases(
     >>> list(zip(starts.tolist(), ends.tolist(), means.tolist()))
     [(0, 5, 1.0), (5, 10, 0.5), (10, 15, 0.0)]
     """
-    breaks = np.unique(np.concatenate([start, end]))
+    breaks = np.sort(np.concatenate([start, end]))
+    breaks = breaks[np.append(np.diff(breaks) > 0, True)[: breaks.size]]
     first, last = np.searchsorted(breaks, start), np.searchsorted(breaks, end)
     n = len(breaks)
     cover = np.cumsum(np.bincount(first, minlength=n) - np.bincount(last, minlength=n))[:-1]
     total = np.cumsum(np.bincount(first, value, n) - np.bincount(last, value, n))[:-1]
     here = cover > 0
-    # The running sum rounds: a mean must not leave the range of the values for that.
-    mean = np.clip(total[here] / cover[here], value.min(initial=np.inf), value.max(initial=-np.inf))
+    # The running sum rounds: what it has gathered where no region is goes off again, and a mean must not
+    # leave the range of the values.
+    rounding = np.append(0.0, np.where(here, 0.0, total))[_last_gap(here)]
+    mean = (total - rounding)[here] / cover[here]
+    mean = np.clip(mean, value.min(initial=np.inf), value.max(initial=-np.inf))
     return breaks[:-1][here], breaks[1:][here], mean
+
+
+def _last_gap(covered: np.ndarray) -> np.ndarray:
+    """Place + 1 of the last gap before each interval between breaks, 0 where there is none."""
+    return np.maximum.accumulate(np.where(covered, 0, np.arange(1, covered.size + 1)))
 
 
 def _write_tsv(predictions: Predictions, path: Path, _column: int) -> None:
@@ -192,25 +203,19 @@ def _write_bed(predictions: Predictions, path: Path, column: int) -> None:
 
 
 def _write_bigwig(predictions: Predictions, path: Path, column: int) -> None:
-    regions = predictions.regions
+    regions, sizes = predictions.regions, predictions.chrom_sizes
     values = np.asarray(predictions.values[:, column], dtype=np.float64)
-    rows_of = regions.groupby("chrom", sort=False).indices
-    file = pyBigWig.open(str(path), "w")
-    try:
-        file.addHeader(list(predictions.chrom_sizes.items()))
-        for name, length in predictions.chrom_sizes.items():
-            if name not in rows_of:
-                continue
-            rows = rows_of[name]
-            start, end = (regions[edge].to_numpy()[rows].clip(0, length) for edge in ("start", "end"))
-            inside = end > start
-            starts, ends, means = mean_over_bases(start[inside], end[inside], values[rows][inside])
-            if len(starts):
-                file.addEntries(
-                    [name] * len(starts), starts.tolist(), ends=ends.tolist(), values=means.tolist()
-                )
-    finally:
-        file.close()
+    codes, names = pd.factorize(regions["chrom"])
+    code_of = {name: code for code, name in enumerate(sizes)}
+    chrom = np.array([code_of[name] for name in names], dtype=np.int64)[codes]
+    lengths = np.array(list(sizes.values()), dtype=np.int64)
+    start, end = (np.clip(regions[edge].to_numpy(), 0, lengths[chrom]) for edge in ("start", "end"))
+    inside = end > start
+    chrom, start, end = chrom[inside], start[inside], end[inside]
+    keys = PairKeys.over(end)
+    first, last, mean = mean_over_bases(keys.of(chrom, start), keys.of(chrom, end), values[inside])
+    chrom, start = keys.pairs(first)
+    write_bigwig(path, sizes, chrom, start, start + (last - first), mean)
 
 
 def _dataset(predictions: Predictions) -> xr.Dataset:
