@@ -11,6 +11,7 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def find_peaks(
     options = {
         "chromosomes": genome.names,
         "lengths": genome.lengths.tolist(),
-        "excluded": excluded_names(recipe, inputs, genome),
+        "excluded": excluded_names(recipe, genome),
         "merge_distance": windows.merge_distance(recipe.windows),
     }
     (folder / "peaks").mkdir(exist_ok=True)
@@ -148,8 +149,8 @@ def find_peaks(
 
 def delayed(function: Callable, *arguments: object) -> Delayed:
     """A task of dask."""
-    # The arguments hold no dask objects: looking for them would walk through every array.
-    return dask.delayed(function, pure=False, traverse=False)(*arguments)
+    # The arguments hold no dask objects: looking for them would walk through every array and list of names.
+    return dask.delayed(partial(function, *arguments), pure=False, traverse=False)()
 
 
 def load_peaks(folders: Sequence[Path]) -> list[Peaks]:
@@ -202,9 +203,9 @@ def plan_block(plan: Path, name: str, start: int, stop: int) -> np.ndarray:
     return np.array(map_array(plan / f"{name}.npy")[start:stop])
 
 
-def excluded_names(recipe: Recipe, inputs: Inputs, genome: Genome) -> frozenset[str]:
+def excluded_names(recipe: Recipe, genome: Genome) -> frozenset[str]:
     """Names whose intervals are dropped and counted: sequences of the genome not used, and those excluded."""
-    return frozenset({*Genome.open(inputs.fasta).names, *recipe.genome.exclude} - set(genome.names))
+    return genome.unused | (frozenset(recipe.genome.exclude) - frozenset(genome.names))
 
 
 def _windows(
@@ -216,7 +217,7 @@ def _windows(
     show_progress: bool,
 ) -> Windows:
     """Windows of all chromosomes, open and closed, and their labels."""
-    known = {"chromosomes": genome.names, "excluded": excluded_names(recipe, inputs, genome)}
+    known = {"chromosomes": genome.names, "excluded": excluded_names(recipe, genome)}
     forbidden = windows.read_blacklist(inputs.blacklist, **known) if inputs.blacklist else None
     fixed = None
     if inputs.fixed:

@@ -283,7 +283,7 @@ def _draw_places(
     show_progress: bool,
 ) -> None:
     """Write where the windows of a genome lie into the working folder."""
-    known = {"chromosomes": genome.names, "excluded": excluded_names(recipe, inputs, genome)}
+    known = {"chromosomes": genome.names, "excluded": excluded_names(recipe, genome)}
     peaks = find_peaks(recipe, inputs, genome, folder, engine, show_progress)
     try:
         chrom, start = windows_elsewhere(

@@ -64,6 +64,8 @@ class Genome:
         The sequences, in the order of the files or as chosen; their places here are the `chrom` codes.
     lengths : np.ndarray
         Bases of each, int64, shape (sequence,).
+    unused : frozenset of str
+        Sequences of the files that were not chosen.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Genome:
         self.lengths = np.array([record.length for record in self._records], dtype=np.int64)
         self.lengths.flags.writeable = False
         self._code = {name: code for code, name in enumerate(self.names)}
+        self.unused = frozenset(r.name for file in files for r in file.records if r.name not in self._code)
         self._loaded = _Loaded(cache_bytes)
 
     @classmethod
@@ -286,6 +289,7 @@ class _Loaded:
         self._limit = limit
         self._records: OrderedDict[str, RecordBytes] = OrderedDict()
         self._n_bytes: dict[str, int] = {}
+        self._total = 0
         self._lock = threading.Lock()
 
     def array(self, file: FastaFile, record: Record, start: np.ndarray, length: int) -> np.ndarray:
@@ -302,13 +306,14 @@ class _Loaded:
             with self._lock:
                 if self._records.get(name) is held:
                     self._n_bytes[name] = self._n_bytes.get(name, 0) + added
+                    self._total += added
                 self._evict()
         return held.array
 
     def _evict(self) -> None:
-        while sum(self._n_bytes.values()) > self._limit and len(self._records) > 1:
+        while self._total > self._limit and len(self._records) > 1:
             name, _ = self._records.popitem(last=False)
-            self._n_bytes.pop(name, None)
+            self._total -= self._n_bytes.pop(name, 0)
 
 
 def _select(files: Sequence[FastaFile], chromosomes: Sequence[str] | None) -> list[tuple[FastaFile, Record]]:
