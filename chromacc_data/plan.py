@@ -241,7 +241,8 @@ def _windows(
     total, shown = len(genome.lengths), show_progress
     with progress_bar(total, unit="chromosomes", description="windows", show=shown) as bar:
         joined = windows.join_windows(engine.run(tasks, weights=n_chromosomes, bar=bar))
-    counts = _peak_counts(peaks) | (fixed.counts if fixed else {}) | joined.counts
+    counts = _peak_counts(peaks) | (forbidden.counts if inputs.blacklist else {})
+    counts |= (fixed.counts if inputs.fixed else {}) | joined.counts
     if recipe.negatives is not None and len(joined):
         closed = closed_windows(
             joined,

@@ -4,6 +4,8 @@ from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chromacc_data.recipe import NegativesRecipe, WindowRecipe
 from chromacc_data.regions.negatives import closed_windows
@@ -79,7 +81,13 @@ def test_closed_windows__match_the_gc_of_the_open_ones(open_ones, ratio):
         np.bincount((gc_of(genome, w, 20) / 0.1).astype(int).clip(max=9), minlength=10)
         for w in (windows, found)
     )
-    assert found.counts == {"closed_windows": round(ratio * len(windows)), "closed_windows_missing": 0}
+    n_wanted = round(ratio * len(windows))
+    assert found.counts == {
+        "closed_windows_wanted": n_wanted,
+        "closed_windows": n_wanted,
+        "closed_windows_missing": 0,
+        "closed_windows_without_gc": 0,
+    }
     assert (np.abs(made - ratio * wanted) < 1).all()
     assert not found.labels.any()
     assert found.n_cell_types == windows.n_cell_types
@@ -128,3 +136,26 @@ def test_closed_windows__no_room_and_nothing_open():
     assert (len(found), found.counts["closed_windows_missing"]) == (0, 1)
     found = closed_windows(windows_of([10], 10), [peaks_of([])], genome, NegativesRecipe(), lengths=[30])
     assert (len(found), found.counts["closed_windows_missing"]) == (0, 0)
+
+
+@given(
+    bases=st.lists(st.sampled_from([0, 1, 4, 4]), min_size=6, max_size=60),
+    is_open=st.lists(st.booleans(), min_size=6, max_size=6),
+    ratio=st.sampled_from([0.3, 0.5, 1.0, 1.5, 2.0, 7.0]),
+    gc_bin=st.sampled_from([0.02, 0.3, 1.0]),
+)
+@settings(deadline=None, max_examples=25)
+def test_closed_windows__what_is_wanted_is_found_or_counted(bases, is_open, ratio, gc_bin):
+    genome = FakeGenome(np.repeat(bases, 5).astype(np.uint8))
+    length = 5 * len(bases)
+    windows = windows_of([5 * i for i in range(6)], 5, labels=[[int(label)] for label in is_open])
+    recipe = NegativesRecipe(ratio=ratio, gc_bin=gc_bin)
+    found = closed_windows(windows, [peaks_of([])], genome, recipe, lengths=[length])
+    counts = found.counts
+    n_open, n_known = sum(is_open), sum(o and base < 4 for o, base in zip(is_open, bases, strict=False))
+    assert min(counts.values()) >= 0
+    assert counts["closed_windows"] == len(found)
+    assert counts["closed_windows_wanted"] == round(ratio * n_open)
+    assert counts["closed_windows_without_gc"] == round(ratio * n_open) - round(ratio * n_known)
+    shortfalls = counts["closed_windows_missing"] + counts["closed_windows_without_gc"]
+    assert counts["closed_windows"] + shortfalls == counts["closed_windows_wanted"]

@@ -43,10 +43,15 @@ def closed_windows(
     """Windows that are open nowhere, with the GC contents of the open ones.
 
     Drawn from the genome without the given windows, the blacklist, and the peaks of all cell types extended
-    by one window length on each side; no two of them overlap. For each bin of GC fraction (of the bases that
-    are known), `recipe.ratio` times as many as there are open windows. Each part of the closed genome is laid
-    out with windows end to end, up to eight times, each time shifted by an eighth of a window; where they are
-    not enough, the shortfall is counted as ``closed_windows_missing``.
+    by one window length on each side; no two of them overlap. `recipe.ratio` times as many as there are open
+    windows are wanted, and as many in each bin of GC fraction (of the bases that are known). Each part of the
+    closed genome is laid out with windows end to end, up to eight times, each time shifted by an eighth of a
+    window.
+
+    Every closed window that is wanted and not drawn is counted: ``closed_windows_wanted`` is the sum of
+    ``closed_windows``, ``closed_windows_missing`` (no more windows of that GC fraction are free) and
+    ``closed_windows_without_gc`` (for open windows that hold no known base, and so have no GC fraction to
+    match).
 
     Parameters
     ----------
@@ -74,13 +79,21 @@ def closed_windows(
     n_bins = int(np.ceil(1 / recipe.gc_bin))
     is_open = windows.labels.any(axis=1)
     gc, _ = _gc_and_n(genome, windows.chrom[is_open], windows.start[is_open], length)
-    wanted = _quota(np.bincount(_gc_bins(gc[~np.isnan(gc)], recipe.gc_bin), minlength=n_bins), recipe.ratio)
+    known = ~np.isnan(gc)
+    wanted = _quota(np.bincount(_gc_bins(gc[known], recipe.gc_bin), minlength=n_bins), recipe.ratio)
     taken = [(windows.chrom, windows.start, windows.end), *_around(peaks, length)]
     runs = _closed_runs([*taken, *_around(_given(blacklist), 0)], lengths, length)
     chrom, start = _draw_matched(genome, runs, wanted, length, recipe, np.random.default_rng([seed, 1]))
     order = np.lexsort((start, chrom))
     chrom, start = chrom[order], start[order]
-    counts = {"closed_windows": start.size, "closed_windows_missing": int(wanted.sum()) - start.size}
+    n_matched = int(wanted.sum())
+    without_gc = round(gc.size * recipe.ratio) - round(int(known.sum()) * recipe.ratio)
+    counts = {
+        "closed_windows_wanted": n_matched + without_gc,
+        "closed_windows": start.size,
+        "closed_windows_missing": n_matched - start.size,
+        "closed_windows_without_gc": without_gc,
+    }
     return Windows(
         chrom,
         start,

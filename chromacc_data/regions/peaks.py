@@ -27,12 +27,11 @@ from chromacc_data.regions.intervals import (
     few_names,
     match_chromosomes,
     merge_intervals,
-    run_bedtools,
 )
 
 __all__ = ["Peaks", "cell_type_peaks", "mean_summits"]
 
-#: Nucleotides of bigWig read at once, and of one coverage array of `bedtools genomecov` (8 bytes each).
+#: Nucleotides of bigWig read at once.
 SPAN = 1 << 24
 
 
@@ -310,36 +309,17 @@ def _around_ends(
 def _coverage(
     chrom: np.ndarray, start: np.ndarray, end: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Intervals of equal coverage >= threshold, int32 codes, int64 starts and ends.
+    """Intervals of equal coverage >= threshold, as `bedtools genomecov` gives them, which takes 8 bytes a bp.
 
-    `genomecov` holds 8 bytes for each bp of a chromosome, 2 GB for a human one: it is shown spans of the
-    chromosomes as if each were one, as long as intervals reach. Intervals over the edge of a span are cut
-    there.
+    Sorted; int32 codes, int64 starts and ends.
     """
-    pieces = []
-    while start.size:
-        edge = (start // SPAN + 1) * SPAN
-        pieces.append((chrom, start, np.minimum(end, edge)))
-        over = end > edge
-        chrom, start, end = chrom[over], edge[over], end[over]
-    if not pieces:
-        return chrom, start, end
-    chrom, start, end = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
-    keys = PairKeys.over(start // SPAN)
-    code, offset = keys.of(chrom, start // SPAN), start // SPAN * SPAN
-    code, start, end, depth = run_bedtools(
-        "genome_coverage", code, start - offset, end - offset, genome=_reach(code, end - offset), bg=True
-    )
-    kept = depth >= threshold
-    chrom, span = keys.pairs(code[kept])
-    return chrom.astype(np.int32), start[kept] + span * SPAN, end[kept] + span * SPAN
-
-
-def _reach(code: np.ndarray, end: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Each code that occurs, ascending, and the largest of its ends."""
-    order = np.argsort(code, kind="stable")
-    codes, first = np.unique(code[order], return_index=True)
-    return zip(codes.tolist(), np.maximum.reduceat(end[order], first).tolist(), strict=True)
+    keys = PairKeys.over(start, end)
+    first, last = np.sort(keys.of(chrom, start)), np.sort(keys.of(chrom, end))
+    breaks = np.unique(np.concatenate([first, last]))
+    depth = np.searchsorted(first, breaks, side="right") - np.searchsorted(last, breaks, side="right")
+    covered = np.flatnonzero((depth > 0) & (depth >= threshold))
+    chrom, start = keys.pairs(breaks[covered])
+    return chrom.astype(np.int32), start, start + breaks[covered + 1] - breaks[covered]
 
 
 def _sorted(regions: Peaks) -> Peaks:
@@ -379,7 +359,10 @@ def _summits_of(peaks: Peaks, regions: Peaks) -> np.ndarray | None:
 
 
 def _counted(columns: Sequence[np.ndarray | None], regions: Peaks) -> Peaks:
-    return Peaks(*columns, counts={**regions.counts, "peaks": len(columns[0])})
+    counts = {**regions.counts, "peaks": len(columns[0])}
+    if columns[3] is not None:
+        counts["peaks_without_summit"] = int((columns[3] < 0).sum())
+    return Peaks(*columns, counts=counts)
 
 
 def _place(rows: Rows, end: np.ndarray, genome: _Genome, *, checked: np.ndarray | None = None) -> np.ndarray:

@@ -183,7 +183,8 @@ def add_counts(parts: Iterable[dict[str, int]]) -> dict[str, int]:
 def read_blacklist(path: Path | str, *, chromosomes: Sequence[str], excluded: Collection[str] = ()) -> Peaks:
     """Merged intervals of a blacklist on the chromosomes used.
 
-    A blacklist covers a whole assembly: intervals on other chromosomes, and past an end, do no harm.
+    A blacklist covers a whole assembly: intervals on other chromosomes, and past an end, do no harm. Those on
+    other chromosomes are counted.
 
     Raises
     ------
@@ -200,10 +201,11 @@ def read_blacklist(path: Path | str, *, chromosomes: Sequence[str], excluded: Co
         intervals["chrom"].map(dict(zip(known, codes.tolist(), strict=True))).fillna(-1).to_numpy(np.int32)
     )
     used = chrom >= 0
+    counts = {"blacklist_intervals": used.size, "blacklist_intervals_excluded": int((~used).sum())}
     if not used.any():
-        return Peaks(*(np.zeros(0, dtype) for dtype in (np.int32, np.int64, np.int64)))
+        return Peaks(*(np.zeros(0, dtype) for dtype in (np.int32, np.int64, np.int64)), counts=counts)
     start, end = intervals["start"].to_numpy(), intervals["end"].to_numpy()
-    return Peaks(*merge_intervals(chrom[used], start[used], end[used], distance=0))
+    return Peaks(*merge_intervals(chrom[used], start[used], end[used], distance=0), counts=counts)
 
 
 def read_fixed_windows(
@@ -307,7 +309,8 @@ def _basset_windows(
         codes.append(np.full(start.size, chrom[first], dtype=chrom.dtype))
         starts.append(start)
         labels.append(packed)
-    return *(np.concatenate(parts) for parts in (codes, starts, labels)), {"peaks": centre.size}
+    codes, starts, labels = (np.concatenate(parts) for parts in (codes, starts, labels))
+    return codes, starts, labels, {"peaks": centre.size, "peaks_merged_away": centre.size - starts.size}
 
 
 def _n_label_bytes(peaks: Sequence[Peaks]) -> int:
