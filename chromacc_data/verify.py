@@ -19,6 +19,7 @@ from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.inputs import Inputs, resolve_inputs
 from chromacc_data.recipe import Recipe, load_recipe, parse_recipe
+from chromacc_data.regions.check import check_windows
 from chromacc_data.sequences.encoding import encode, one_hot
 from chromacc_data.simulation.truth import check_truth, is_simulated
 from chromacc_data.store import content_hash, open_store, read_variable, read_window_block
@@ -36,6 +37,8 @@ class Verified:
     n_compared: int
     recipe: Path
     simulated: bool = False
+    #: What bedtools, and not the builder's own code, says of the windows and the peaks of their labels.
+    by_bedtools: tuple[str, ...] = ()
 
     def report(self) -> tuple[dict, str]:
         """The result for programs and for people."""
@@ -49,6 +52,7 @@ class Verified:
             findings = (
                 f"labels, coordinates and splits of all {n_windows} windows are what the sources give",
                 f"bases of {n_compared} windows are those of the genome",
+                *self.by_bedtools,
             )
         checksums = f"every chunk passes its checksum; content hash {self.content_hash}"
         return asdict(self), "\n  ".join([f"{self.path}: good", checksums, *findings])
@@ -69,8 +73,10 @@ def verify(
 
     1. Every chunk is read and passes its checksum; the content hash is computed again.
     2. The sources have the checksums on record.
-    3. Windows, labels, splits and folds are derived again from the sources: all must be equal.
-    4. Bases of a sample of windows, or of all, are read again with pyfaidx, not with the reader that built
+    3. The windows lie on the peaks they are labelled by, as bedtools finds from the files as text: see
+       :mod:`chromacc_data.regions.check`.
+    4. Windows, labels, splits and folds are derived again from the sources: all must be equal.
+    5. Bases of a sample of windows, or of all, are read again with pyfaidx, not with the reader that built
        the store: all must be equal.
 
     A simulated store has no genome to be compared with. Its windows are made again from the recipe, bases
@@ -112,6 +118,7 @@ def verify(
         rows = np.sort(np.random.default_rng(seed).choice(n, n_sample, replace=False))
     if is_simulated(ds):
         check_truth(ds, rows, path=path)
+    by_bedtools = () if is_simulated(ds) else check_windows(ds, recipe, inputs, path=path)
     # Beside the store: that is where the workers of a cluster can read.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         content = building.open_content(recipe, inputs, Path(folder))
@@ -122,7 +129,7 @@ def verify(
             _compare_simulated(ds, again, path, show_progress=show_progress)
     if not is_simulated(ds):
         _compare_bases(ds, rows, inputs.fasta, path, show_progress=show_progress)
-    return Verified(path, found, n, len(rows), recipe.path, is_simulated(ds))
+    return Verified(path, found, n, len(rows), recipe.path, is_simulated(ds), by_bedtools)
 
 
 def _recipe(ds: xr.Dataset, path: Path, recipe_path: Path | None) -> Recipe:
