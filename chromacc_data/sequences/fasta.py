@@ -24,7 +24,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.sequences.bgzip import BgzipText, format_gzi, is_bgzip, is_whole
 from chromacc_data.sequences.fasta_index import Record, disagreement, format_fai, index_text, read_fai
 
-__all__ = ["FastaFile", "Record", "RecordBytes", "default_index_dir"]
+__all__ = ["FastaFile", "Record", "RecordBytes", "default_index_dir", "write_index"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 #: Bytes of a plain file that are scanned at a time, so that an interrupt is heard.
@@ -110,10 +110,10 @@ class FastaFile:
         key = hashlib.sha256(repr(self.fingerprint).encode()).hexdigest()[:16]
         index_dir = (index_dir or default_index_dir()) / key
         if _is_compressed(path, raw):
-            fai, gzi = _find_index(path, raw, index_dir, (".fai", ".gzi"))
+            fai, gzi = _find_index(path, index_dir, (".fai", ".gzi"))
             self._text: _PlainText | BgzipText = BgzipText(path, raw, gzi)
         else:
-            (fai,) = _find_index(path, raw, index_dir, (".fai",))
+            (fai,) = _find_index(path, index_dir, (".fai",))
             self._text = _PlainText(raw)
         self.records = read_fai(fai)
         problem = disagreement(self.records, self._text)
@@ -238,13 +238,14 @@ def _is_compressed(path: Path, raw: np.ndarray) -> bool:
     return True
 
 
-def _find_index(path: Path, raw: np.ndarray, index_dir: Path, suffixes: Sequence[str]) -> list[Path]:
+def _find_index(path: Path, index_dir: Path, suffixes: Sequence[str]) -> list[Path]:
     """The index files of a FASTA file; those neither beside it nor in `index_dir` are built first."""
     beside = [path.with_name(path.name + suffix) for suffix in suffixes]
     ours = [index_dir / file.name for file in beside]
-    missing = [b.name for b, o in zip(beside, ours, strict=True) if not (b.is_file() or o.is_file())]
+    missing = [s for s, b, o in zip(suffixes, beside, ours, strict=True) if not (b.is_file() or o.is_file())]
     if missing:
-        _build_index(path, raw, missing, _writable_folder(path.parent, index_dir))
+        LOG.info("indexing %s", path)
+        write_index(path, _writable_folder(path.parent, index_dir), missing)
     return [b if b.is_file() else o for b, o in zip(beside, ours, strict=True)]
 
 
@@ -252,23 +253,27 @@ def _writable_folder(beside: Path, index_dir: Path) -> Path:
     # Root may write everywhere, but a folder without any write bit is meant to be left alone.
     if os.access(beside, os.W_OK) and beside.stat().st_mode & 0o222:
         return beside
-    index_dir.mkdir(parents=True, exist_ok=True)
     return index_dir
 
 
-def _build_index(path: Path, raw: np.ndarray, names: Sequence[str], folder: Path) -> None:
-    """Read a whole file, and only if all of it is right write the named index files to `folder`."""
-    LOG.info("indexing %s", path)
+def write_index(path: Path, folder: Path, suffixes: Sequence[str] = (".fai", ".gzi")) -> None:
+    """Read a whole FASTA file, and only if all of it is right write its index files to a folder.
+
+    ``NAME.fai``, and ``NAME.gzi`` where the file is bgzip; those of other suffixes are left alone.
+    """
+    raw, _ = _memory_map(path)
     text = BgzipText.walk(path, raw) if is_bgzip(raw) else _PlainText(raw)
     _require_fasta(path, text.read(0, min(text.size, _HEAD)))
-    fai = format_fai(index_text(text, path)).encode()
-    content = {".fai": fai} | ({".gzi": format_gzi(text)} if isinstance(text, BgzipText) else {})
+    content = {".fai": format_fai(index_text(text, path)).encode()}
+    if isinstance(text, BgzipText):
+        content[".gzi"] = format_gzi(text)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.") as temporary:
-            for name in names:
-                (Path(temporary) / name).write_bytes(content[Path(name).suffix])
-            for name in names:
-                (Path(temporary) / name).replace(folder / name)
+            for suffix in content.keys() & set(suffixes):
+                part = Path(temporary) / (path.name + suffix)
+                part.write_bytes(content[suffix])
+                part.replace(folder / part.name)
     except OSError as error:
         raise InputError(
             "the index of the FASTA file cannot be written",
