@@ -25,7 +25,9 @@ METHOD = click.option(
     show_default=True,
     help="From the weights, smoothed where they are small, or from the sequences that activate a filter.",
 )
-DATABASE = click.option("--database", type=FILE, help="Known motifs: MEME, JASPAR or CIS-BP file.")
+DATABASE = click.option(
+    "--database", type=FILE, help="Known motifs: MEME, JASPAR, HOCOMOCO, HOMER, TRANSFAC or CIS-BP file."
+)
 TRUTH = click.option(
     "--truth", type=FILE, help="Motifs that were planted: a simulated store, or a motif file."
 )
