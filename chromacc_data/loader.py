@@ -50,7 +50,9 @@ class BedLoader(Dataset):
                 BED or narrowPeak file, plain or gzip, with at least three tab-separated columns. Comments,
                 track and browser lines and a line of column names are skipped.
         fasta_file:
-            doc: FASTA of the genome, plain or bgzip, with the sequence names of the BED file.
+            doc: >
+                FASTA of the genome, plain or bgzip, with the sequence names of the BED file. Several files
+                are one genome: a list of paths, or one text of paths separated by commas.
         window_length:
             doc: >
                 Bases of every window. An interval of another length is replaced by the window around its
@@ -79,7 +81,7 @@ class BedLoader(Dataset):
     def __init__(
         self,
         intervals_file: Path | str,
-        fasta_file: Path | str,
+        fasta_file: Path | str | Sequence[Path | str],
         window_length: int = 600,
         use_strand: bool = False,
         past_end: str = "pad",
@@ -90,7 +92,7 @@ class BedLoader(Dataset):
             )
         if past_end not in PAST_END:
             raise InputError("no such choice", where="past_end", found=past_end, expected=", ".join(PAST_END))
-        self._genome = Genome.open(fasta_file)
+        self._genome = Genome.open(_fasta_paths(fasta_file))
         self._length = window_length
         self._windows = _read_windows(
             Path(intervals_file), self._genome, window_length, use_strand=use_strand, past_end=past_end
@@ -211,6 +213,13 @@ class _BatchIterator:
 
     def __next__(self) -> dict:
         return self._loader.batch(next(self._rows))
+
+
+def _fasta_paths(fasta_file: Path | str | Sequence[Path | str]) -> Path | str | Sequence[Path | str]:
+    """One path or several: Kipoi's command line hands on texts only, so that commas separate paths in one."""
+    if not isinstance(fasta_file, str) or Path(fasta_file).exists():
+        return fasta_file
+    return [path.strip() for path in fasta_file.split(",") if path.strip()]
 
 
 def _read_windows(

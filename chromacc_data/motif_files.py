@@ -1,4 +1,4 @@
-"""Files of motifs in and out: MEME minimal, JASPAR and CIS-BP format.
+"""Files of motifs: MEME text, JASPAR, HOCOMOCO, HOMER, TRANSFAC and CIS-BP in; three of them out.
 
 Readers go through a file line by line, and say in which line something is wrong. What is written and read
 again is the same to the last bit.
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 import numpy as np
 
@@ -22,13 +25,22 @@ from chromacc_data.schema import BASES
 
 __all__ = ["iter_motifs", "read_motifs", "write_motifs"]
 
-#: How far from 1 the probabilities of a position may sum to: files hold rounded numbers.
-_ROUNDING = 0.01
+Rows = Literal["bases", "positions"]
+
+#: How far from 1 the probabilities of a position may sum to, both ends included: files hold rounded numbers.
+#: The last term is for the sum itself, which is 0.010000000000000009 from 1 where it is 0.99 on paper.
+_ROUNDING = 0.01 + 1e-9
+#: No count is larger; sums of such numbers cannot overflow.
+_MAX_NUMBER = 1e12
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_MAX_LINE = 1 << 20
+#: Lines that the format is told by.
+_N_HEAD = 60
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def read_motifs(path: Path | str) -> tuple[Motif, ...]:
+def read_motifs(path: Path | str, *, rows: Rows | None = None) -> tuple[Motif, ...]:
     """All motifs of a file, in its order; as :func:`iter_motifs`, with the ids checked to be unique.
 
     Raises
@@ -37,7 +49,7 @@ def read_motifs(path: Path | str) -> tuple[Motif, ...]:
         With file and line, at the first thing that is wrong.
     """
     motifs: dict[str, Motif] = {}
-    for motif in iter_motifs(path):
+    for motif in iter_motifs(path, rows=rows):
         if motif.id in motifs:
             raise InputError("motif given twice", where=path, found=motif.id, remedy="remove or rename one")
         motifs[motif.id] = motif
@@ -46,31 +58,52 @@ def read_motifs(path: Path | str) -> tuple[Motif, ...]:
     return tuple(motifs.values())
 
 
-def iter_motifs(path: Path | str) -> Iterator[Motif]:
-    """Motifs of a file one by one, plain or gzip; the first line tells the format.
+def iter_motifs(path: Path | str, *, rows: Rows | None = None) -> Iterator[Motif]:
+    """Motifs of a file one by one, plain or gzip; its first lines tell the format.
 
-    - MEME minimal format: ``MEME version 4``.
+    - MEME: minimal format (``MEME version 4``), or the text output of MEME, STREME and DREME, of which lines
+      outside the matrices are passed over.
     - JASPAR: ``>ID NAME``, then the counts of A, C, G and T, one line each, bare or as ``A [ 1 2 3 ]``.
+    - HOCOMOCO and Cluster-Buster: ``>ID``, then a line of four counts or probabilities for each position.
+    - HOMER: ``>CONSENSUS<TAB>NAME<TAB>THRESHOLD``, then a line of four probabilities for each position.
+    - TRANSFAC: ``P0 A C G T`` and numbered lines of counts, between ``ID`` and ``//``.
     - CIS-BP: a table ``Pos A C G T``, below lines such as ``Motif<TAB>M0085_1.02`` or without them; then the
       file's name is the id.
+
+    Probabilities of a position that sum to 0.99 to 1.01, both included, are divided by their sum; others are
+    an error. Counts are divided by their sum.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rows
+        What a line of a matrix of bare numbers below ``>ID`` is: a base (JASPAR) or a position (HOCOMOCO).
+        When not given, the suffix says it (.jaspar; .pcm, .ppm, .cb, .motif), else the shape of the matrices
+        of the file; where all are 4 x 4, this is an error.
     """
     path = Path(path)
     with _open_text(path) as file:
         lines = _Lines(path, file)
-        first = lines.peek()
-        if first.startswith("MEME version"):
-            yield from _iter_meme(lines)
-        elif first.startswith(">"):
-            yield from _iter_jaspar(lines)
-        elif re.match(r"(TF|TF Name|Gene|Motif|Family|Species|Pos)\t", first):
-            yield from _iter_cisbp(lines)
+        head = lines.head(_N_HEAD)
+        for known in _FORMATS:
+            if re.search(known.head, head, re.MULTILINE):
+                break
         else:
             raise InputError(
                 "not a file of motifs",
                 where=path,
-                found=repr(first[:60]),
-                expected="a first line `MEME version 4`, `>ID NAME` (JASPAR) or `Pos A C G T` (CIS-BP)",
+                found=repr(head[:60]),
+                expected=", ".join(known.name for known in _FORMATS if known.reader),
             )
+        if known.reader is None:
+            raise InputError(
+                f"motifs as {known.name} are not read", where=path, found=repr(head[:60]), remedy=known.remedy
+            )
+        if known.reader is _iter_headed:
+            yield from _iter_headed(lines, rows)
+        else:
+            yield from known.reader(lines)
 
 
 def write_motifs(path: Path | str, motifs: Iterable[Motif]) -> None:
@@ -96,38 +129,65 @@ def write_motifs(path: Path | str, motifs: Iterable[Motif]) -> None:
 
 
 class _Lines:
-    """Lines of a file but for blank ones, with their numbers; the next one can be looked at first."""
+    """Lines of a file but for blank ones, with their numbers; those ahead can be looked at first."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self.path, self.number = path, 0
-        self._rest = ((n, line.strip("\r\n")) for n, line in enumerate(file, start=1) if line.strip())
-        self._ahead: tuple[int, str] | None = None
+        self._rest = self._read(file)
+        self._ahead: list[tuple[int, str]] = []
+
+    def _read(self, file: TextIO) -> Iterator[tuple[int, str]]:
+        number = 0
+        while line := file.readline(_MAX_LINE):
+            number += 1
+            if len(line) == _MAX_LINE or "\0" in line or re.search("[\udc80-\udcff]", line):
+                self.number = number
+                raise self.error("not a line of UTF-8 text", found=ascii(line[:40]))
+            line = line.strip("\r\n")
+            if line.strip():
+                yield number, line.removeprefix("\ufeff") if number == 1 else line
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        self.number, line = self._ahead or next(self._rest)
-        self._ahead = None
+        self.number, line = self._ahead.pop(0) if self._ahead else next(self._rest)
         return line
+
+    def head(self, n: int) -> str:
+        """Up to `n` lines that come next, as one text; they stay the next ones."""
+        self._ahead += islice(self._rest, max(n - len(self._ahead), 0))
+        return "\n".join(line for _, line in self._ahead[:n])
 
     def peek(self) -> str:
         """Next line, empty at the end; it stays the next one."""
-        self._ahead = self._ahead or next(self._rest, None)
-        return self._ahead[1] if self._ahead else ""
+        return self.head(1)
 
-    def error(self, what: str, *, found: object = None, expected: object = None) -> InputError:
-        return InputError(what, where=f"{self.path} line {self.number}", found=found, expected=expected)
+    def error(
+        self, what: str, *, found: object = None, expected: object = None, remedy: str | None = None
+    ) -> InputError:
+        where = f"{self.path} line {self.number}"
+        return InputError(what, where=where, found=found, expected=expected, remedy=remedy)
 
     def numbers(self, words: Sequence[str], expected: str) -> list[float]:
         """Numbers that are finite and not negative."""
-        try:
-            numbers = [float(word) for word in words]
-        except ValueError:
-            numbers = []
-        if not numbers or not all(0 <= number < np.inf for number in numbers):
-            raise self.error("not numbers of at least 0", found=" ".join(words)[:80], expected=expected)
+        numbers = [float(word) for word in words if _NUMBER.fullmatch(word)]
+        if not numbers or len(numbers) < len(words) or not all(0 <= n <= _MAX_NUMBER for n in numbers):
+            negative = any(number < 0 for number in numbers)
+            raise self.error(
+                f"not numbers of at least 0 and at most {_MAX_NUMBER:g}",
+                found=" ".join(words)[:80],
+                expected=expected,
+                remedy="give the counts or probabilities, not log-odds weights" if negative else None,
+            )
         return numbers
+
+    def motif(self, id: str, ppm: np.ndarray, *rest: object) -> Motif:
+        """A motif; what is wrong with its id or matrix is told with the line."""
+        try:
+            return Motif(id, ppm, *rest)
+        except ValueError as error:
+            raise self.error("not a motif", found=error) from None
 
     def probabilities(self, words: Sequence[str]) -> list[float]:
         """Four numbers that sum to 1, but for rounding in the file; scaled to do so."""
@@ -141,23 +201,34 @@ class _Lines:
 
 
 def _iter_meme(lines: _Lines) -> Iterator[Motif]:
-    """MEME minimal format, https://meme-suite.org/meme/doc/meme-format.html."""
-    background = UNIFORM
-    next(lines)
+    """MEME minimal format, https://meme-suite.org/meme/doc/meme-format.html, and text that holds it."""
+    background, minimal = UNIFORM, lines.peek().startswith("MEME version")
     for line in lines:
         if line.startswith("ALPHABET"):
-            if line.replace(" ", "") != "ALPHABET=ACGT":
-                raise lines.error("not DNA", found=line, expected="ALPHABET= ACGT")
+            _require_dna(lines, line)
         elif line.startswith("Background letter frequencies"):
             background = _meme_background(lines)
         elif line.startswith("MOTIF"):
-            yield _meme_motif(lines, line, background)
-        elif not line.startswith("strands:"):
+            yield _meme_motif(lines, line, background, minimal=minimal)
+        elif line.startswith("letter-probability matrix"):
+            raise lines.error(
+                "a matrix without a motif", found=line[:60], expected="MOTIF ID [NAME] above it"
+            )
+        elif minimal and not re.match(r"strands:|MEME version|#", line):
             raise lines.error(
                 "not a line of the MEME minimal format",
                 found=line[:60],
                 expected="ALPHABET, strands, Background letter frequencies or MOTIF (meme2meme writes these)",
             )
+
+
+def _require_dna(lines: _Lines, line: str) -> None:
+    letters = "".join(line.removeprefix("ALPHABET").replace("=", " ").split())
+    if letters not in ("ACGT", '"DNA"'):
+        rna = "sed '/^ALPHABET/s/U/T/; /^A [0-9]/s/ U / T /' OLD.meme > NEW.meme, to read U as T"
+        raise lines.error(
+            "not DNA", found=line[:60], expected="ALPHABET= ACGT", remedy=rna if letters == "ACGU" else None
+        )
 
 
 def _meme_background(lines: _Lines) -> np.ndarray:
@@ -171,11 +242,14 @@ def _meme_background(lines: _Lines) -> np.ndarray:
     return np.array(lines.probabilities(words[1::2]))
 
 
-def _meme_motif(lines: _Lines, line: str, background: np.ndarray) -> Motif:
+def _meme_motif(lines: _Lines, line: str, background: np.ndarray, *, minimal: bool) -> Motif:
     words = line.split(maxsplit=2)
     if words[0] != "MOTIF" or len(words) < 2:
         raise lines.error("a motif without an id", found=line, expected="MOTIF ID [NAME]")
     header = next(lines, "")
+    # Programs write comments, sites and other matrices between a motif's name and its probabilities.
+    while header and not minimal and not header.startswith(("letter-probability matrix", "MOTIF")):
+        header = next(lines, "")
     if not header.startswith("letter-probability matrix"):
         raise lines.error(
             "no matrix below MOTIF", found=header[:60], expected="letter-probability matrix: ..."
@@ -192,33 +266,141 @@ def _meme_motif(lines: _Lines, line: str, background: np.ndarray) -> Motif:
         raise lines.error(f"motif {words[1]} is cut short or too long", found=found, expected=expected)
     url = next(lines).split(maxsplit=1)[1:] if lines.peek().startswith("URL") else []
     name = words[2].strip() if len(words) == 3 else ""
-    return Motif(words[1], np.array(rows), name, n_sites, background, url[0].strip() if url else "")
+    return lines.motif(words[1], np.array(rows), name, n_sites, background, url[0].strip() if url else "")
 
 
-def _iter_jaspar(lines: _Lines) -> Iterator[Motif]:
-    """JASPAR's matrices of counts, https://jaspar.elixir.no/docs."""
+@dataclass(frozen=True)
+class _Block:
+    """A matrix below ``>HEADER``: its lines as numbers, and whether letters say that each is a base."""
+
+    header: str
+    line: int
+    rows: list[list[float]]
+    labelled: bool
+
+    @property
+    def is_homer(self) -> bool:
+        """Whether the header is a row of HOMER's table: consensus, name, threshold, and more."""
+        return re.match(r"\S+\t[^\t]+\t-?[0-9.]+", self.header) is not None
+
+    @property
+    def shape(self) -> Rows | None:
+        """What the lines must be, None if they can be both."""
+        if self.labelled or (len(self.rows) == 4 and len(self.rows[0]) != 4):
+            return "bases"
+        return "positions" if self.is_homer or len(self.rows) != 4 else None
+
+
+def _iter_headed(lines: _Lines, rows: Rows | None) -> Iterator[Motif]:
+    """Matrices below ``>HEADER``: JASPAR (https://jaspar.elixir.no/docs), HOCOMOCO, Cluster-Buster, HOMER."""
+    blocks = list(_iter_blocks(lines))
+    name = lines.path.name.removesuffix(".gz")
+    shapes = (block.shape for block in blocks if not block.labelled and block.shape)
+    known = rows or _ROWS_BY_SUFFIX.get(Path(name).suffix) or next(shapes, None)
+    for block in blocks:
+        lines.number = block.line
+        what = "bases" if block.labelled else known
+        if what is None:
+            raise lines.error(
+                f"motif {block.header} is 4 lines of 4 numbers: is a line a base or a position?",
+                remedy=f"name the file {Path(name).stem}.pcm if lines are positions (HOCOMOCO), or "
+                f"{Path(name).stem}.jaspar if they are A, C, G and T (JASPAR)",
+            )
+        if block.shape not in (None, what):
+            raise lines.error(
+                f"motif {block.header} is cut short, or its lines are {block.shape} and not {what}",
+                found=f"{len(block.rows)} lines of {len(block.rows[0])} numbers",
+                expected=f"4 {'lines' if what == 'bases' else 'numbers in each line'}",
+            )
+        yield _headed_motif(lines, block, what)
+
+
+#: What a line of bare numbers is, by the suffix of the file.
+_ROWS_BY_SUFFIX: dict[str, Rows] = {
+    ".jaspar": "bases",
+    ".pcm": "positions",
+    ".ppm": "positions",
+    ".cb": "positions",
+    ".motif": "positions",
+}
+
+
+def _headed_motif(lines: _Lines, block: _Block, rows: Rows) -> Motif:
+    counts = np.array(block.rows) if rows == "positions" else np.array(block.rows).T
+    totals = counts.sum(axis=1, keepdims=True)
+    if counts.shape[1] != 4:
+        found = f"{counts.shape[1]} numbers"
+        raise lines.error(
+            f"motif {block.header} is cut short, or not DNA", found=found, expected="4 for each position"
+        )
+    if not totals.all():
+        raise lines.error(f"motif {block.header} has a position without counts", found="0 0 0 0")
+    id, name = (*block.header.split(maxsplit=1), "")[:2]
+    if block.is_homer:
+        id, name = block.header.split("\t")[1].replace(" ", "_"), ""
+    probabilities = rows == "positions" and (abs(totals - 1) <= _ROUNDING).all()
+    n_sites = None if probabilities else float(totals.max())
+    return lines.motif(id, counts / totals, name.strip(), n_sites)
+
+
+#: A line of a matrix that begins with its base.
+_LABELLED = re.compile(r"\s*([A-Za-z])(?:\s*[:|[]|\s)\s*\[?(.*?)\]?\s*")
+
+
+def _iter_blocks(lines: _Lines) -> Iterator[_Block]:
+    for header in lines:
+        number = lines.number
+        if not header.startswith(">") or not header[1:].strip():
+            raise lines.error("not the head of a motif", found=header[:60], expected=">ID NAME")
+        header = header[1:].strip()
+        id = header.split()[0]
+        labels, rows = "", []
+        while lines.peek() and not lines.peek().startswith(">"):
+            line = next(lines)
+            labelled = _LABELLED.fullmatch(line)
+            labels += labelled[1] if labelled else ""
+            if labels and (not labelled or labels != "ACGT"[: len(labels)]):
+                found = labelled[1] if labelled else line[:60]
+                expected = "a line for each of A C G T"
+                raise lines.error("bases in another order", found=found, expected=expected)
+            rows.append(lines.numbers((labelled[2] if labelled else line).split(), "counts"))
+        widths = [len(row) for row in rows]
+        if not rows or (labels and labels != "ACGT"):
+            raise lines.error(
+                f"motif {id} is cut short", found=f"{len(rows)} lines", expected="4, or one for each position"
+            )
+        if len(set(widths)) > 1:
+            raise lines.error(f"motif {id} has rows of different width", found=", ".join(map(str, widths)))
+        yield _Block(header, number, rows, bool(labels))
+
+
+def _iter_transfac(lines: _Lines) -> Iterator[Motif]:
+    """TRANSFAC's text format, as JASPAR and HOCOMOCO write it as well."""
+    head: dict[str, str] = {}
     for line in lines:
-        words = line[1:].split(maxsplit=1)
-        if not line.startswith(">") or not words:
-            raise lines.error("not the head of a motif", found=line[:60], expected=">ID NAME")
-        rows = [_jaspar_row(lines, base) for base in BASES]
-        if len({len(row) for row in rows}) > 1:
-            widths = ", ".join(f"{base} {len(row)}" for base, row in zip(BASES, rows, strict=True))
-            raise lines.error(f"motif {words[0]} has rows of different width", found=widths)
-        counts = np.array(rows).T
-        totals = counts.sum(axis=1, keepdims=True)
-        if not totals.all():
-            raise lines.error(f"motif {words[0]} has a position without counts", found="0 0 0 0")
-        name = words[1].strip() if len(words) == 2 else ""
-        yield Motif(words[0], counts / totals, name, n_sites=float(totals.max()))
-
-
-def _jaspar_row(lines: _Lines, base: str) -> list[float]:
-    line = next(lines, "")
-    bracketed = re.fullmatch(r"\s*([A-Z])\s*\[(.*)\]\s*", line)
-    if bracketed and bracketed[1] != base:
-        raise lines.error("bases in another order", found=bracketed[1], expected=base)
-    return lines.numbers((bracketed[2] if bracketed else line).split(), f"the counts of {base}")
+        key, *words = line.split()
+        if key == "//":
+            head = {}
+        elif key not in ("P0", "PO"):
+            head.setdefault(key, " ".join(words))
+            continue
+        elif [word.upper() for word in words] != list(BASES):
+            raise lines.error("bases in another order", found=line[:60], expected="P0 A C G T")
+        else:
+            rows: list[list[float]] = []
+            while re.match(r"[0-9]", lines.peek()):
+                position, *row = next(lines).split()
+                if position.lstrip("0") != str(len(rows) + 1):
+                    raise lines.error("a position is missing", found=position[:20], expected=len(rows) + 1)
+                rows.append(lines.numbers(row[:4], "the counts of A C G T"))
+                if len(rows[-1]) != 4 or len(row) > 5:
+                    raise lines.error("not four counts", found=" ".join(row)[:60], expected="A C G T")
+            id = head.get("AC") or head.get("ID") or head.get("NA", "")
+            totals = np.array(rows).sum(axis=-1, keepdims=True)
+            if not rows or not totals.all():
+                raise lines.error(f"motif {id} has a position without counts, or none", found=f"{len(rows)}")
+            name = head.get("NA") or head.get("ID", "")
+            yield lines.motif(id, np.array(rows) / totals, name, float(totals.max()))
 
 
 def _iter_cisbp(lines: _Lines) -> Iterator[Motif]:
@@ -236,10 +418,10 @@ def _iter_cisbp(lines: _Lines) -> Iterator[Motif]:
         if words[1:] != list(BASES):
             raise lines.error("bases in another order", found=line, expected="Pos A C G T, between tabs")
         rows: list[list[float]] = []
-        while re.match(r"\d+\t", lines.peek()):
+        while re.match(r"[0-9]+\t", lines.peek()):
             position, *row = next(lines).split("\t")
-            if int(position) != len(rows) + 1:
-                raise lines.error("a position is missing", found=position, expected=len(rows) + 1)
+            if position != str(len(rows) + 1):
+                raise lines.error("a position is missing", found=position[:20], expected=len(rows) + 1)
             rows.append(lines.probabilities(row))
         if not rows:
             raise lines.error(
@@ -247,8 +429,35 @@ def _iter_cisbp(lines: _Lines) -> Iterator[Motif]:
                 expected="rows of probabilities; CIS-BP leaves out those of licensed databases",
             )
         file_id = lines.path.name.removesuffix(".gz").removesuffix(".txt")
-        yield Motif(head.get("Motif", file_id), np.array(rows), head.get("TF Name", ""))
+        yield lines.motif(head.get("Motif", file_id), np.array(rows), head.get("TF Name", ""))
         head = {}
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A format of motif files: what its first lines have, and what reads it or what is to be done instead."""
+
+    name: str
+    head: str
+    reader: Callable[..., Iterator[Motif]] | None = None
+    remedy: str | None = None
+
+
+#: The first whose pattern is found in a file's first lines is the file's format.
+_FORMATS = (
+    _Format(
+        "MEME as XML or HTML", r"\A\s*<", remedy="give the text output (meme.txt, streme.txt, dreme.txt)"
+    ),
+    _Format("MEME text (MEME version 4)", r"^MEME version", _iter_meme),
+    _Format(
+        "UniPROBE",
+        r"\A(?!>)(?:.*\n){0,3}?A:\s+[0-9.]",
+        remedy="uniprobe2meme FILE > NEW.meme (MEME Suite)",
+    ),
+    _Format("JASPAR, HOCOMOCO or HOMER (>ID NAME)", r"\A>", _iter_headed),
+    _Format("TRANSFAC (P0 A C G T)", r"^P[0O]\s+A\s", _iter_transfac),
+    _Format("CIS-BP (Pos A C G T)", r"\A(TF|TF Name|Gene|Motif|Family|Species|Pos)\t", _iter_cisbp),
+)
 
 
 def _format_meme(motifs: Sequence[Motif]) -> str:
@@ -301,12 +510,14 @@ def _digits(value: float) -> str:
 
 @contextmanager
 def _open_text(path: Path) -> Iterator[TextIO]:
+    # Bytes that are no text are kept as surrogates, so that the line they are in can be told.
+    text = {"encoding": "utf-8", "errors": "surrogateescape"}
     try:
         with path.open("rb") as file:
             packed = file.read(2) == _GZIP_MAGIC
-        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as file:
+        with gzip.open(path, "rt", **text) if packed else path.open(**text) as file:
             yield file
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             "cannot be read", where=path, found=error, expected="a text file of motifs"
         ) from error

@@ -21,6 +21,7 @@ from chromacc_data.inputs import Inputs, resolve_inputs
 from chromacc_data.recipe import Recipe, load_recipe, parse_recipe
 from chromacc_data.regions.check import check_windows
 from chromacc_data.sequences.encoding import encode, one_hot
+from chromacc_data.sequences.fasta import write_index
 from chromacc_data.simulation.truth import check_truth, is_simulated
 from chromacc_data.store import content_hash, open_store, read_variable, read_window_block
 
@@ -249,11 +250,7 @@ class _Reference:
 
     def __init__(self, fasta: Sequence[Path]) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        # Indexed anew: a wrong index must not hide behind itself.
-        self._files = [
-            pyfaidx.Fasta(str(path), indexname=f"{stem}.fai", gzi_indexname=f"{stem}.gzi")
-            for path, stem in ((path, f"{self._folder.name}/{i}") for i, path in enumerate(fasta))
-        ]
+        self._files = [self._open(path, Path(self._folder.name) / str(i)) for i, path in enumerate(fasta)]
 
     def __enter__(self) -> _Reference:
         return self
@@ -262,6 +259,19 @@ class _Reference:
         for file in self._files:
             file.close()
         self._folder.cleanup()
+
+    @staticmethod
+    def _open(path: Path, folder: Path) -> pyfaidx.Fasta:
+        # Indexed anew: a wrong index must not hide behind itself.
+        folder.mkdir()
+        stem = str(folder / path.name)
+        files = {"indexname": f"{stem}.fai", "gzi_indexname": f"{stem}.gzi"}
+        try:
+            return pyfaidx.Fasta(str(path), **files)
+        except (pyfaidx.FastaIndexingError, RuntimeError):
+            # pyfaidx indexes no file with more than one line of whitespace behind a sequence.
+            write_index(path, folder)
+            return pyfaidx.Fasta(str(path), rebuild=False, **files)
 
     def window(self, name: str, start: int, length: int) -> str:
         record = next(file[name] for file in self._files if name in file)

@@ -25,7 +25,9 @@ METHOD = click.option(
     show_default=True,
     help="From the weights, smoothed where they are small, or from the sequences that activate a filter.",
 )
-DATABASE = click.option("--database", type=FILE, help="Known motifs: MEME, JASPAR or CIS-BP file.")
+DATABASE = click.option(
+    "--database", type=FILE, help="Known motifs: MEME, JASPAR, HOCOMOCO, HOMER, TRANSFAC or CIS-BP file."
+)
 TRUTH = click.option(
     "--truth", type=FILE, help="Motifs that were planted: a simulated store, or a motif file."
 )
@@ -262,6 +264,7 @@ def report(console: Console, run_folder: Path, out: Path | None) -> None:
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
+@click.argument("more", nargs=-1, metavar="")
 @click.option("--genome", type=FILE, multiple=True, help="FASTA that the example is cut from; repeatable.")
 @click.option("--example-fasta", type=FILE, help="A FASTA for the example, instead of one that is cut.")
 @click.option("--example-bed", type=FILE, help="The regions of that example.")
@@ -271,6 +274,7 @@ def report(console: Console, run_folder: Path, out: Path | None) -> None:
 def package(
     console: Console,
     run_folder: Path,
+    more: tuple[str, ...],
     genome: tuple[Path, ...],
     example_fasta: Path | None,
     example_bed: Path | None,
@@ -278,6 +282,13 @@ def package(
     doc: str | None,
 ) -> None:
     """Write RUN as a Kipoi model folder with loader, example and model card, and check it."""
+    if more:
+        raise InputError(
+            "arguments besides RUN",
+            found=" ".join(more),
+            expected="one run folder",
+            remedy="repeat the option for several FASTA files: --genome a.fa --genome b.fa",
+        )
     _start_tensorflow()
     from chromacc_models.kipoi.package import package as package_run
 
@@ -311,7 +322,7 @@ def check(console: Console, folder: Path) -> None:
 @main_group.command()
 @click.argument("model", type=FILE)
 @click.argument("regions", type=FILE)
-@click.argument("genome", type=FILE)
+@click.argument("genome", type=FILE, nargs=-1, required=True)
 @click.option("-o", "--out", type=FILE, required=True, help="NAME.tsv, .bed, .bw, .parquet, .h5 or .zarr.")
 @click.option(
     "--cell-type", "cell_types", multiple=True, help="A cell type to write; repeatable. All otherwise."
@@ -326,7 +337,7 @@ def predict(
     console: Console,
     model: Path,
     regions: Path,
-    genome: Path,
+    genome: tuple[Path, ...],
     out: Path,
     cell_types: tuple[str, ...],
     strands: str,
@@ -337,7 +348,7 @@ def predict(
     processes: bool,
     scheduler: str | None,
 ) -> None:
-    """Predict the accessibility of the REGIONS (BED) of a GENOME (FASTA) with MODEL (model or run folder)."""
+    """Predict the accessibility of REGIONS (BED) of GENOME (FASTA files) with MODEL (model or run folder)."""
     _start_tensorflow()
     from chromacc_models import predict as predicting
 

@@ -91,7 +91,7 @@ def find_network(model: Path | str) -> Network:
 def predict(
     model: Path | str,
     regions: Path | str,
-    fasta: Path | str,
+    fasta: Path | str | Sequence[Path | str],
     out: Path | str,
     *,
     cell_types: Sequence[str] | None = None,
@@ -116,7 +116,7 @@ def predict(
     regions
         BED or narrowPeak file.
     fasta
-        Genome, plain or bgzip.
+        Genome, plain or bgzip: one file, or several that make it up.
     out
         File; its suffix names the format: .tsv, .bed, .bw, .parquet, .h5 or .zarr. Of several cell types, BED
         and bigWig make a file each, ``NAME.CELL_TYPE.bed``.
@@ -155,9 +155,9 @@ def predict(
     names, columns = _chosen(network, cell_types, network_engine)
     paths = output_paths(out, names)
     _require_writable(out, paths, overwrite=overwrite)
-    job = _Job(
-        network, Path(regions).resolve(), Path(fasta).resolve(), strands, batch_size, columns, network_engine
-    )
+    fastas = [fasta] if isinstance(fasta, (str, Path)) else fasta
+    genome = tuple(Path(path).resolve() for path in fastas)
+    job = _Job(network, Path(regions).resolve(), genome, strands, batch_size, columns, network_engine)
     n_regions = len(job.loader())  # bad regions or a wrong genome show up here, before the first task
     table = read_intervals(job.regions)
     with _partial(out) as folder:
@@ -179,7 +179,7 @@ class _Job:
 
     network: Network
     regions: Path
-    fasta: Path
+    fasta: tuple[Path, ...]
     strands: Strands
     batch_size: int
     columns: tuple[int, ...]
@@ -190,7 +190,7 @@ class _Job:
 
     def loader(self) -> BedLoader:
         window_length = self.model().model.input_shape[1]
-        stamps = (_stamp(self.regions), _stamp(self.fasta))
+        stamps = tuple(_stamp(path) for path in (self.regions, *self.fasta))
         return _load_regions(self.regions, self.fasta, window_length, stamps)
 
 
@@ -250,13 +250,13 @@ def _model_once(weights: Path, sha256: str | None, network_engine: str, stamp: t
     return KipoiModel(str(weights), sha256=sha256, engine=network_engine)
 
 
-def _load_regions(regions: Path, fasta: Path, window_length: int, stamps: tuple) -> BedLoader:
+def _load_regions(regions: Path, fasta: tuple[Path, ...], window_length: int, stamps: tuple) -> BedLoader:
     with _LOCK:
         return _regions_once(regions, fasta, window_length, stamps)
 
 
 @functools.lru_cache(maxsize=1)
-def _regions_once(regions: Path, fasta: Path, window_length: int, stamps: tuple) -> BedLoader:
+def _regions_once(regions: Path, fasta: tuple[Path, ...], window_length: int, stamps: tuple) -> BedLoader:
     from chromacc_data.loader import BedLoader
 
     return BedLoader(regions, fasta, window_length)
@@ -316,7 +316,7 @@ def _partial(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _chrom_sizes(fasta: Path) -> dict[str, int]:
+def _chrom_sizes(fasta: tuple[Path, ...]) -> dict[str, int]:
     genome = Genome.open(fasta)
     return dict(zip(genome.names, genome.lengths.tolist(), strict=True))
 
@@ -327,7 +327,7 @@ def _attributes(job: _Job) -> dict[str, str]:
         "network": job.network.weights.name,
         "network_sha256": job.network.sha256 or "",
         "regions": job.regions.name,
-        "genome": job.fasta.name,
+        "genome": ", ".join(path.name for path in job.fasta),
         "strands": job.strands,
         "chromacc": version("chromacc"),
     }

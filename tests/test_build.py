@@ -65,6 +65,19 @@ def naive_joint_windows(folder: Path) -> dict[tuple[str, int], set[str]]:
     return windows
 
 
+def test_build__genome_with_a_header_within_a_line(recipe: Path, tmp_path: Path):
+    """An index that another program made without seeing the header does not help: the MD5 reads all bases."""
+    genome = recipe.parent / "genome.fa"
+    building.build(recipe, tmp_path / "a.zarr")
+    bases = genome.read_bytes()
+    genome.write_bytes(bases[:8000] + b">" + bases[8001:])
+    for message in ("sequence 'chr1' has '>' inside a line", "a sequence has '>' inside a line"):
+        with pytest.raises(InputError, match=message):
+            building.build(recipe, tmp_path / "b.zarr")
+        genome.with_name("genome.fa.fai").unlink(missing_ok=True)
+    assert not (tmp_path / "b.zarr").exists()
+
+
 def test_build__windows_labels_and_bases_by_a_naive_reading(recipe: Path, tmp_path: Path):
     built = building.build(recipe, tmp_path / "a.zarr")
     ds = store.open_store(built.path)

@@ -188,3 +188,10 @@ def test_models__nothing_of_tensorflow_on_the_screen(tmp_path: Path):
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
+
+
+def test_package__several_fasta_files_behind_one_option(command: Callable, tmp_path: Path):
+    arguments = ("package", tmp_path, "--genome", "a.fa", "b.fa", "--to", tmp_path / "model")
+    code, _, err = command(models_cli.main, *arguments)
+    assert code == 2
+    assert "--genome a.fa --genome b.fa" in err

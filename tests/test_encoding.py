@@ -6,13 +6,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from chromacc_data.errors import InputError
 from chromacc_data.sequences import encoding
 
 CODES = hnp.arrays(np.uint8, hnp.array_shapes(max_dims=3, max_side=9), elements=st.integers(0, 4))
 
 
 def test_encode__case_and_iupac():
-    assert encoding.encode("AaCcGgTtNnRYKM-*").tolist() == [0, 0, 1, 1, 2, 2, 3, 3] + [4] * 8
+    assert encoding.encode("AaCcGgTtUuNnRYSWKMBDHVrv").tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 3, 3] + [4] * 14
+
+
+def test_encode__every_other_byte_is_an_error():
+    for byte in range(256):
+        letter = bytes([byte])
+        if letter.upper() in b"ACGTURYSWKMBDHVN" and letter:
+            encoding.encode(letter)
+        else:
+            with pytest.raises(InputError, match="the sequence"):
+                encoding.encode(b"ACGT" + letter)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "problem", "found"),
+    [
+        ("MEFK", "looks like a protein", "'E' 1 times, 'F' 1 times"),
+        ("AC>chr2", "a line end is missing before a header", "'2' 1 times, '>' 1 times"),
+        ("AC 12 GT", "whitespace or digits", "' ' 2 times, '1' 1 times, '2' 1 times"),
+        ("AC--*X", "letters that are no nucleotides", "'-' 2 times, '*' 1 times, 'X' 1 times"),
+        ("ACé", "letters that are no nucleotides", "byte 0xa9 1 times, byte 0xc3 1 times"),
+    ],
+)
+def test_encode__names_and_counts_foreign_letters(sequence, problem, found):
+    with pytest.raises(InputError, match=problem) as error:
+        encoding.encode(sequence)
+    assert error.value.found == found
 
 
 @given(st.text(alphabet="ACGTN"))

@@ -57,10 +57,9 @@ def test_windows__entirely_outside_are_n(genome):
     assert (genome.windows(np.zeros(5, np.int32), start, 6) == 4).all()
 
 
-def test_windows__letters_other_than_acgt_are_n(tmp_path):
-    letters = "".join(map(chr, range(33, 127))).replace(">", "")
-    genome = Genome.open(write_fasta(tmp_path / "x.fa", {"a": letters}, width=200))
-    np.testing.assert_array_equal(genome.codes("a"), encode(letters))
+def test_windows__letters_of_several_bases_are_n_and_u_is_t(tmp_path):
+    genome = Genome.open(write_fasta(tmp_path / "x.fa", {"a": "ACGTURYSWKMBDHVNacgturyswkmbdhvn"}))
+    assert decode(genome.codes("a")) == ("ACGTT" + "N" * 11) * 2
 
 
 def test_windows__none(genome):
@@ -143,6 +142,46 @@ def test_md5__finds_a_line_that_no_probe_of_the_index_saw(tmp_path):
     genome = Genome.open(path)
     with pytest.raises(InputError, match="no base at position 7 of sequence 'a'"):
         genome.md5("a")
+
+
+@pytest.fixture
+def glued(tmp_path) -> Genome:
+    """A file that another program indexed without seeing the header within a line."""
+    (tmp_path / "x.fa").write_text(">a\nACGTACGTAC>b\n>c\nACGT\n")
+    (tmp_path / "x.fa.fai").write_text("a\t12\t3\t12\t13\nc\t4\t19\t4\t5\n")
+    return Genome.open(tmp_path / "x.fa")
+
+
+@pytest.mark.parametrize("read", [Genome.windows, Genome.one_hot_windows])
+def test_windows__with_a_byte_that_is_no_nucleotide(glued, read):
+    read(glued, np.array([0, 1]), np.array([0, -5]), 10)
+    for start in (1, 10, -5):
+        with pytest.raises(InputError, match="sequence 'a' has '>' inside a line") as error:
+            read(glued, np.array([1, 0]), np.array([0, start]), 20 if start < 0 else 10)
+        assert error.value.found == "'>' 1 times; the first at position 10"
+
+
+def test_md5__of_a_sequence_with_a_byte_that_is_no_nucleotide(glued):
+    assert glued.md5("c") == hashlib.md5(b"ACGT").hexdigest()
+    with pytest.raises(InputError, match="sequence 'a' has '>' inside a line"):
+        glued.md5("a")
+
+
+def test_windows__of_rna_are_logged_once(tmp_path, caplog):
+    caplog.set_level("INFO", logger="chromacc")
+    genome = Genome.open(write_fasta(tmp_path / "x.fa", {"a": "ACGU", "b": "UUUU", "c": "TTTT"}))
+    caplog.clear()
+    assert decode(genome.windows(np.array([0, 1, 2]), np.zeros(3, np.int64), 4).ravel()) == "ACGTTTTTTTTT"
+    genome.windows(np.array([0]), np.array([0]), 4)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'x.fa'}: U in sequence 'a' is read as T"
+    ]
+    assert genome.md5("a") == hashlib.md5(b"ACGU").hexdigest()
+
+
+def test_open__no_file():
+    with pytest.raises(InputError, match="no FASTA"):
+        Genome.open([])
 
 
 def test_md5__of_a_file_that_was_changed(tmp_path):

@@ -154,6 +154,16 @@ def test_package__half_an_example(made: Path, tmp_path: Path):
         package(made / "run", tmp_path / "model", example_fasta=made / "genome.fa")
 
 
+def test_package__genome_without_the_chromosome_of_the_example(made: Path, tmp_path: Path):
+    (tmp_path / "one.fa").write_text(">chrZ\nACGT\n")
+    with pytest.raises(InputError, match="the example lies on chr1") as error:
+        package(made / "run", tmp_path / "model", genome=[tmp_path / "one.fa"])
+    assert "--genome a.fa --genome b.fa" in error.value.remedy
+    package(made / "run", tmp_path / "model", genome=[tmp_path / "one.fa", made / "genome.fa"])
+    example = kf.EXAMPLE_FASTA
+    assert (tmp_path / "model" / example).read_bytes() == (made / "model" / example).read_bytes()
+
+
 def test_package__another_genome(made: Path, tmp_path: Path):
     text = (made / "genome.fa").read_text()
     (tmp_path / "genome.fa").write_text(text.replace("N", "A"))

@@ -323,3 +323,35 @@ def test_real_regions__equal_kipoiseq(shared_data, tmp_path):
     lines = fasta.read_bytes().split(b"\n", 1)[1].replace(b"\n", b"")
     start = ours[7]["metadata"]["ranges"].start
     np.testing.assert_array_equal(codes_from_one_hot(ours[7]["inputs"]), encode(lines[start : start + 600]))
+
+
+@pytest.mark.parametrize("form", ["list", "text", "text with blanks"])
+def test_loader__several_fasta_files_are_one_genome(tmp_path, form):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.fa").write_text(f">{name}\n{'A' if name == 'one' else 'C'}CGTACGTAC\n")
+    paths = [str(tmp_path / "one.fa"), str(tmp_path / "two.fa")]
+    fasta = {"list": paths, "text": ",".join(paths), "text with blanks": ", ".join(paths)}[form]
+    loader = BedLoader(bed(tmp_path, "two\t0\t4\none\t0\t4\n"), fasta, 4)
+    assert [decode(codes) for codes in loader.codes(slice(None))] == ["CCGT", "ACGT"]
+
+
+def test_loader__fasta_with_a_comma_in_its_name(tmp_path):
+    (tmp_path / "a,b.fa").write_text(">one\nACGTACGTAC\n")
+    loader = BedLoader(bed(tmp_path, "one\t0\t4\n"), str(tmp_path / "a,b.fa"), 4)
+    assert decode(loader.codes(slice(None))[0]) == "ACGT"
+
+
+def test_loader__one_sequence_in_two_fasta_files(tmp_path):
+    for name in ("a.fa", "b.fa"):
+        (tmp_path / name).write_text(">one\nACGTACGTAC\n")
+    with pytest.raises(InputError, match="sequence 'one' is in two files"):
+        BedLoader(bed(tmp_path, "one\t0\t4\n"), [tmp_path / "a.fa", tmp_path / "b.fa"], 4)
+
+
+def test_loader__window_over_a_header_within_a_line(tmp_path):
+    """The index of another program, which did not see the header."""
+    (tmp_path / "x.fa").write_text(">one\nACGTACGTAC>two\n")
+    (tmp_path / "x.fa.fai").write_text("one\t14\t5\t14\t15\n")
+    loader = BedLoader(bed(tmp_path, "one\t0\t10\none\t8\t12\n"), tmp_path / "x.fa", 4)
+    with pytest.raises(InputError, match="'>' inside a line"):
+        loader.batch(slice(None))

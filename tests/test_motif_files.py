@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
 
 import numpy as np
 import pytest
@@ -180,12 +181,26 @@ BAD = {
         "line 5: motif MA1 has rows of different width",
     ),
     "JASPAR no counts": (JASPAR.replace("[ 4 19 ]", "[ 4 0 ]").replace("0  1 ]", "0  0 ]"), "without counts"),
-    "JASPAR cut": (JASPAR[:-4], "not numbers"),
+    "JASPAR cut": (JASPAR[:-4], "line 6: motif MA2 is cut short"),
     "JASPAR no id": (JASPAR.replace(">MA2", ">"), "line 6: not the head of a motif"),
     "CIS-BP order": (CISBP.replace("A\tC", "C\tA"), "line 1: bases in another order"),
     "CIS-BP gap": (CISBP.replace("2\t1", "3\t1"), "line 3: a position is missing"),
     "CIS-BP empty": ("Pos\tA\tC\tG\tT\n", "line 1: an empty matrix"),
     "CIS-BP head": ("Motif\tM1\nPos A C G T\n", "line 2: neither a head line nor a table"),
+    "CIS-BP id": (CISBP_ALL.replace("M2292_1.02", "a b"), "line 6: not a motif"),
+    "CIS-BP no id": (CISBP_ALL.replace("M2292_1.02", ""), "line 6: not a motif"),
+    "CIS-BP long position": (CISBP + "9" * 5000 + "\t1\t0\t0\t0\n", "line 4: a position is missing"),
+    "JASPAR letters": (JASPAR.replace("A  [", "U  ["), "line 2: bases in another order"),
+    "JASPAR no matrix": (">M1\n>M2\n", "line 1: motif M1 is cut short"),
+    "JASPAR three labelled": (">M1\nA 1\nC 1\nG 1\n", "line 4: motif M1 is cut short"),
+    "JASPAR words": (">M1\nnonsense\n", "line 2: not numbers"),
+    "TRANSFAC order": ("ID M1\nP0 A G C T\n01 1 1 1 1\n", "line 2: bases in another order"),
+    "TRANSFAC gap": ("ID M1\nP0 A C G T\n02 1 1 1 1\n", "line 3: a position is missing"),
+    "TRANSFAC three": ("ID M1\nP0 A C G T\n01 1 1 1\n", "line 3: not four counts"),
+    "TRANSFAC none": ("ID M1\nP0 A C G T\n//\n", "line 2: motif M1 has a position without counts, or none"),
+    "TRANSFAC zeros": ("ID M1\nP0 A C G T\n01 0 0 0 0\n", "motif M1 has a position without counts"),
+    "TRANSFAC no id": ("P0 A C G T\n01 1 1 1 1\n", "line 2: not a motif"),
+    "MEME matrix alone": (MEME.replace("MOTIF M1 first one\n", ""), "line 10: a matrix without a motif"),
     "CIS-BP cut": (CISBP + "3\t0.1\t0.2", "line 4: not probabilities"),
 }
 
@@ -198,12 +213,266 @@ def test_read_motifs__bad_file(read, text, message):
     assert "motifs.txt" in str(caught.value)
 
 
-@pytest.mark.parametrize("body", [b"\xff\xfe\x00M", b"\x1f\x8b\x08\x00 half"])
-def test_read_motifs__no_text(tmp_path, body):
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"\xff\xfe\x00M", "line 1: not a line of UTF-8 text"),
+        (MEME.encode().replace(b"first", b"\xe9"), "line 10: not a line of UTF-8 text"),
+        (MEME.encode().replace(b"first", b"\0"), "line 10: not a line of UTF-8 text"),
+        (MEME.encode("utf-16"), "line 1: not a line of UTF-8 text"),
+        (MEME.encode() + b"x" * (1 << 21), "line 20: not a line of UTF-8 text"),
+        (b"\x1f\x8b\x08\x00 half", "cannot be read"),
+        (gzip.compress(MEME.encode())[:-20], "cannot be read"),
+        (gzip.compress(MEME.encode())[:20] + b"\xff" * 99, "cannot be read"),
+    ],
+)
+def test_read_motifs__no_text(tmp_path, body, message):
     path = tmp_path / "motifs.meme"
     path.write_bytes(body)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=message):
         read_motifs(path)
+
+
+def matrix(*rows: str) -> str:
+    return "MEME version 4\nMOTIF M1\nletter-probability matrix: alength= 4\n" + "".join(
+        f"{r}\n" for r in rows
+    )
+
+
+@pytest.mark.parametrize(
+    "row", ["0.33 0.33 0.33 0.00", "0.34 0.34 0.33 0.00", "0.98 0.01 0.0 0.0", "1.01 0 0 0"]
+)
+def test_read_motifs__probabilities_that_sum_to_1_but_for_rounding(read, row):
+    (motif,) = read(matrix(row))
+    numbers = np.array(row.split(), dtype=float)
+    assert motif.ppm[0].tolist() == (numbers / numbers.sum()).tolist()
+
+
+@pytest.mark.parametrize("row", ["0.98 0 0 0", "1.02 0 0 0", "0.9899 0 0 0", "1.0101 0 0 0", "0 0 0 0"])
+def test_read_motifs__probabilities_that_do_not_sum_to_1(read, row):
+    with pytest.raises(InputError, match="line 4: not probabilities"):
+        read(matrix(row))
+
+
+@pytest.mark.parametrize(
+    "number", ["-0.1", "nan", "inf", "1e400", "9" * 5000, "1_0", "\u0661", "0x1", "1e13", "1.2.3", "--1"]
+)
+@pytest.mark.parametrize("form", ["{n} 0 1 0", "0 1 0 {n}"])
+def test_read_motifs__words_that_are_no_numbers(read, number, form):
+    for text in (
+        matrix("0 0 0 1", form.format(n=number)),
+        f">M1\n{form.format(n=number)}\n" + "1 1 1 1\n" * 2,
+        CISBP + "3\t" + form.format(n=number).replace(" ", "\t") + "\n",
+        f"ID M1\nP0 A C G T\n01 {form.format(n=number)}\n//\n",
+    ):
+        with pytest.raises(InputError, match=r"line [0-9]+: "):
+            read(text)
+
+
+def test_read_motifs__weights_are_told_from_counts(read):
+    with pytest.raises(InputError, match="not log-odds weights"):
+        read(">M1\n0.5 -1.2 0.3 0\n")
+
+
+STREME = f"""\
+{"*" * 80}
+STREME - Sensitive, Thorough, Rapid, Enriched Motif Elicitation
+{"*" * 80}
+MEME version 5.5.5 (Release date: x)
+For further information
+
+ALPHABET= ACGT
+
+Background letter frequencies
+A 0.3 C 0.2 G 0.2 T 0.3
+
+MOTIF 1-AC STREME-1
+letter-probability matrix: alength= 4 w= 2 nsites= 100 E= 1.2e-002
+0.9 0.05 0.03 0.02
+0.1 0.7 0.1 0.1
+
+{"*" * 80}
+Stopping reason: no more motifs
+0.1 0.2
+"""
+
+DREME = """\
+# DREME 5.0.5
+
+MEME version 5.0.5 (Release date: x)
+
+ALPHABET= ACGT
+
+strands: + -
+
+Background letter frequencies (from dataset):
+A 0.3 C 0.2 G 0.2 T 0.3
+
+MOTIF AC DREME-1
+
+#             Word    RC Word        Pos        Neg    P-value    E-value
+# BEST      ACGTA      TACGT        212         61   1.1e-033   2.9e-029
+
+letter-probability matrix: alength= 4 w= 2 nsites= 100 E= 1.2e-002
+0.9 0.05 0.03 0.02
+0.1 0.7 0.1 0.1
+
+
+Time 1.00 secs.
+"""
+
+MEME_TEXT = f"""\
+{"*" * 80}
+MEME - Motif discovery tool
+{"*" * 80}
+MEME version 5.5.5 (Release date: x)
+
+ALPHABET= ACGT
+
+Letter frequencies in dataset:
+A 0.25 C 0.25 G 0.25 T 0.25
+Background letter frequencies (from file dataset with add-one prior applied):
+A 0.3 C 0.2 G 0.2 T 0.3
+{"*" * 80}
+MOTIF AC MEME-1	width =   2  sites =  100  llr = 9
+{"*" * 80}
+	Motif AC MEME-1 position-specific scoring matrix
+log-odds matrix: alength= 4 w= 2 n= 99 bayes= 3 E= 1.2e-002
+   184   -200   -300   -350
+  -130    149   -130   -130
+	Motif AC MEME-1 position-specific probability matrix
+letter-probability matrix: alength= 4 w= 2 nsites= 100 E= 1.2e-002
+0.9 0.05 0.03 0.02
+0.1 0.7 0.1 0.1
+	Motif AC MEME-1 regular expression
+AC
+Time  1.00 secs.
+"""
+
+
+@pytest.mark.parametrize("text", [STREME, DREME, MEME_TEXT], ids=["STREME", "DREME", "MEME"])
+def test_read_motifs__text_of_programs(read, text):
+    (motif,) = read(text)
+    assert motif.id in ("1-AC", "AC")
+    assert motif.background.tolist() == [0.3, 0.2, 0.2, 0.3]
+    assert motif.n_sites == 100
+    np.testing.assert_allclose(motif.ppm, [[0.9, 0.05, 0.03, 0.02], [0.1, 0.7, 0.1, 0.1]])
+
+
+@pytest.mark.parametrize("text", [STREME, DREME, MEME_TEXT], ids=["STREME", "DREME", "MEME"])
+def test_read_motifs__text_of_programs_without_a_matrix(read, text):
+    with pytest.raises(InputError, match="no matrix below MOTIF"):
+        read(text.replace("letter-probability", "another"))
+    with pytest.raises(InputError, match="a matrix without a motif"):
+        read(text.replace("MOTIF", "Motif"))
+
+
+def test_read_motifs__rna_remedy_helps(tmp_path):
+    text = MEME.replace("ALPHABET= ACGT", "ALPHABET= ACGU").replace("G 0.2 T 0.3", "G 0.2 U 0.3")
+    (tmp_path / "OLD.meme").write_text(text)
+    with pytest.raises(InputError, match="not DNA") as error:
+        read_motifs(tmp_path / "OLD.meme")
+    subprocess.run(["bash", "-c", error.value.remedy.partition(", to read")[0]], cwd=tmp_path, check=True)
+    assert [motif.id for motif in read_motifs(tmp_path / "NEW.meme")] == ["M1", "M2"]
+
+
+FOUR_BY_FOUR = "9 1 0 0\n8 2 0 0\n0 0 1 9\n1 0 8 1\n"
+
+
+def test_read_motifs__four_by_four_by_its_suffix_or_argument(read, tmp_path):
+    with pytest.raises(InputError, match="line 1: motif M1 is 4 lines of 4 numbers") as error:
+        read(f">M1\n{FOUR_BY_FOUR}", "x.txt")
+    for name in ("x.pcm", "x.jaspar"):
+        assert name in error.value.remedy
+    (positions,) = read(f">M1\n{FOUR_BY_FOUR}", "x.pcm")
+    (bases,) = read(f">M1\n{FOUR_BY_FOUR}", "x.jaspar")
+    assert (positions.consensus, positions.n_sites) == ("AATG", 10)
+    assert (bases.consensus, bases.n_sites) == ("ACTG", 18)
+    path = tmp_path / "x.txt"
+    assert same(read_motifs(path, rows="positions")[0], positions)
+    assert same(read_motifs(path, rows="bases")[0], bases)
+
+
+@pytest.mark.parametrize(
+    ("other", "consensus"),
+    [
+        pytest.param("9 0 0 0\n" * 5, "AATG", id="five positions"),
+        pytest.param("9 1 1 1 1\n" * 4, "ACTG", id="five positions of bases"),
+    ],
+)
+def test_read_motifs__four_by_four_by_the_others_of_its_file(read, other, consensus):
+    for text in (f">M1\n{FOUR_BY_FOUR}>M2\n{other}", f">M2\n{other}>M1\n{FOUR_BY_FOUR}"):
+        assert {motif.id: motif.consensus for motif in read(text)}["M1"] == consensus
+
+
+def test_read_motifs__line_cut_off_a_matrix_of_four(read):
+    """Three lines of four numbers would be three positions, if the file's others were not bases."""
+    with pytest.raises(InputError, match="line 6: motif M2 is cut short"):
+        read(">M1\n" + "9 1 1 1 1\n" * 4 + ">M2\n" + "9 0 0 0\n" * 3)
+
+
+@pytest.mark.parametrize("form", ["{b} [ {n} ]", "{b}[{n}]", "{b}: {n}", "{b}| {n}", "{b}\t{n}"])
+def test_read_motifs__four_by_four_with_letters(read, form):
+    rows = (form.format(b=b, n=n) for b, n in zip("ACGT", FOUR_BY_FOUR.splitlines(), strict=True))
+    (motif,) = read(">M1\n" + "\n".join(rows) + "\n")
+    assert motif.consensus == "ACTG"
+
+
+def test_read_motifs__homer(read):
+    header = ">AATG\tOct4(POU)/mES ChIP/Homer\t6.1\t-19\t0"
+    (motif,) = read(f"{header}\n" + "0.97 0.01 0.01 0.01\n" * 4)
+    assert (motif.id, motif.n_sites, motif.consensus) == ("Oct4(POU)/mES_ChIP/Homer", None, "AAAA")
+
+
+TRANSFAC = """\
+AC  M01001
+XX
+ID  AHR
+NA  Ahr
+XX
+P0      A      C      G      T
+01     41     18     56     39      N
+02     11     12     35     96      T
+XX
+//
+ID  SECOND
+P0  A  C  G  T
+1  1  0  0  0
+//
+"""
+
+
+@pytest.mark.parametrize("text", [TRANSFAC, TRANSFAC.replace("  ", "\t"), "VV  2024\nXX\n//\n" + TRANSFAC])
+def test_read_motifs__transfac_equals_biopython(read, tmp_path, text):
+    first, second = read(text)
+    assert (first.id, first.name, first.n_sites) == ("M01001", "Ahr", 154)
+    assert (second.id, second.consensus) == ("SECOND", "A")
+    (tmp_path / "x").write_text(TRANSFAC)
+    with (tmp_path / "x").open() as file:
+        theirs = bio_motifs.parse(file, "TRANSFAC", strict=False)
+    expected = theirs[0].counts.normalize()
+    np.testing.assert_allclose(first.ppm, np.array([expected[base] for base in "ACGT"]).T)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "remedy"),
+    [
+        ("<?xml version='1.0'?>\n", "MEME as XML", "text output"),
+        ("Protein: Alx3\tSeed: AATTA\n\nA:\t0.1\t0.2\nC:\t0.1\n", "UniPROBE", "uniprobe2meme"),
+    ],
+)
+def test_read_motifs__formats_that_are_named(read, text, message, remedy):
+    with pytest.raises(InputError, match=message) as error:
+        read(text)
+    assert remedy in error.value.remedy
+
+
+@pytest.mark.shared
+def test_read_motifs__cases(shared_data):
+    cases = shared_data.parent / "cases" / "motif_formats"
+    for name in ("streme.txt", "dreme.txt"):
+        assert [motif.consensus for motif in read_motifs(cases / name)] == ["ACGTA"]
+    assert [motif.consensus for motif in read_motifs(cases / "transfac.txt")] == ["GT"]
 
 
 def test_read_motifs__no_file(tmp_path):

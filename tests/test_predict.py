@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.loader import BedLoader
+from chromacc_data.sequences.encoding import decode
+from chromacc_data.sequences.genome import Genome
 from chromacc_models import predict as predict_module
 from chromacc_models.architectures import baseline
 from chromacc_models.kipoi import files as kf
@@ -74,6 +76,19 @@ def make_genome_of_n(tmp_path: Path) -> Path:
     path = tmp_path / "n.fa"
     path.write_text(f">n\n{'N' * LENGTH}{'ACGT' * LENGTH}\n")
     return path
+
+
+def test_predict__genome_in_several_files(place: Path, tmp_path: Path):
+    genome = Genome.open(place / "genome.fa")
+    parts = [tmp_path / f"{name}.fa" for name in genome.names]
+    for name, part in zip(genome.names, parts, strict=True):
+        part.write_text(f">{name}\n{decode(genome.codes(name))}\n")
+    assert len(parts) > 1
+    predict(place / "model", place / "regions.bed", parts, tmp_path / "parts.tsv")
+    run(place, tmp_path / "whole.tsv")
+    assert (tmp_path / "parts.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+    with pytest.raises(InputError, match="is in two files"):
+        predict(place / "model", place / "regions.bed", [*parts, parts[0]], tmp_path / "twice.tsv")
 
 
 def test_predict__tsv(place: Path, tmp_path: Path, expected: np.ndarray):

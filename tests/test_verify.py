@@ -31,6 +31,18 @@ def test_verify__good_store(built: Path, n_sample: int | None):
     assert "good" in checked.report()[1]
 
 
+def test_verify__genome_with_lines_of_whitespace(tmp_path: Path):
+    """The reference reads no such file by itself."""
+    recipe = write_small_dataset(tmp_path / "small")
+    plain = building.build(recipe, tmp_path / "plain.zarr")
+    with (tmp_path / "small" / "genome.fa").open("a") as fasta:
+        fasta.write("\n\n \n")
+    (tmp_path / "small" / "genome.fa.fai").unlink()
+    built = building.build(recipe, tmp_path / "a.zarr")
+    assert built.content_hash == plain.content_hash
+    assert verify(built.path, n_sample=5).n_compared == 5
+
+
 def test_verify__hdf5(built: Path, tmp_path: Path):
     store.convert(built, tmp_path / "a.h5", engine=Engine())
     assert verify(tmp_path / "a.h5").content_hash == verify(built).content_hash

@@ -1,19 +1,32 @@
 """Bases as numbers: base codes (1 byte a base), one-hot, and the reverse complement of both.
 
-Base codes are A 0, C 1, G 2, T 3 and N 4; every other letter (IUPAC codes, gaps) is N. Case is ignored.
+Base codes are A 0, C 1, G 2, T 3 and N 4. U (RNA) is read as T, the IUPAC codes of several bases
+(R Y S W K M B D H V) as N. Case is ignored. Every other byte (letters of proteins, digits, gaps, ``*``,
+whitespace) is no nucleotide, and an error wherever a sequence is read.
 In one-hot form N is all zeros: in the store, in training and in the Kipoi loader alike.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from chromacc_data.errors import InputError
+
 __all__ = [
+    "BYTE_CLASS",
     "BYTE_TO_CODE",
+    "FOREIGN",
+    "NUCLEOTIDES",
     "N_CODE",
+    "REWRAP",
+    "URACIL",
     "codes_from_one_hot",
     "decode",
     "encode",
+    "filter_command",
+    "foreign_letters_error",
     "one_hot",
     "reverse_complement",
     "reverse_complement_one_hot",
@@ -23,11 +36,39 @@ N_CODE = 4
 
 _LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 
-#: Base code of each ASCII byte, shape (256,), uint8.
-BYTE_TO_CODE = np.full(256, N_CODE, dtype=np.uint8)
-for _code, _letter in enumerate("ACGT"):
-    BYTE_TO_CODE[ord(_letter)] = BYTE_TO_CODE[ord(_letter.lower())] = _code
-BYTE_TO_CODE.setflags(write=False)
+#: The letters that a sequence may have, in either case (IUPAC-IUB 1984).
+NUCLEOTIDES = "ACGTURYSWKMBDHVN"
+#: Classes of bytes in :data:`BYTE_CLASS`, as bits, so that those of many bytes can be joined.
+FOREIGN, URACIL = 1, 2
+
+
+def _byte_table(values: dict[str, int], other: int) -> np.ndarray:
+    """A value for each byte: those of letters, in either case, and of all others; uint8, shape (256,)."""
+    table = np.full(256, other, dtype=np.uint8)
+    for letter, value in values.items():
+        table[[ord(letter), ord(letter.lower())]] = value
+    table.setflags(write=False)
+    return table
+
+
+#: Base code of each byte, shape (256,), uint8.
+BYTE_TO_CODE = _byte_table({"A": 0, "C": 1, "G": 2, "T": 3, "U": 3}, N_CODE)
+#: Class of each byte, shape (256,), uint8: 0 of a nucleotide, else URACIL or FOREIGN.
+BYTE_CLASS = _byte_table(dict.fromkeys(NUCLEOTIDES, 0) | {"U": URACIL}, FOREIGN)
+
+#: Letters of amino acids that are no codes of nucleotides.
+_PROTEIN_ONLY = frozenset(b"EFILPQefilpq")
+_N_SHOWN = 12
+
+#: Filters that write a FASTA anew, for messages: with one line a sequence, of letters only;
+REWRAP = (
+    r"""awk '/^;/ {next} /^>/ {sub(/\r$/, ""); printf "%s%s\n", end, $0; end = "\n"; next} """
+    r"""{gsub(/[ \t\r\v\f0-9]/, ""); printf "%s", $0} END {print ""}'"""
+)
+#: with each header on a line of its own;
+_SPLIT_HEADERS = r"sed '/^>/!s/>/\n>/g'"
+#: with N for what is no nucleotide.
+_WRITE_N = rf"LC_ALL=C sed '/^>/!s/[^{NUCLEOTIDES}\r]/N/Ig'"
 
 _COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], dtype=np.uint8)
 _ONE_HOT = np.eye(5, 4, dtype=np.uint8)  # row N is all zeros
@@ -36,11 +77,73 @@ _ONE_HOT = np.eye(5, 4, dtype=np.uint8)  # row N is all zeros
 def encode(sequence: str | bytes) -> np.ndarray:
     """Base codes of a sequence, shape (position,), uint8.
 
-    >>> encode("ACGTNacgtR")
+    Raises
+    ------
+    InputError
+        For letters that are no nucleotides: they are named and counted.
+
+    Examples
+    --------
+    >>> encode("ACGTNacguR")
     array([0, 1, 2, 3, 4, 0, 1, 2, 3, 4], dtype=uint8)
     """
-    raw = sequence.encode("ascii", "replace") if isinstance(sequence, str) else sequence
-    return BYTE_TO_CODE[np.frombuffer(raw, dtype=np.uint8)]
+    raw = sequence.encode("utf-8", "replace") if isinstance(sequence, str) else sequence
+    letters = np.frombuffer(raw, dtype=np.uint8)
+    if (BYTE_CLASS[letters] & FOREIGN).any():
+        raise foreign_letters_error(np.bincount(letters, minlength=256), "the sequence")
+    return BYTE_TO_CODE[letters]
+
+
+def foreign_letters_error(
+    counts: np.ndarray, what: str, *, first: str = "", where: Path | None = None
+) -> InputError:
+    """The error for a sequence with bytes that are no nucleotides.
+
+    Parameters
+    ----------
+    counts
+        How often each byte occurs, shape (256,); those of nucleotides are passed over.
+    what
+        The sequence, as the subject of a sentence.
+    first
+        Where the first of these bytes stands.
+    where
+        The file.
+    """
+    counts = np.where(BYTE_CLASS == FOREIGN, counts, 0)
+    foreign = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)].tolist()
+    found = ", ".join(f"{_shown(byte)} {counts[byte]:,} times" for byte in foreign[:_N_SHOWN])
+    found += ", …" if len(foreign) > _N_SHOWN else ""
+    if ord(">") in foreign:
+        problem = "has '>' inside a line: a line end is missing before a header"
+        remedy, command = "put it in", _SPLIT_HEADERS
+    elif len(_PROTEIN_ONLY & set(foreign)) > 1:
+        problem = "looks like a protein: it has letters that are no nucleotides"
+        remedy, command = "give the DNA", None
+    elif set(foreign) <= set(b" \t\v\f\r0123456789"):
+        problem = "has whitespace or digits between its bases"
+        remedy, command = "remove them", REWRAP
+    else:
+        problem = "has letters that are no nucleotides"
+        remedy, command = "write N for them if they stand for unknown bases", _WRITE_N
+    return InputError(
+        f"{what} {problem}",
+        where=where,
+        found=f"{found}; the first {first}" if first else found,
+        expected=f"{' '.join(NUCLEOTIDES)}, in upper or lower case",
+        remedy=f"{remedy}: {filter_command(command, where.name)}" if where and command else remedy,
+    )
+
+
+def filter_command(command: str, name: str) -> str:
+    """Shell command that writes a FASTA file, plain or gzip, again through a filter."""
+    if name.endswith((".gz", ".bgz")):
+        return f"gunzip -c < {name} | {command} > NEW.fa"
+    return f"{command} < {name} > NEW.fa"
+
+
+def _shown(byte: int) -> str:
+    return repr(chr(byte)) if byte < 127 else f"byte {byte:#04x}"
 
 
 def decode(codes: np.ndarray) -> str:

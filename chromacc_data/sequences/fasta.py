@@ -1,76 +1,62 @@
 """One FASTA file, plain or bgzip: where each sequence lies in it, and its raw bytes.
 
-The index is pyfaidx's, in samtools' formats (.fai, and .gzi for bgzip). It stands beside the file where it
-can be read or written there, else in a folder of this user. An index that was found is never rebuilt behind
-the user's back: it is compared with the file, and one that disagrees is an error.
+The index is in samtools' formats (.fai, and .gzi for bgzip). It stands beside the file where it can be read
+or written there, else in a folder of this user. An index that was found is never rebuilt behind the user's
+back: it is compared with the file, and one that disagrees is an error.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import mmap
 import os
 import re
-import struct
 import tempfile
 import threading
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import platformdirs
-import pyfaidx
 
+from chromacc_data.console import LOG
 from chromacc_data.errors import InputError
-from chromacc_data.sequences.bgzip import BgzipText, is_bgzip, is_whole
+from chromacc_data.sequences.bgzip import BgzipText, format_gzi, is_bgzip, is_whole
+from chromacc_data.sequences.fasta_index import Record, disagreement, format_fai, index_text, read_fai
 
-__all__ = ["FastaFile", "Record", "RecordBytes", "default_index_dir"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["FastaFile", "Record", "RecordBytes", "default_index_dir", "write_index"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
-#: How many lines of a sequence are compared with the index.
-_N_PROBES = 16
-#: No header line is longer: an index that leaves more than this between two sequences is wrong.
-_MAX_HEADER_BYTES = 1 << 20
-#: A header line; before the first one, comments may stand.
-_HEADER = re.compile(rb"(?:;[^\n]*\n|\s)*>[ \t]*(\S+)[^\n]*\n")
+#: Bytes of a plain file that are scanned at a time, so that an interrupt is heard.
+_PART = 1 << 26
+#: First bytes of a file that its format is told by.
+_HEAD = 1 << 16
 _START_OF_FASTA = re.compile(rb"(?:;[^\n]*\n|\s)*>")
-
-
-@dataclass(frozen=True)
-class Record:
-    """Where one sequence lies in its FASTA file (as decompressed): a row of the .fai.
-
-    Attributes
-    ----------
-    name
-        The header up to the first blank.
-    length
-        Bases.
-    offset
-        Place of the first base, in bytes.
-    line_bases, line_width
-        Bases on a line, and its bytes with the line end.
-    """
-
-    name: str
-    length: int
-    offset: int
-    line_bases: int
-    line_width: int
-
-    def byte(self, position: int | np.ndarray) -> int | np.ndarray:
-        """Place in the file of the base at a position (0-based, inside the sequence)."""
-        return self.offset + position + position // self.line_bases * (self.line_width - self.line_bases)
-
-    @property
-    def end(self) -> int:
-        """Place in the file behind the last base."""
-        return self.byte(self.length - 1) + 1 if self.length else self.offset
+_BIOPYTHON = (
+    """python -c "from Bio import SeqIO; SeqIO.convert('{{name}}', '{form}', 'NEW.fa', 'fasta')"; """
+    "compare the sequence names with those of the regions"
+)
+#: Other formats that are given as FASTA: how they begin, what they are, and what makes FASTA of them.
+_OTHER_FORMATS = (
+    (rb"\xef\xbb\xbf", "text with a byte order mark", "remove it: tail -c +4 {name} > NEW.fa"),
+    (
+        rb"\xff\xfe|\xfe\xff|>\0|\0>",
+        "UTF-16 text",
+        "iconv -f UTF-16 -t ASCII {name} > NEW.fa",
+    ),
+    (rb"BZh[1-9]", "bzip2", "bzip2 -dc < {name} > NEW.fa"),
+    (rb"\xfd7zXZ\0", "xz", "xz -dc < {name} > NEW.fa"),
+    (rb"\x28\xb5\x2f\xfd", "zstd", "zstd -dc < {name} > NEW.fa"),
+    (rb"PK\x03\x04", "zip", "unzip -p {name} > NEW.fa"),
+    (rb"\x43\x27\x41\x1a|\x1a\x41\x27\x43", "2bit", "twoBitToFa {name} NEW.fa"),
+    (rb"LOCUS\s", "GenBank", _BIOPYTHON.format(form="genbank")),
+    (rb"ID   ", "EMBL", _BIOPYTHON.format(form="embl")),
+    (rb"@(?:HD|SQ|RG|PG|CO)\t", "SAM", "give the FASTA that the reads were aligned to"),
+    (rb"@", "FASTQ, which holds reads and no genome", "give the FASTA of the genome"),
+    (rb"##fileformat=VCF", "VCF", "give the FASTA of the genome"),
+    (rb"##gff|#gtf", "GFF", "give the FASTA of the genome"),
+    (rb"\s*<", "a web page or XML", "download the FASTA itself"),
+)
 
 
 class RecordBytes:
@@ -113,8 +99,9 @@ class FastaFile:
     Raises
     ------
     InputError
-        For a file that is absent, empty, not FASTA, plain gzip, truncated, or with lines of uneven length;
-        and for an index that is not of this file.
+        For a file that is absent, empty, not FASTA, plain gzip or truncated; where it is indexed, for all
+        that :func:`~chromacc_data.sequences.fasta_index.index_text` does not accept; and for an index that is
+        not of this file.
     """
 
     def __init__(self, path: Path, *, index_dir: Path | None = None) -> None:
@@ -123,13 +110,13 @@ class FastaFile:
         key = hashlib.sha256(repr(self.fingerprint).encode()).hexdigest()[:16]
         index_dir = (index_dir or default_index_dir()) / key
         if _is_compressed(path, raw):
-            fai, gzi = _find_index(path, raw, index_dir, (".fai", ".gzi"))
+            fai, gzi = _find_index(path, index_dir, (".fai", ".gzi"))
             self._text: _PlainText | BgzipText = BgzipText(path, raw, gzi)
         else:
-            (fai,) = _find_index(path, raw, index_dir, (".fai",))
+            (fai,) = _find_index(path, index_dir, (".fai",))
             self._text = _PlainText(raw)
-        self.records = _read_fai(fai)
-        problem = _disagreement(self.records, self._text)
+        self.records = read_fai(fai)
+        problem = disagreement(self.records, self._text)
         if problem is not None:
             raise _stale(fai, path, problem)
 
@@ -153,6 +140,9 @@ class _PlainText:
 
     def read(self, start: int, stop: int) -> bytes:
         return self.raw[start:stop].tobytes()
+
+    def parts(self) -> Iterator[np.ndarray]:
+        return (self.raw[start : start + _PART] for start in range(0, self.size, _PART))
 
 
 class _InflatedRecord(RecordBytes):
@@ -219,19 +209,13 @@ def _memory_map(path: Path) -> tuple[np.ndarray, tuple[str, int, int]]:
 
 def _is_compressed(path: Path, raw: np.ndarray) -> bool:
     """Whether a file is bgzip rather than plain FASTA, by its bytes; anything else is an error."""
-    head = raw[: 1 << 16].tobytes()
+    head = raw[:_HEAD].tobytes()
     if not head:
         raise InputError(
             "the FASTA file is empty", where=path, expected="lines that begin with '>', and bases"
         )
     if not head.startswith(_GZIP_MAGIC):
-        if _START_OF_FASTA.match(head) is None:
-            raise InputError(
-                "not a FASTA file",
-                where=path,
-                found=f"it begins with {head[:20]!r}",
-                expected="a line that begins with '>', or bgzip",
-            )
+        _require_fasta(path, head)
         if path.suffix.lower() in (".gz", ".bgz"):
             raise InputError("named like a bgzip file, but not compressed", where=path, remedy="rename it")
         return False
@@ -254,13 +238,14 @@ def _is_compressed(path: Path, raw: np.ndarray) -> bool:
     return True
 
 
-def _find_index(path: Path, raw: np.ndarray, index_dir: Path, suffixes: Sequence[str]) -> list[Path]:
+def _find_index(path: Path, index_dir: Path, suffixes: Sequence[str]) -> list[Path]:
     """The index files of a FASTA file; those neither beside it nor in `index_dir` are built first."""
     beside = [path.with_name(path.name + suffix) for suffix in suffixes]
     ours = [index_dir / file.name for file in beside]
-    missing = [b.name for b, o in zip(beside, ours, strict=True) if not (b.is_file() or o.is_file())]
+    missing = [s for s, b, o in zip(suffixes, beside, ours, strict=True) if not (b.is_file() or o.is_file())]
     if missing:
-        _build_index(path, raw, missing, _writable_folder(path.parent, index_dir))
+        LOG.info("indexing %s", path)
+        write_index(path, _writable_folder(path.parent, index_dir), missing)
     return [b if b.is_file() else o for b, o in zip(beside, ours, strict=True)]
 
 
@@ -268,123 +253,54 @@ def _writable_folder(beside: Path, index_dir: Path) -> Path:
     # Root may write everywhere, but a folder without any write bit is meant to be left alone.
     if os.access(beside, os.W_OK) and beside.stat().st_mode & 0o222:
         return beside
-    index_dir.mkdir(parents=True, exist_ok=True)
     return index_dir
 
 
-def _build_index(path: Path, raw: np.ndarray, names: Sequence[str], folder: Path) -> None:
-    """Index a file with pyfaidx, check the result, and only then move the named index files to `folder`."""
-    logger.info("indexing %s", path)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.") as temporary:
-        fai, gzi = (Path(temporary) / (path.name + suffix) for suffix in (".fai", ".gzi"))
-        _index_with_pyfaidx(path, fai, gzi)
-        text = BgzipText(path, raw, gzi) if gzi.is_file() else _PlainText(raw)
-        problem = _disagreement(_read_fai(fai), text)
-        if problem is not None:
-            # pyfaidx lets a last line pass that is longer than the others.
-            raise _uneven(path, problem)
-        for name in names:
-            (Path(temporary) / name).replace(folder / name)
+def write_index(path: Path, folder: Path, suffixes: Sequence[str] = (".fai", ".gzi")) -> None:
+    """Read a whole FASTA file, and only if all of it is right write its index files to a folder.
 
-
-def _index_with_pyfaidx(path: Path, fai: Path, gzi: Path) -> None:
-    """Write the .fai and, of a bgzip file, the .gzi."""
+    ``NAME.fai``, and ``NAME.gzi`` where the file is bgzip; those of other suffixes are left alone.
+    """
+    raw, _ = _memory_map(path)
+    text = BgzipText.walk(path, raw) if is_bgzip(raw) else _PlainText(raw)
+    _require_fasta(path, text.read(0, min(text.size, _HEAD)))
+    content = {".fai": format_fai(index_text(text, path)).encode()}
+    if isinstance(text, BgzipText):
+        content[".gzi"] = format_gzi(text)
     try:
-        pyfaidx.Faidx(str(path), indexname=str(fai), gzi_indexname=str(gzi)).close()
-    except pyfaidx.FastaIndexingError as error:
-        raise _uneven(path, str(error)) from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            "not a FASTA file: it holds bytes that are not text", where=path, found=repr(error.object[:20])
-        ) from None
-    except (ValueError, RuntimeError, EOFError, struct.error, zlib.error) as error:
-        if "Duplicate key" in str(error):
-            raise InputError("two sequences of one name", where=path, found=str(error)) from None
-        if "during fasta indexing" in str(error):  # several blank lines behind a sequence
-            raise _uneven(path, "blank lines") from None
-        raise InputError(
-            "this bgzip file is corrupt", where=path, found=str(error), remedy="copy or download it again"
-        ) from None
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.") as temporary:
+            for suffix in content.keys() & set(suffixes):
+                part = Path(temporary) / (path.name + suffix)
+                part.write_bytes(content[suffix])
+                part.replace(folder / part.name)
     except OSError as error:
         raise InputError(
             "the index of the FASTA file cannot be written",
-            where=path,
+            where=folder,
             found=str(error),
-            remedy=f"make room there, or run `samtools faidx {path}`",
+            remedy="free or allow space there, or index the file where it can be written",
         ) from None
 
 
-def _read_fai(fai: Path) -> tuple[Record, ...]:
-    """Records of a .fai: five columns, name, length, offset, line bases, line width."""
-    records: dict[str, Record] = {}
-    for number, line in enumerate(fai.read_text(errors="replace").splitlines(), start=1):
-        name, *columns = line.split("\t")
-        try:
-            length, offset, line_bases, line_width = map(int, columns[:4])
-        except ValueError:
-            length = -1
-        if length < 0 or offset <= 0 or not 0 <= line_bases <= line_width or (length and not line_bases):
+def _require_fasta(path: Path, head: bytes) -> None:
+    """Raise for bytes of another format, which is named."""
+    if _START_OF_FASTA.match(head) and head[1:2] != b"\0":
+        return
+    for start, name, remedy in _OTHER_FORMATS:
+        if re.match(start, head):
             raise InputError(
-                "not a line of a .fai index",
-                where=f"{fai} line {number}",
-                found=line[:80],
-                expected="name, length, offset, bases and bytes of a line, split by tabs",
-                remedy=f"delete {fai.name}; it is built again",
+                f"not a FASTA file: this is {name}",
+                where=path,
+                expected="FASTA, plain or bgzip",
+                remedy=remedy.format(name=path.name),
             )
-        if name in records:
-            raise InputError("two sequences of one name", where=f"{fai} line {number}", found=name)
-        records[name] = Record(name, length, offset, max(line_bases, 1), max(line_width, 1))
-    return tuple(records.values())
-
-
-def _disagreement(records: Sequence[Record], text: _PlainText | BgzipText) -> str | None:
-    """What in a FASTA file is not as its index says; None if all is.
-
-    From begin to end of the file there must be the header of a record, its lines, the header of the next, and
-    nothing between them. Of the lines of a record, a few are looked at.
-    """
-    end = 0
-    for record in sorted(records, key=lambda record: record.offset):
-        gap = record.offset - end
-        if not 0 < gap <= _MAX_HEADER_BYTES or record.end > text.size:
-            return f"sequence {record.name!r} is not at byte {record.offset}"
-        match = _HEADER.fullmatch(text.read(end, record.offset))
-        if match is None or match[1].decode(errors="replace") != record.name:
-            return f"no header of sequence {record.name!r} before byte {record.offset}"
-        line = _line_at_odds(record, text)
-        if line is not None:
-            return f"line {line + 1} of sequence {record.name!r} has not {record.line_bases} bases"
-        end = record.end
-    if text.read(end, min(text.size, end + _MAX_HEADER_BYTES)).strip() or text.size > end + _MAX_HEADER_BYTES:
-        return f"there is more behind the last sequence, from byte {end}"
-    return None
-
-
-def _line_at_odds(record: Record, text: _PlainText | BgzipText) -> int | None:
-    """The first of a few lines of a record that does not end where the index says; None if all do."""
-    n_lines = -(-record.length // record.line_bases)
-    for line in np.unique(
-        np.linspace(0, max(n_lines - 1, 0), min(n_lines, _N_PROBES)).astype(np.int64)
-    ).tolist():
-        last = record.byte(min((line + 1) * record.line_bases, record.length) - 1)
-        stop = (
-            min(record.offset + (line + 1) * record.line_width, record.end)
-            if line < n_lines - 1
-            else record.end
-        )
-        base, line_end = text.read(last, last + 1), text.read(last + 1, stop)
-        if base.isspace() or base == b">" or line_end.strip(b"\r\n"):
-            return line
-    return None
-
-
-def _uneven(path: Path, found: str) -> InputError:
-    return InputError(
-        "this FASTA file cannot be indexed",
+    raise InputError(
+        "not a FASTA file",
         where=path,
-        found=found,
-        expected="headers that begin with '>', and lines of one length in each sequence but for its last",
-        remedy=f"mend it, for lines of another length with `seqkit seq -w 60 {path.name}`",
+        found=f"it begins with {head[:20]!r}",
+        expected="a line that begins with '>', or bgzip",
+        remedy="give the FASTA of the genome",
     )
 
 

@@ -16,15 +16,24 @@ import numba
 import numpy as np
 import pandas as pd
 
+from chromacc_data.console import LOG
 from chromacc_data.errors import InputError
-from chromacc_data.sequences.encoding import BYTE_TO_CODE, one_hot
+from chromacc_data.sequences.encoding import (
+    BYTE_CLASS,
+    BYTE_TO_CODE,
+    FOREIGN,
+    URACIL,
+    foreign_letters_error,
+    one_hot,
+)
 from chromacc_data.sequences.fasta import FastaFile, Record, RecordBytes
 
 __all__ = ["Genome"]
 
 #: Memory for what was inflated of bgzip files, by default.
 CACHE_BYTES = 1 << 30
-_MD5_CHUNK = 1 << 22  # bases
+#: Bases of a sequence that are read at a time where all of it is.
+_PART = 1 << 22
 
 
 def _one_hot_table(dtype: np.typing.DTypeLike, item: np.typing.DTypeLike) -> np.ndarray:
@@ -34,10 +43,9 @@ def _one_hot_table(dtype: np.typing.DTypeLike, item: np.typing.DTypeLike) -> np.
     return table
 
 
-def _upper_case_table() -> np.ndarray:
-    """Upper case of each byte; 0 of blanks and binary (the SAM specification's M5 keeps 33 to 126)."""
-    letters = bytes(byte if 33 <= byte <= 126 else 0 for byte in range(256)).upper()
-    return np.frombuffer(letters, dtype=np.uint8)
+def _byte_itself(*, upper_case: bool) -> np.ndarray:
+    raw = bytes(range(256))
+    return np.frombuffer(raw.upper() if upper_case else raw, dtype=np.uint8)
 
 
 # What each byte of FASTA becomes. Item 0 is what stands past the ends of a sequence.
@@ -46,10 +54,12 @@ _ONE_HOT_TABLES = {
     np.dtype(np.uint8): _one_hot_table(np.uint8, np.uint32),
     np.dtype(np.float32): _one_hot_table(np.float32, np.complex128),
 }
-_UPPER_CASE = _upper_case_table()
+_UPPER_CASE, _AS_IT_STANDS = _byte_itself(upper_case=True), _byte_itself(upper_case=False)
 
 #: MD5 of sequences by file and name: reading 3 Gb takes seconds, and a process may open a genome often.
 _MD5: dict[tuple, str] = {}
+#: Files in which U was met, and said so.
+_SAID_URACIL: set[tuple] = set()
 
 
 class Genome:
@@ -100,7 +110,9 @@ class Genome:
         Parameters
         ----------
         paths
-            One FASTA or several, plain or bgzip. Lower case (soft-masked) is read as upper case.
+            One FASTA or several, plain or bgzip. Lower case (soft-masked) is read as upper case, U as T, and
+            other IUPAC codes than A C G T as N. Other bytes are an error: a file without an index is read
+            whole when it is opened; of one with an index, what windows cover, and all in :meth:`md5`.
         chromosomes
             The sequences to keep, in this order; all if None.
         index_dir
@@ -112,8 +124,8 @@ class Genome:
         Raises
         ------
         InputError
-            For a file that is not whole and indexable FASTA, an index that is not of its file, one name in
-            two places, and unknown chromosomes.
+            For no file, a file that is not whole and indexable FASTA, an index that is not of its file, one
+            name in two places, and unknown chromosomes.
 
         Examples
         --------
@@ -129,6 +141,8 @@ class Genome:
                [4, 4, 4, 3, 3, 3]], dtype=uint8)
         """
         paths = [paths] if isinstance(paths, (str, Path)) else paths
+        if not paths:
+            raise InputError("no FASTA", expected="one file or more")
         index_dir = None if index_dir is None else Path(index_dir)
         files = [FastaFile(Path(path), index_dir=index_dir) for path in paths]
         chromosomes = None if chromosomes is None else tuple(chromosomes)
@@ -169,12 +183,12 @@ class Genome:
     def md5(self, name: str) -> str:
         """MD5 of a sequence in upper case: the M5 of SAM headers and the refget identifier of its time.
 
-        Reads the whole sequence, and so finds what a look at the index cannot.
+        Reads the whole sequence, and so finds what a look at the index cannot. U stays U here.
 
         Raises
         ------
         InputError
-            When there are line ends, blanks or binary bytes where the bases should be.
+            When there are other bytes than those of nucleotides: they are counted.
         """
         code = self._code_of(name)
         key = (self._files[code].fingerprint, name)
@@ -227,7 +241,9 @@ class Genome:
         items = self._gather(chrom, start, length, _ONE_HOT_TABLES[dtype])
         return items.view(dtype).reshape(*items.shape, 4)
 
-    def _gather(self, chrom: np.ndarray, start: np.ndarray, length: int, table: np.ndarray) -> np.ndarray:
+    def _gather(
+        self, chrom: np.ndarray, start: np.ndarray, length: int, table: np.ndarray, *, check: bool = True
+    ) -> np.ndarray:
         chrom = np.asarray(chrom)
         start = np.ascontiguousarray(start, dtype=np.int64)
         if chrom.ndim != 1 or chrom.shape != start.shape:
@@ -240,26 +256,62 @@ class Genome:
                 raise IndexError(f"chrom {code} of a genome of {len(self.names)} sequences")
             record = self._records[code]
             array = self._loaded.array(self._files[code], record, start[rows], length)
-            _look_up(array, record.line_bases, record.line_width, record.length, start, rows, table, out)
+            met = _look_up(
+                array,
+                record.line_bases,
+                record.line_width,
+                record.length,
+                start,
+                rows,
+                table,
+                BYTE_CLASS,
+                out,
+            )
+            if met & FOREIGN and check:
+                raise self._foreign_letters(code)
+            if met & URACIL:
+                self._say_uracil(code)
         return out
 
     def _compute_md5(self, code: int) -> str:
-        record = self._records[code]
         digest = hashlib.md5(usedforsecurity=False)
-        for first in range(0, record.length, _MD5_CHUNK):
-            n_bases = min(_MD5_CHUNK, record.length - first)
-            (bases,) = self._gather(np.array([code]), np.array([first]), n_bases, _UPPER_CASE)
-            if np.count_nonzero(bases) < n_bases:
-                base = first + int(np.argmin(bases))
-                raise InputError(
-                    f"no base at position {base} of sequence {record.name!r}",
-                    where=self._files[code].path,
-                    found="a line end, a blank or a binary byte",
-                    expected=f"{record.line_bases} bases on each line, as its index says",
-                    remedy="delete the index if the file was changed; else mend the file",
-                )
+        for bases in self._parts(code, _UPPER_CASE):
             digest.update(bases)
         return digest.hexdigest()
+
+    def _parts(self, code: int, table: np.ndarray, *, check: bool = True) -> Iterator[np.ndarray]:
+        """A whole sequence through a table, part by part."""
+        length = self._records[code].length
+        for first in range(0, length, _PART):
+            n_bases = min(_PART, length - first)
+            yield self._gather(np.array([code]), np.array([first]), n_bases, table, check=check)[0]
+
+    def _foreign_letters(self, code: int) -> InputError:
+        """The error for a sequence in which a byte that is no nucleotide was met: all of it is looked at."""
+        path, record = self._files[code].path, self._records[code]
+        counts, first = np.zeros(256, dtype=np.int64), None
+        for number, letters in enumerate(self._parts(code, _AS_IT_STANDS, check=False)):
+            counts += np.bincount(letters, minlength=256)
+            if first is None and (BYTE_CLASS[letters] & FOREIGN).any():
+                first = number * _PART + int(np.argmax(BYTE_CLASS[letters] & FOREIGN))
+        if counts[list(b"\r\n")].any():
+            return InputError(
+                f"no base at position {first} of sequence {record.name!r}",
+                where=path,
+                found="a line end",
+                expected=f"{record.line_bases} bases on each line, as its index says",
+                remedy=f"delete {path.name}.fai if the file was changed; else correct the file",
+            )
+        return foreign_letters_error(
+            counts, f"sequence {record.name!r}", first=f"at position {first}", where=path
+        )
+
+    def _say_uracil(self, code: int) -> None:
+        """Log once for each file that it is RNA."""
+        file = self._files[code]
+        if file.fingerprint not in _SAID_URACIL:
+            _SAID_URACIL.add(file.fingerprint)
+            LOG.info("%s: U in sequence %r is read as T", file.path, self.names[code])
 
     def _code_of(self, name: str) -> int:
         if name not in self._code:
@@ -369,13 +421,15 @@ def _look_up(
     start: np.ndarray,
     rows: np.ndarray,
     table: np.ndarray,
+    byte_class: np.ndarray,
     out: np.ndarray,
-) -> None:
+) -> int:
     """Write ``table[byte]`` for each base of the windows `rows`, and ``table[0]`` where there is none.
 
-    Shapes: raw (byte,), start (window,), rows (some of the windows,), table (256,), out (window, position).
+    Shapes: raw (byte,), start (window,), rows (some of the windows,), table and byte_class (256,), out
+    (window, position). Gives the classes that were met, joined.
     """
-    length = out.shape[1]
+    length, met = out.shape[1], np.uint8(0)
     for row in rows:
         first = min(max(-start[row], 0), length)
         last = max(min(sequence_length - start[row], length), first)
@@ -391,9 +445,11 @@ def _look_up(
             source, target = raw[byte : byte + n_bases], window[position : position + n_bases]
             for base in range(n_bases):
                 target[base] = table[source[base]]
+                met |= byte_class[source[base]]
             position += n_bases
             byte += n_bases + line_width - line_bases
             column = 0
+    return met
 
 
 def _reopen(

@@ -65,7 +65,9 @@ class BackgroundRecipe:
 class MotifsRecipe:
     """Motifs to plant: the pool that the sites of each window are drawn from."""
 
-    files: tuple[Source, ...] = option("files of motifs, in MEME, JASPAR or CIS-BP format", ())
+    files: tuple[Source, ...] = option(
+        "files of motifs: MEME, JASPAR, HOCOMOCO, HOMER, TRANSFAC or CIS-BP", ()
+    )
     names: tuple[str, ...] | None = option(
         "motifs of the files, by id, name or transcription factor; what is written here is the motif's name "
         "from then on; all when absent",

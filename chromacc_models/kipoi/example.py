@@ -142,6 +142,13 @@ def _painted(ds: xr.Dataset, rows: np.ndarray, start: np.ndarray, first: int, la
 
 
 def _require_same(genome: Genome, name: str, md5: str) -> None:
+    if name not in genome.names:
+        raise InputError(
+            f"the example lies on {name}, which the genome given does not have",
+            where="--genome",
+            found=f"{len(genome.names)} sequences: {', '.join(genome.names[:5])}",
+            remedy=f"give the FASTA that has {name} as well: --genome a.fa --genome b.fa",
+        )
     if genome.md5(name) != md5:
         raise InputError(
             f"{name} is not the sequence that the store was built from",

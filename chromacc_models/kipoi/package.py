@@ -63,7 +63,7 @@ def package(
     to
         Model folder, by custom ``models/GROUP/NAME``.
     genome
-        FASTA that the example is cut from; without it the bases between its windows are N.
+        FASTA, or several, that the example is cut from; without it the bases between its windows are N.
     example_fasta, example_bed
         An example of your own instead, both or none.
     doc
