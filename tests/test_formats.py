@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import logging
 import lzma
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import FragmentRecipe
-from chromacc_data.regions.bed import read_intervals
+from chromacc_data.regions.bed import chromosome_names, read_intervals, read_rows, summits
+from chromacc_data.regions.bed import coordinates as line_coordinates
 from chromacc_data.regions.formats import require_format
 from chromacc_data.regions.recognition import TAG_ALIGN as TAG_ALIGN_NAME
 from chromacc_data.regions.recognition import format_of, read_head
+from chromacc_data.regions.windows import read_blacklist, read_fixed_windows
 from tests.interval_files import coordinates, of, peaks_in_file, sample, write
 
 GENOME = {"chromosomes": ("chr1", "chr2"), "lengths": (60_000, 40_000)}
@@ -403,3 +409,38 @@ def test_read_intervals__a_line_without_end_is_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="a line too long") as error:
         read_intervals(write(tmp_path, BED + 3000 * "A"))
     assert str(error.value.where).endswith("line 3")
+
+
+@pytest.mark.parametrize("name", ["VCF", "GFF", "wig, fixed", "BAM", "positions", "BEDPE"])
+def test_read_blacklist__and_windows_name_the_format(tmp_path, name):
+    path = write(tmp_path, CONTENTS[name][0])
+    with pytest.raises(InputError, match=r"recognised as .*, which cannot be read as regions"):
+        read_blacklist(path, chromosomes=GENOME["chromosomes"])
+    with pytest.raises(InputError, match=r"recognised as .*, which cannot be read as regions"):
+        read_fixed_windows(path, length=100, **GENOME)
+
+
+_TEXTS = [c if isinstance(c, bytes) else c.encode() for c, _ in CONTENTS.values()]
+_ODD = [b"\t", b"\n", b"\r", b"\0", b" ", b'"', b",", b"9" * 400, b"-", b"1e9", b"\xff", b"chr1", b"."]
+
+
+@given(
+    content=st.sampled_from(_TEXTS),
+    changes=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 9), st.sampled_from(_ODD)), max_size=5),
+    kind=st.sampled_from(["peaks", "signal", "fragments", "regions"]),
+)
+@settings(deadline=None, max_examples=150)
+def test_require_format__any_damage_ends_in_an_error_for_people(content, changes, kind):
+    for place, length, odd in changes:
+        content = content[:place] + odd + content[place + length :]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.bed"
+        path.write_bytes(content)
+        with contextlib.suppress(InputError):
+            form = require_format(path, use=kind)
+            if form.name != "bigWig":
+                for rows in read_rows(path):
+                    summits(rows, *line_coordinates(rows, form), form)
+                    chromosome_names(rows)
+        with contextlib.suppress(InputError):
+            assert len(read_intervals(path)) > 0
