@@ -252,7 +252,7 @@ def _is_reads(rows: Sequence[Sequence[str]]) -> bool:
     def is_read(row: Sequence[str]) -> bool:
         return len(row) == 6 and row[5].strip() in ("+", "-") and _is_number(row[4])
 
-    return all(is_read(row) and re.fullmatch(r"[ACGTN]+|.+/[12]", row[3]) for row in rows)
+    return all(is_read(row) and re.fullmatch(r"N|[ACGTN]{10,}|.+/[12]", row[3]) for row in rows)
 
 
 def _blocks(row: Sequence[str]) -> bool:
