@@ -42,13 +42,21 @@ class Source:
     def from_list(files: list[str]) -> InputError:
         """What is wrong with a list, and how to make one file of it."""
         names = " ".join(shlex.quote(file) for file in files) or "A.bed B.bed"
+        if len(files) == 1:
+            remedy = f"write it without brackets: {names}"
+        elif any(file.lower().endswith((".bw", ".bigwig")) for file in files):
+            remedy = (
+                "give each bigWig a cell type of its own, or join them: bigWigMerge A.bw B.bw OUT.bedGraph"
+            )
+        else:
+            remedy = f"join the files: `gzip -dcf {names} | bedtools sort > joined.bed`, and name joined.bed"
+            if "://" in names:
+                remedy = f"download them, and {remedy}"
         return InputError(
             "a list where one file is expected",
-            found=f"{len(files)} files",
+            found=", ".join(files) or "a list",
             expected="one file or address",
-            remedy=f"join the files: `gzip -dcf {names} | bedtools sort > joined.bed`, and name joined.bed"
-            if len(files) > 1
-            else f"write it without brackets: {names}",
+            remedy=remedy,
         )
 
     def __str__(self) -> str:
