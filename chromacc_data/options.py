@@ -189,6 +189,9 @@ def _read_dataclass(at: _At, cls: type[T], given: Mapping[str, Any]) -> T:
         entries = {
             name: dataclasses.replace(at, node=_text_node(text, at.node)) for name, text in values.items()
         }
+    elif hasattr(cls, "from_list") and isinstance(at.node, yaml.SequenceNode):
+        error = cls.from_list([node.value for node in at.node.value if isinstance(node, yaml.ScalarNode)])
+        raise at.error(error.what, found=error.found, expected=error.expected, remedy=error.remedy)
     else:
         written = _entries(at)
         entries = {name: value for name, (_, value) in written.items()}

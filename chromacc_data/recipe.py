@@ -18,8 +18,10 @@ from typing import Literal
 
 from chromacc_data import options
 from chromacc_data.errors import InputError
+from chromacc_data.names import require_cell_types
 from chromacc_data.options import option
 from chromacc_data.recipe_source import Source
+from chromacc_data.regions.formats import SUMMIT_FORMATS, StatedFormat, formats_of
 from chromacc_data.simulation.recipe import SimulationRecipe
 
 __all__ = [
@@ -94,12 +96,11 @@ class FragmentRecipe:
 class Sample:
     """Accessibility of one cell type."""
 
-    cell_type: str = option(
-        "unique name of the cell type", pattern=(r"\S(.*\S)?", "a name without outer blanks")
-    )
+    cell_type: str = option("unique name of the cell type: one line of text, at most 200 characters")
     source: Source = option("the file")
     kind: Literal["peaks", "signal", "fragments"] = option(
-        "`peaks`: BED3+ or narrowPeak; `signal`: bedGraph or bigWig; `fragments`: BEDPE or fragment file",
+        "`peaks`: BED, BED12, narrowPeak, broadPeak, gappedPeak or the `_peaks.xls` of MACS; `signal`: "
+        "bedGraph or bigWig; `fragments`: fragment file (10x, sinto) or BEDPE",
         "peaks",
     )
     threshold: float | None = option(
@@ -109,15 +110,38 @@ class Sample:
         only_with=("kind", ("signal", "fragments")),
     )
     center: Literal["midpoint", "summit"] = option(
-        "what a peak's window is centred on; `summit` needs narrowPeak",
+        "what a peak's window is centred on; `summit` needs narrowPeak or the `_peaks.xls` of MACS",
         "midpoint",
         only_with=("kind", ("peaks",)),
     )
     fragments: FragmentRecipe = option(
         "how fragments are counted", FragmentRecipe, only_with=("kind", ("fragments",))
     )
+    format: StatedFormat | None = option(
+        "format of the file, where its content should not decide; an error where the content contradicts it",
+        None,
+    )
+    past_end: Literal["error", "clip", "drop"] = option(
+        "intervals past a chromosome's end: refuse the file; or, where the FASTA is only a part of the "
+        "genome, clip them or leave them out, and count them",
+        "error",
+    )
 
     def __post_init__(self) -> None:
+        require_cell_types([self.cell_type])
+        if self.format is not None and self.format not in formats_of(self.kind):
+            raise InputError(
+                f"`format: {self.format}` does not go with `kind: {self.kind}`",
+                where="format",
+                expected=", ".join(formats_of(self.kind)),
+                remedy="change one of the two",
+            )
+        if self.center == "summit" and self.format not in (None, *SUMMIT_FORMATS):
+            raise InputError(
+                f"`format: {self.format}` has no summits",
+                where="center",
+                expected=f"midpoint, or one of the formats {', '.join(SUMMIT_FORMATS)}",
+            )
         if self.kind != "peaks" and self.threshold is None:
             raise InputError(
                 f"kind {self.kind} needs a threshold",
@@ -229,14 +253,21 @@ class SplitRecipe:
         expected = {
             "random": "a fraction below 1, or a number of windows",
             "block": "a fraction below 1",
-            "chromosome": "a list of chromosome names",
+            "chromosome": "a list of chromosome names, `[]` for none",
         }[self.by]
         for key in ("validation", "test"):
             value = getattr(self, key)
-            if not self._is_lawful(value):
+            if not self._fits_rule(value):
                 found = ", ".join(value) if isinstance(value, tuple) else value
+                by_default = value == SplitRecipe.__dataclass_fields__[key].default
                 raise InputError(
-                    f"does not go with `by: {self.by}`", where=key, found=found, expected=expected
+                    f"does not go with `by: {self.by}`",
+                    where=key,
+                    found=f"{found}, which is the default" if by_default else found,
+                    expected=expected,
+                    remedy="name chromosomes of the genome: `validation: [chr8]` and `test: [chr9]`"
+                    if self.by == "chromosome"
+                    else None,
                 )
         if self.by == "chromosome":
             _require_unique((*self.validation, *self.test), where="test")
@@ -255,7 +286,7 @@ class SplitRecipe:
                 expected="a sum below 1",
             )
 
-    def _is_lawful(self, value: float | int | tuple[str, ...]) -> bool:
+    def _fits_rule(self, value: float | int | tuple[str, ...]) -> bool:
         if isinstance(value, tuple) or self.by == "chromosome":
             return isinstance(value, tuple) and self.by == "chromosome"
         return 0 <= value < 1 or (self.by == "random" and isinstance(value, int) and value > 0)
@@ -314,8 +345,10 @@ class Recipe:
                     where=f"samples[{index}].cell_type",
                     found=name,
                     expected="each cell type once",
-                    remedy="rename one of the two, or remove it",
+                    remedy="rename one of the two, or join their files: "
+                    "cat A.bed B.bed | bedtools sort > JOINED.bed",
                 )
+        require_cell_types(names, where="samples")
         if self.split.by == "chromosome" and self.genome and self.genome.chromosomes is not None:
             for key in ("validation", "test"):
                 absent = [n for n in getattr(self.split, key) if n not in self.genome.chromosomes]
@@ -380,8 +413,14 @@ class Recipe:
     def digest(self) -> str:
         """SHA-256 of the options in force: comments, order of keys and written-out defaults do not matter."""
         content = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("path", "text")}
+        # Stores built before there were these keys stay the same.
         if self.simulation is None:
-            del content["simulation"]  # stores built before there were simulations stay the same
+            del content["simulation"]
+        for sample in content["samples"]:
+            if sample["format"] is None:
+                del sample["format"]
+            if sample["past_end"] == "error":
+                del sample["past_end"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

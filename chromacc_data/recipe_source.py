@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from chromacc_data.errors import InputError
@@ -36,6 +37,27 @@ class Source:
     def from_text(cls, text: str) -> dict[str, str]:
         """Keys that the short form stands for."""
         return {"url" if "://" in text else "file": text}
+
+    @staticmethod
+    def from_list(files: list[str]) -> InputError:
+        """What is wrong with a list, and how to make one file of it."""
+        names = " ".join(shlex.quote(file) for file in files) or "A.bed B.bed"
+        if len(files) == 1:
+            remedy = f"write it without brackets: {names}"
+        elif any(file.lower().endswith((".bw", ".bigwig")) for file in files):
+            remedy = (
+                "give each bigWig a cell type of its own, or join them: bigWigMerge A.bw B.bw OUT.bedGraph"
+            )
+        else:
+            remedy = f"join the files: `gzip -dcf {names} | bedtools sort > joined.bed`, and name joined.bed"
+            if "://" in names:
+                remedy = f"download them, and {remedy}"
+        return InputError(
+            "a list where one file is expected",
+            found=", ".join(files) or "a list",
+            expected="one file or address",
+            remedy=remedy,
+        )
 
     def __str__(self) -> str:
         return str(self.file if self.url is None else self.url)

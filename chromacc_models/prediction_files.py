@@ -6,10 +6,12 @@ regions; only the regions themselves, and of a bigWig one column at a time, are 
 
 from __future__ import annotations
 
+import csv
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import dask.array as da
 import numpy as np
@@ -20,6 +22,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from chromacc_data import schema
 from chromacc_data.errors import InputError
+from chromacc_data.names import REGION_COLUMNS, column_names, file_names
 from chromacc_data.regions.intervals import PairKeys
 from chromacc_models.bigwig import write_bigwig
 
@@ -59,19 +62,24 @@ class Predictions:
     attributes: dict[str, str] = field(default_factory=dict)
 
     def blocks(self) -> Iterator[pd.DataFrame]:
-        """Tables of at most 32,768 regions: chrom, start, end, name, strand, and a column per cell type."""
-        columns = ["chrom", "start", "end", "name", "strand"]
+        """Tables of at most 32,768 regions: chrom, start, end, name, strand, and a column per cell type.
+
+        The column of a cell type whose name is one of the first five has a number behind it.
+        """
+        columns = list(REGION_COLUMNS)
+        names = column_names(self.cell_types)
         for first in range(0, len(self.regions), _BLOCK):
             rows = slice(first, first + _BLOCK)
             table = self.regions.loc[:, columns].iloc[rows].reset_index(drop=True)
-            values = pd.DataFrame(np.asarray(self.values[rows]), columns=list(self.cell_types))
+            values = pd.DataFrame(np.asarray(self.values[rows]), columns=names)
             yield pd.concat([table, values], axis=1)
 
 
 def output_paths(out: Path, cell_types: tuple[str, ...]) -> list[Path]:
     """The files that are written for an output name.
 
-    BED and bigWig hold one value a region: of several cell types each gets a file, ``NAME.CELL_TYPE.bed``.
+    BED and bigWig hold one value a region: of several cell types each gets a file, ``NAME.CELL_TYPE.bed``,
+    an underscore for each character but letters, digits and ``-_.``, a number where two were the same.
 
     >>> [path.name for path in output_paths(Path("new.bw"), ("K562", "HeLa S3"))]
     ['new.K562.bw', 'new.HeLa_S3.bw']
@@ -81,7 +89,7 @@ def output_paths(out: Path, cell_types: tuple[str, ...]) -> list[Path]:
     Raises
     ------
     InputError
-        For a suffix that names no format, and cell types whose files would have one name.
+        For a suffix that names no format.
     """
     if out.suffix not in _WRITERS:
         raise InputError(
@@ -92,12 +100,7 @@ def output_paths(out: Path, cell_types: tuple[str, ...]) -> list[Path]:
         )
     if out.suffix not in _ONE_CELL_TYPE or len(cell_types) == 1:
         return [out]
-    names = ["".join(c if c.isalnum() or c in "-_." else "_" for c in name) for name in cell_types]
-    if len(set(names)) < len(names):
-        raise InputError(
-            "two cell types would share a file", where=out, found=", ".join(cell_types), remedy="write a .tsv"
-        )
-    return [out.with_name(f"{out.stem}.{name}{out.suffix}") for name in names]
+    return [out.with_name(f"{out.stem}.{name}{out.suffix}") for name in file_names(cell_types)]
 
 
 def write_predictions(predictions: Predictions, path: Path, *, column: int | None = None) -> None:
@@ -119,7 +122,8 @@ def write_predictions(predictions: Predictions, path: Path, *, column: int | Non
 
     Notes
     -----
-    - `.tsv`: chrom, start, end, name, strand, and a column per cell type, under a line of names.
+    - `.tsv`: chrom, start, end, name, strand, and a column per cell type, under a line of names; nothing is
+      quoted: read it with ``quoting=csv.QUOTE_NONE`` where names have quotes.
     - `.parquet`: the same columns.
     - `.bed`: BED6, the probability times 1000, rounded, as score.
     - `.bw`: each base has the mean of the regions that cover it; bases past a chromosome's end are left out.
@@ -175,7 +179,12 @@ def _last_gap(covered: np.ndarray) -> np.ndarray:
 def _write_tsv(predictions: Predictions, path: Path, _column: int) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         for i, table in enumerate(predictions.blocks()):
-            table.to_csv(file, sep="\t", index=False, header=i == 0, lineterminator="\n")
+            _append(table, file, header=i == 0)
+
+
+def _append(table: pd.DataFrame, file: TextIO, *, header: bool) -> None:
+    """Write rows as they are: neither TSV nor BED knows quotes."""
+    table.to_csv(file, sep="\t", index=False, header=header, lineterminator="\n", quoting=csv.QUOTE_NONE)
 
 
 def _write_parquet(predictions: Predictions, path: Path, _column: int) -> None:
@@ -194,12 +203,12 @@ def _write_parquet(predictions: Predictions, path: Path, _column: int) -> None:
 
 
 def _write_bed(predictions: Predictions, path: Path, column: int) -> None:
-    cell_type = predictions.cell_types[column]
+    cell_type = column_names(predictions.cell_types)[column]
     with path.open("w", encoding="utf-8", newline="") as file:
         for table in predictions.blocks():
             score = np.rint(table[cell_type].to_numpy() * _MAX_SCORE).astype(int)
             lines = table[["chrom", "start", "end", "name"]].assign(score=score, strand=table["strand"])
-            lines.to_csv(file, sep="\t", index=False, header=False, lineterminator="\n")
+            _append(lines, file, header=False)
 
 
 def _write_bigwig(predictions: Predictions, path: Path, column: int) -> None:

@@ -74,9 +74,8 @@ def test_read_intervals__names_strands_lines(tmp_path):
 
 def test_read_intervals__summits(tmp_path):
     narrow = "chr1\t100\t200\tp\t0\t.\t1.5\t-1\t-1\t"
-    bed12 = "chr1\t100\t200\tp\t0\t+\t100\t200\t0\t2\t10,20\t0,80\n"
-    text = f"{narrow}30\n{narrow}-1\n{narrow}100\n{narrow}0\textra\n{narrow}1.5\n{bed12}chr1\t100\t200\n"
-    assert read_intervals(write(tmp_path, text))["summit"].tolist() == [130, -1, -1, 100, -1, -1, -1]
+    text = f"{narrow}30\n{narrow}-1\n{narrow}100\n{narrow}0\textra\n{narrow}1.5\nchr1\t100\t200\n"
+    assert read_intervals(write(tmp_path, text))["summit"].tolist() == [130, -1, -1, 100, -1, -1]
 
 
 @pytest.mark.parametrize(
@@ -94,11 +93,14 @@ def test_read_intervals__summits(tmp_path):
         ("chr1\t1\t5\nchr1\tstart\tend\n", 2, "start is not an integer"),
         ("chr1\t1\t1e3\n", 1, "end is not an integer"),
         ("chr1\t1\t\n", 1, "end is not an integer: ''"),
-        ("chr1\t1\t1000000000000000000\n", 1, "end is not an integer"),
+        ("chr1\t1\t1000000000000000000\n", 1, "end is too large for a position"),
+        ("chr1\t1\t" + 500 * "9" + "\n", 1, "end is too large for a position"),
         ("chr1\t1\t5\tp\t0\nchr1\t7\t9\tp", 2, "half-written"),
         ("chr1\t1\t5\nchr1\t7", 2, "half-written"),
-        (b"chr1\t1\t5\nchr1\t7\t\0\0", 2, "not a text file"),
-        (b"\xff\xfe\xff\t1\t5\n", 1, "not a text file"),
+        (b"chr1\t1\t5\nchr1\t7\t\0\0", 2, "NUL bytes"),
+        (b"chr\xff\t1\t5\n", 1, "not in UTF-8"),
+        (b"chr1\t1\t5\nchr1\t1\t5\tna\xefve\n", 2, "not in UTF-8"),
+        ("chr1\t1\t5\nchr1\t7\t9\rchr1\t8\t9\n", 2, "a carriage return within a line"),
     ],
 )
 @pytest.mark.parametrize("name", ["a.bed", "a.bed.gz"])

@@ -19,6 +19,7 @@ from chromacc_data.errors import InputError
 from chromacc_models.kipoi import patches as kipoi_patches
 from chromacc_models.kipoi.patches import get_writer, prepare_batch
 
+REGION_NAMES = [f"region {i}" for i in range(100)]
 RANGES = {"ranges": MetadataStruct(doc="where", type=MetadataType.GENOMIC_RANGES)}
 
 
@@ -29,7 +30,7 @@ def batch(first: int, n: int) -> dict:
         "chr": np.full(n, "chr1"),
         "start": start,
         "end": start + 20,
-        "id": np.array([f"region {i}" for i in range(first, first + n)]),
+        "id": np.array(REGION_NAMES[first : first + n]),
         "strand": np.array(["*", "+", "-"])[np.arange(first, first + n) % 3],
     }
     return {"inputs": np.full((n, 2, 4), first, np.float32), "metadata": {"ranges": ranges}}
@@ -83,6 +84,27 @@ def test_writer__bed_is_bed(tmp_path: Path):
     assert lines[0] == ["#chr", "start", "end", "name", "score", "strand"]
     assert lines[1] == ["chr1", "0", "10", "region 0", ".", "."]  # the window began at -10
     assert lines[3] == ["chr1", "10", "30", "region 2", ".", "-"]
+
+
+NAMES = ['gene_id "ENSX1"; x', "it's,a", "NA", "nan", '"q"', '"', "naïve"]
+
+
+@pytest.mark.parametrize("suffix", ["bed", "tsv", "parquet", "h5", "zarr"])
+def test_writer__names_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str):
+    monkeypatch.setattr(sys.modules[__name__], "REGION_NAMES", NAMES)
+    path = tmp_path / f"x.{suffix}"
+    write(path, keep_metadata=True)
+    if suffix in ("bed", "tsv"):
+        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+        column = lines[0].index("name" if suffix == "bed" else "metadata/ranges/id")
+        assert [line[column] for line in lines[1:]] == NAMES
+    elif suffix == "parquet":
+        assert pd.read_parquet(path)["metadata/ranges/id"].tolist() == NAMES
+    elif suffix == "zarr":
+        assert zarr.open_group(path, mode="r")["metadata/ranges/id"][:].tolist() == NAMES
+    else:
+        with h5py.File(path) as file:
+            assert file["metadata/ranges/id"].asstr()[:].tolist() == NAMES
 
 
 @pytest.mark.parametrize("schema", [None, {}, {"a": RANGES["ranges"], "b": RANGES["ranges"]}])

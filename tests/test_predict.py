@@ -28,7 +28,7 @@ from chromacc_models.architectures import baseline
 from chromacc_models.kipoi import files as kf
 from chromacc_models.kipoi.package import package
 from chromacc_models.predict import find_network, predict
-from chromacc_models.prediction_files import SUFFIXES, mean_over_bases, output_paths
+from chromacc_models.prediction_files import SUFFIXES, mean_over_bases
 from tests.kipoi_folders import CELL_TYPES, LENGTH, REGIONS, make_network, make_run
 
 CHOSEN = ("cell 10", "cell 2")
@@ -388,9 +388,13 @@ def test_find_network__none(tmp_path: Path, name: str, found: str):
     assert error.value.found.startswith(found)
 
 
-def test_output_paths__two_cell_types_of_one_file_name():
-    with pytest.raises(InputError, match="would share a file"):
-        output_paths(Path("new.bed"), ("T cell", "T/cell"))
+def test_predict__writes_names_as_they_are(place: Path, tmp_path: Path):
+    names = ['gene_id "ENSX1"; x', "it's,a", "NA", "NA", '"q"']
+    regions = tmp_path / "a.bed"
+    regions.write_text("".join(f"chr1\t100\t220\t{name}\t0\t+\n" for name in names))
+    out = predict(place / "model", regions, place / "genome.fa", tmp_path / "out.bed", cell_types=CHOSEN)
+    for path in out:
+        assert [line.split("\t")[3] for line in path.read_text().split("\n")[:-1]] == names
 
 
 REGION_LISTS = st.lists(

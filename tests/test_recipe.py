@@ -64,6 +64,8 @@ samples:
     kind: fragments
     threshold: 3.5
     fragments: {{count: ends, extend: 50, max_length: 120}}
+    format: bedpe
+    past_end: clip
 windows:
   length: 500
   overlap: basset
@@ -280,7 +282,11 @@ BAD_PARTS = {
         "cell_type: A",
         "line 8, samples[1].cell_type: cell type given twice",
     ),
-    "blank cell type": ("cell_type: B", "cell_type: ' B'", "samples[1].cell_type: a value of another form"),
+    "blank cell type": (
+        "cell_type: B",
+        "cell_type: ' B'",
+        "samples[1].cell_type: a name that cannot be used",
+    ),
     "no samples": (
         "\n  - {cell_type: A, source: a.bed}\n  - {cell_type: B, source: b.bed}",
         " []",
@@ -378,6 +384,10 @@ def test_digest__ignores_comments_order_and_written_defaults():
     assert parse_recipe(text, path="elsewhere/other.yaml").digest == small().digest
 
 
+def test_digest__stays_what_it_was_before_newer_keys():
+    assert small().digest == "01e70f90e4e9b13471fdb82ac71133db2d07f6ea5b99a33283c6a247092b361a"
+
+
 CHANGES = [
     ("name: full", "name: fuller"),
     ("title: Everything", "title: Nothing"),
@@ -396,6 +406,9 @@ CHANGES = [
     ("count: ends, extend: 50", "count: fragment"),
     ("extend: 50", "extend: 51"),
     ("max_length: 120", "max_length: 121"),
+    ("format: bedpe", "format: fragments"),
+    ("    format: bedpe\n", ""),
+    ("past_end: clip", "past_end: error"),
     ("length: 500", "length: 501"),
     ("overlap: basset\n  merge_overlap: 100", "merge_distance: 200"),
     ("overlap: basset\n  merge_overlap: 100", "merge_distance: 0"),
@@ -496,3 +509,69 @@ def test_datasets__all_cell_types_of_basset(shared_data):
         assert sample.cell_type == name.strip()
         assert sample.source.url.endswith("/" + path.strip().partition("/")[2])
         assert ("roadmap" in sample.source.url) == path.startswith("roadmap/")
+
+
+ODD_NAMES = {
+    "name": "'name', which is the name of a column",
+    "strand": "'strand', which is the name of a column",
+    '""': "which is empty",
+    '" B"': "whitespace at its ends",
+    '"B\\t1"': "the character U+0009",
+    '"B\\n1"': "the character U+000A",
+    '"B\\u2028"': "whitespace at its ends",
+    '"B\\u2028C"': "the character U+2028",
+    '"B\\u0085C"': "the character U+0085",
+    '"B\\0C"': "the character U+0000",
+    '"B\\u200bC"': "the character U+200B",
+    "B" * 201: "which has 201 characters",
+}
+
+
+@pytest.mark.parametrize(("name", "found"), ODD_NAMES.items())
+def test_parse_recipe__names_of_cell_types(name, found):
+    with pytest.raises(InputError, match=r"samples.1..cell_type: a name that cannot be used") as error:
+        small(**{"cell_type: B": f"cell_type: {name}"})
+    assert found in error.value.found
+
+
+@pytest.mark.parametrize("name", ["'CD4+ T/naïve \"γδ\", 50%'", "a", "NO", ".hidden", "../up", "'chr: 1'"])
+def test_parse_recipe__cell_types_may_be_called(name):
+    assert len(small(**{"cell_type: B": f"cell_type: {name}"}).cell_types) == 2
+
+
+def test_parse_recipe__names_that_look_the_same():
+    with pytest.raises(InputError, match="two cell types whose names look the same"):
+        small(**{"cell_type: A": "cell_type: é", "cell_type: B": "cell_type: e\N{COMBINING ACUTE ACCENT}"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what", "remedy"),
+    [
+        (
+            "source: b.bed",
+            "source: [b.bed, c d.bed]",
+            "a list where one",
+            "gzip -dcf b.bed 'c d.bed' | bedtools",
+        ),
+        ("source: b.bed", "source: [b.bed]", "a list where one", "without brackets: b.bed"),
+        (
+            "source: b.bed",
+            "source: b.bed, kind: signal, threshold: 1, format: bed",
+            "does not go with",
+            "change",
+        ),
+        ("source: b.bed", "source: b.bed, center: summit, format: gappedPeak", "has no summits", None),
+        ("seed: 0", "split: {by: chromosome}", "does not go with `by: chromosome`", "validation: [chr8]"),
+        ("seed: 0", "blacklist: [a.bed, b.bed]", "a list where one", "a.bed b.bed"),
+    ],
+)
+def test_parse_recipe__remedies(old, new, what, remedy):
+    with pytest.raises(InputError) as error:
+        small(extra="seed: 0\n", **{old: new}) if old != "seed: 0" else small(extra=f"{new}\n")
+    assert what in error.value.what
+    assert remedy is None or remedy in error.value.remedy
+
+
+def test_parse_recipe__chromosomes_as_the_remedy_says():
+    split = small(extra="split: {by: chromosome, validation: [chr8], test: [chr9]}\n").split
+    assert (split.validation, split.test) == (("chr8",), ("chr9",))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import re
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from chromacc_data.errors import InputError
+from chromacc_data.regions.formats import Format, require_format
 
 __all__ = [
     "Rows",
@@ -30,6 +33,10 @@ __all__ = [
 BLOCK_BYTES = 1 << 24
 
 
+#: Bytes: longer lines are no intervals, and would be held in memory.
+_LONGEST_LINE = 1 << 26
+
+
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -40,6 +47,9 @@ TAB, NEWLINE, _RETURN, _SPACE, _HASH, POINT, _PLUS, _MINUS = b"\t\n\r #.+-"
 
 
 ZERO, _NINE = b"09"
+
+
+NUL = b"\0"
 
 
 class Rows(NamedTuple):
@@ -68,7 +78,7 @@ class Rows(NamedTuple):
 
 
 def read_intervals(path: Path | str) -> pd.DataFrame:
-    """Intervals of a BED or narrowPeak file, one row a line, in the file's order.
+    """Intervals of a file, one row a line, in the file's order: BED and its kin, or MACS's table.
 
     Plain, gzip or bgzip. Comments, `track` and `browser` lines, blank lines and one line of column names are
     skipped; lines may differ in their number of columns and end in CRLF.
@@ -76,7 +86,8 @@ def read_intervals(path: Path | str) -> pd.DataFrame:
     Parameters
     ----------
     path
-        Tab-separated, at least three columns: chromosome, 0-based start, end (not included).
+        Tab-separated, at least three columns: chromosome, 0-based start, end (not included); or the
+        ``_peaks.xls`` of MACS, whose starts are 1-based. Recognised by the content.
 
     Returns
     -------
@@ -86,15 +97,14 @@ def read_intervals(path: Path | str) -> pd.DataFrame:
     - `start`, `end` int64,
     - `name` str, ``.`` where the line has none,
     - `strand` str, one of ``+ - .``,
-    - `summit` int64, absolute position of narrowPeak's column 10, -1 where there is none. Lines of ten or
-      more columns count as narrowPeak; lines of twelve are BED12, whose column 10 counts blocks,
+    - `summit` int64, absolute position, -1 where there is none or the format has none,
     - `line` int64, number of the line in the file, from 1.
 
     Raises
     ------
     InputError
-        With file and line: no such file, no intervals, binary, truncated, space-separated, or coordinates
-        that are no integers, negative, reversed or of zero length.
+        With file and line: no such file, no intervals, another format (which is named), truncated, or
+        coordinates that are no integers, negative, reversed or of zero length.
 
     Examples
     --------
@@ -105,8 +115,9 @@ def read_intervals(path: Path | str) -> pd.DataFrame:
     [{'chrom': 'chr1', 'start': 10, 'end': 20, 'name': 'TP53', 'strand': '-', 'summit': -1, 'line': 1}]
     """
     frames = []
+    form = require_format(Path(path), use="regions")
     for rows in read_rows(Path(path)):
-        start, end = coordinates(rows)
+        start, end = coordinates(rows, form)
         names, codes = chromosome_names(rows)
         frames.append(
             pd.DataFrame(
@@ -116,7 +127,7 @@ def read_intervals(path: Path | str) -> pd.DataFrame:
                     "end": end,
                     "name": _names(rows),
                     "strand": _strands(rows),
-                    "summit": summits(rows, start, end),
+                    "summit": summits(rows, start, end, form),
                     "line": rows.lines,
                 }
             )
@@ -128,9 +139,7 @@ def read_rows(path: Path) -> Iterator[Rows]:
     """Blocks of the data lines of a file: at least one, none of them empty."""
     above, n_rows = 0, 0
     for data, first_line, is_last in _read_blocks(path):
-        nul = data.find(b"\0")
-        if nul >= 0:
-            raise _binary(path, first_line + data.count(b"\n", 0, nul))
+        _check_bytes(data, path, first_line)
         if first_line == 1:
             data = data.removeprefix(codecs.BOM_UTF8)
         text = np.frombuffer(data, dtype=np.uint8)
@@ -154,83 +163,121 @@ def read_rows(path: Path) -> Iterator[Rows]:
         )
 
 
-def coordinates(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Start and end of each row, int64; raises at the first line that is no interval."""
-    start, end = integers(rows, 1), integers(rows, 2)
+def coordinates(rows: Rows, form: Format | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """0-based start and end of each row, int64; raises at the first line that is no interval."""
+    first = 1 if form is not None and form.one_based else 0
+    start, end = integers(rows, 1) - first, integers(rows, 2)
     bad = np.flatnonzero((start < 0) | (end <= start) | (rows.columns < 3))
     if bad.size:
-        raise _no_interval(rows, int(bad[0]))
+        raise _no_interval(rows, int(bad[0]), first)
     return start, end
 
 
 def chromosome_names(rows: Rows) -> tuple[list[str], np.ndarray]:
-    """Distinct names of column 1 in order of appearance, and each row's index among them, int32."""
+    """Distinct names of column 1 in order of appearance, and each row's index among them, int32.
+
+    Spaces around a name are not part of it: the names of a FASTA have none.
+    """
     begin, after = rows.bounds[:, 0], rows.bounds[:, 1]
     heads = np.flatnonzero(~same_text(rows.text, begin[1:], after[1:], begin[:-1], after[:-1])) + 1
     heads = np.concatenate([[0], heads])
     codes: dict[bytes, int] = {}
-    run_codes = [codes.setdefault(rows.field(row, 0), len(codes)) for row in heads.tolist()]
+    run_codes = [codes.setdefault(rows.field(row, 0).strip(b" "), len(codes)) for row in heads.tolist()]
     runs = np.diff(heads, append=len(rows.bounds))
     try:
         names = [name.decode() for name in codes]
     except UnicodeDecodeError as error:
-        raise _binary(rows.path, int(rows.lines[0])) from error
+        raise _not_utf8(rows, 0) from error
     return names, np.repeat(np.array(run_codes, dtype=np.int32), runs)
 
 
 def integers(rows: Rows, column: int) -> np.ndarray:
-    """Values of a column of plain digits, int64; -1 where it holds anything else."""
+    """Values of a column of plain digits, between spaces or not, int64; -1 where it holds anything else."""
     return _parse_integers(rows.text, rows.bounds[:, column], rows.bounds[:, column + 1])
 
 
-def _no_interval(rows: Rows, row: int) -> InputError:
-    """What is wrong with a line that is no interval."""
+def summits(rows: Rows, start: np.ndarray, end: np.ndarray, form: Format) -> np.ndarray:
+    """Position of each row's summit, int64; -1 where there is none inside the interval."""
+    if form.summit_column is None:
+        return np.full(start.size, -1, dtype=np.int64)
+    offset = integers(rows, form.summit_column) - (start + 1 if form.one_based else 0)
+    return np.where((offset >= 0) & (offset < end - start), start + offset, -1)
+
+
+def _no_interval(rows: Rows, row: int, first: int) -> InputError:
+    """What is wrong with a line that is no interval; positions of its format begin at `first`."""
     line = rows.line(row)
     fields = line.split("\t")
-    expected = "chromosome, 0-based start, end, separated by tabs"
+    expected = f"chromosome, {first}-based start, end, separated by tabs"
     if len(fields) < 3:
         if len(line.split()) >= 3:
-            what, remedy = "columns are separated by spaces", "put tabs: sed -E 's/ +/\\t/g' IN > OUT"
+            what, remedy = "columns are separated by spaces", _awk("$1=$1", "", "awk -v OFS='\\t' ")
         else:
-            what = f"{len(fields)} columns"
-            remedy = "mend or delete the line; if the file was cut off, get it again"
+            what = f"{len(fields)} column{'s' if len(fields) > 1 else ''}"
+            remedy = f"delete line {rows.lines[row]}, or get the file again if it was cut off"
     else:
-        what, remedy = _bad_coordinates(*(field.strip() for field in fields[1:3]))
+        what, remedy = _bad_coordinates(*(field.strip(" ") for field in fields[1:3]), first)
     return InputError(what, where=rows.where(row), found=repr(line[:200]), expected=expected, remedy=remedy)
 
 
-def _bad_coordinates(start: str, end: str) -> tuple[str, str]:
-    """What is wrong with two coordinates of which one is not lawful, and the remedy."""
-    for name, text in (("start", start), ("end", end)):
-        if text.startswith("-") and text[1:].isdigit():
-            return (
-                f"{name} is negative: {text}",
-                "clip the interval at 0, or delete the line",
-            )
-        if not (text.isascii() and text.isdigit() and len(text) <= 18):
-            return f"{name} is not an integer: {text!r}", "write coordinates as plain digits, such as 1200000"
+def _awk(program: str, saying: str, awk: str = "awk -F'\\t' -v OFS='\\t' ") -> str:
+    """A remedy: what it does, and the command."""
+    return f"{saying}: {awk}'{program}' IN > OUT" if saying else f"put tabs: {awk}'{program}' IN > OUT"
+
+
+def _bad_coordinates(start: str, end: str, first: int) -> tuple[str, str]:
+    """What is wrong with two coordinates of which one cannot be used, and the remedy."""
+    for column, (name, text) in enumerate((("start", start), ("end", end)), 2):
+        shown = repr(text if len(text) <= 40 else f"{text[:40]}… ({len(text)} characters)")
+        digits = text.removeprefix("-")
+        plain = digits.isascii() and digits.isdigit()
+        if plain and text.startswith("-"):
+            clip = f"${column}<{first}{{${column}={first}}}1"
+            return f"{name} is negative: {shown[1:-1]}", _awk(clip, f"clip it at {first}")
+        if plain and len(text) > 18:
+            return f"{name} is too large for a position: {shown}", "delete the line, or get the file again"
+        if not plain:
+            return f"{name} is not an integer: {shown}", _plain_digits(text)
+    if int(start) < first:
+        return "start is 0 in a table whose first base is 1", _awk("$2<1{$2=1}1", "clip it at 1")
     if int(start) == int(end):
-        return "interval of zero length", "BED ends are not included: one base at 10 is written 10 11"
-    return "end is below start", "swap columns 2 and 3, or delete the line"
+        return (
+            "interval of zero length: BED ends are not included, one base at 10 is written 10 11",
+            _awk("$2==$3{$3++}1", "make such lines one base long"),
+        )
+    return "end is below start", _awk("$2>$3{t=$2;$2=$3;$3=t}1", "swap columns 2 and 3 of such lines")
+
+
+def _plain_digits(text: str) -> str:
+    """How to write coordinates of another form as plain digits."""
+    odd = next((c for c in text if not c.isascii() or not c.isprintable()), None)
+    if odd is not None:
+        kind = unicodedata.name(odd, "a control character")
+        return f"remove the character U+{ord(odd):04X} ({kind}) from columns 2 and 3"
+    if re.fullmatch(r"[0-9]{1,3}([,_' ][0-9]{3})+", text):
+        return _awk('{gsub(/[^0-9]/,"",$2);gsub(/[^0-9]/,"",$3);print}', "remove the separators of thousands")
+    if re.fullmatch(r"[0-9]+(\.0*)?([eE]\+?[0-9]+)?", text):
+        return _awk('{$2=sprintf("%.0f",$2);$3=sprintf("%.0f",$3);print}', "write plain digits")
+    return "write coordinates as plain digits, such as 1200000"
 
 
 def _names(rows: Rows) -> list[str]:
     raw = rows.text.tobytes()
     begins, ends = rows.bounds[:, 3].tolist(), (rows.bounds[:, 4] - 1).tolist()
-    return [raw[a:b].decode("utf-8", "replace") or "." for a, b in zip(begins, ends, strict=True)]
+    names: list[str] = []
+    try:
+        names.extend(raw[a:b].decode() or "." for a, b in zip(begins, ends, strict=True))
+    except UnicodeDecodeError as error:
+        raise _not_utf8(rows, len(names)) from error
+    return names
 
 
 def _strands(rows: Rows) -> np.ndarray:
     begin, after = rows.bounds[:, 5], rows.bounds[:, 6]
     byte = rows.text[np.minimum(begin, rows.text.size - 1)]
-    known = (after - begin == 2) & ((byte == _PLUS) | (byte == _MINUS))
+    blank = rows.text[np.minimum(begin + 1, rows.text.size - 1)] == _SPACE  # whitespace at the line's end
+    known = ((after - begin == 2) | ((after - begin > 2) & blank)) & ((byte == _PLUS) | (byte == _MINUS))
     return np.array(["+", "-", "."], dtype=object)[np.where(known, byte == _MINUS, 2)]
-
-
-def summits(rows: Rows, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    offset = integers(rows, 9)
-    narrow_peak = (rows.columns >= 10) & (rows.columns != 12)
-    return np.where(narrow_peak & (offset >= 0) & (offset < end - start), start + offset, -1)
 
 
 def _is_header(rows: Rows) -> bool:
@@ -250,14 +297,37 @@ def _check_last_line(rows: Rows, columns_above: int) -> None:
         )
 
 
-def _binary(path: Path, line: int) -> InputError:
+def _not_utf8(rows: Rows, row: int) -> InputError:
     return InputError(
-        "not a text file",
-        where=f"{path} line {line}",
-        found="binary data",
-        expected="tab-separated text, plain or gzip",
-        remedy="convert it first (bigBed: bigBedToBed IN OUT); a bigWig is of kind `signal`",
+        "the text is not in UTF-8",
+        where=rows.where(row),
+        found=repr(rows.line(row)[:200]),
+        expected="names in UTF-8",
+        remedy="convert it, if it is in Latin-1: iconv -f LATIN1 -t UTF-8 IN > OUT",
     )
+
+
+def _check_bytes(data: bytes, path: Path, first_line: int) -> None:
+    """Raise for bytes that no text has."""
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise InputError(
+            "NUL bytes in the text",
+            where=f"{path} line {first_line + data.count(NEWLINE, 0, nul)}",
+            found=f"{data.count(NUL)} bytes of value 0",
+            expected="tab-separated text, plain or gzip",
+            remedy="a copy that broke off leaves them: get the file again, or delete them: "
+            "tr -d '\\000' < IN > OUT",
+        )
+    if data.count(b"\r", 0, -1) > data.count(b"\r\n", 0):
+        lone = re.search(rb"\r(?!\n)", data).start()
+        raise InputError(
+            "a carriage return within a line",
+            where=f"{path} line {first_line + data.count(NEWLINE, 0, lone)}",
+            found=repr(data[max(0, lone - 40) : lone + 40].decode("utf-8", "replace")),
+            expected="lines that end in LF or CRLF",
+            remedy="end all lines in LF: tr '\\r' '\\n' < IN > OUT",
+        )
 
 
 def _read_blocks(path: Path) -> Iterator[tuple[bytes, int, bool]]:
@@ -272,6 +342,14 @@ def _read_blocks(path: Path) -> Iterator[tuple[bytes, int, bool]]:
                 while more := file.read1(BLOCK_BYTES):
                     rest += more
                     cut = rest.rfind(b"\n") + 1 if len(rest) >= BLOCK_BYTES else 0
+                    if not cut and len(rest) > _LONGEST_LINE:
+                        raise InputError(
+                            "a line too long for intervals",
+                            where=f"{path} line {line}",
+                            found=f"more than {_LONGEST_LINE:,} bytes without a line break",
+                            expected="lines of chromosome, start and end, separated by tabs",
+                            remedy="check what the file is: head -c 200 FILE",
+                        )
                     if cut:
                         yield bytes(rest[:cut]), line, False
                         line += rest.count(b"\n", 0, cut)
@@ -356,6 +434,10 @@ def _parse_integers(text: np.ndarray, begins: np.ndarray, afters: np.ndarray) ->
     values = np.full(begins.size, -1, dtype=np.int64)
     for row in range(begins.size):
         begin, end = begins[row], afters[row] - 1
+        while end > begin and text[end - 1] == _SPACE:
+            end -= 1
+        while begin < end and text[begin] == _SPACE:
+            begin += 1
         if end <= begin or end - begin > 18:
             continue
         value = 0

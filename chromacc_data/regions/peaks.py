@@ -11,7 +11,7 @@ import numpy as np
 import pyBigWig
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe import FragmentRecipe, Sample
+from chromacc_data.recipe import Sample
 from chromacc_data.regions.bed import (
     POINT,
     Rows,
@@ -22,6 +22,7 @@ from chromacc_data.regions.bed import (
     same_text,
     summits,
 )
+from chromacc_data.regions.formats import Format, require_format
 from chromacc_data.regions.intervals import (
     PairKeys,
     few_names,
@@ -33,9 +34,6 @@ __all__ = ["Peaks", "cell_type_peaks", "mean_summits"]
 
 #: Nucleotides of bigWig read at once.
 SPAN = 1 << 24
-
-
-_BIGWIG_MAGIC = (b"\x88\x8f\xfc\x26", b"\x26\xfc\x8f\x88")
 
 
 @dataclass(frozen=True)
@@ -82,11 +80,13 @@ def cell_type_peaks(
 ) -> list[Peaks]:
     """Merged peaks of cell types, each from its file: file, open regions, peaks (thesis, section 4.1).
 
-    - `peaks`: the intervals of a BED or narrowPeak file are the open regions.
+    What a file is, its content tells, or `sample.format`; the log names it.
+
+    - `peaks`: the intervals of a BED file, or one that extends BED, are the open regions.
     - `signal`: nucleotides with signal >= threshold, of a bedGraph or bigWig. A bigWig holds float32, so its
       threshold is rounded to float32. Nucleotides without a value are closed.
     - `fragments`: nucleotides with coverage >= threshold (`bedtools genomecov`), of a BEDPE or a fragment
-      file, told apart by their columns; each line counts once, whatever its column of duplicates says.
+      file; each line counts once, whatever its column of duplicates says.
 
     The regions of all that are given together are held, and merged in one run of bedtools.
 
@@ -159,12 +159,13 @@ class _Genome(NamedTuple):
 
 def _open_regions(path: Path, sample: Sample, genome: _Genome) -> Peaks:
     """Open regions of a file, in any order; with summits where they are asked for."""
+    form = require_format(path, use=sample.kind, stated=sample.format)
     if sample.kind == "fragments":
-        regions = _covered_regions(path, genome, sample.fragments, sample.threshold)
-    elif sample.kind == "signal" and _is_bigwig(path):
-        regions = _bigwig_regions(path, genome, sample.threshold)
+        regions = _covered_regions(path, genome, sample, is_paired=form.name == "bedpe")
+    elif form.name == "bigWig":
+        regions = _bigwig_regions(path, genome, sample)
     else:
-        regions = _text_regions(path, genome, sample.threshold if sample.kind == "signal" else None)
+        regions = _text_regions(path, genome, sample, form)
     if not len(regions):
         raise InputError(
             f"cell type {sample.cell_type!r} has no peaks",
@@ -181,42 +182,64 @@ def _open_regions(path: Path, sample: Sample, genome: _Genome) -> Peaks:
         raise InputError(
             "no summits in the file",
             where=path,
-            found="no line with an offset within the peak in column 10",
-            expected="narrowPeak, whose column 10 is the summit's offset",
+            found=f"{'BED' if form.name == 'bed' else form.name}, which has none"
+            if form.summit_column is None
+            else f"{form.name}, and no line with a summit within its peak in column {form.summit_column + 1}",
+            expected="narrowPeak, whose column 10 is the summit's offset, or the `_peaks.xls` of MACS",
             remedy="set `center: midpoint` for this cell type",
         )
     return regions
 
 
-def _text_regions(path: Path, genome: _Genome, threshold: float | None) -> Peaks:
+def _text_regions(path: Path, genome: _Genome, sample: Sample, form: Format) -> Peaks:
     """Intervals of a BED file, or of a bedGraph those with value >= threshold, in the file's order."""
     blocks, n_read, n_used = [], 0, 0
     for rows in read_rows(path):
-        start, end = coordinates(rows)
-        chrom = _place(rows, end, genome)
+        start, end = coordinates(rows, form)
+        chrom = _place(rows, end, genome, past_end=sample.past_end)
         used = chrom >= 0
         n_read, n_used = n_read + used.size, n_used + int(used.sum())
-        if threshold is not None:
-            used &= _values(rows) >= threshold
-        blocks.append([a[used] for a in (chrom, start, end, summits(rows, start, end))])
+        if sample.kind == "signal":
+            used &= _values(rows) >= sample.threshold
+        blocks.append([a[used] for a in (chrom, start, end, summits(rows, start, end, form))])
     counts = {"intervals": n_read, "intervals_excluded": n_read - n_used}
-    return Peaks(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)), counts)
+    regions = Peaks(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)), counts)
+    return _inside(regions, genome, sample.past_end, "intervals")
 
 
-def _bigwig_regions(path: Path, genome: _Genome, threshold: float) -> Peaks:
+def _inside(regions: Peaks, genome: _Genome, past_end: str, counted: str) -> Peaks:
+    """Regions within their chromosomes: what reaches past an end clipped or dropped, and counted."""
+    if past_end == "error":
+        return regions
+    length = genome.lengths[regions.chrom]
+    past = regions.end > length
+    dropped = past if past_end == "drop" else regions.start >= length
+    end, summit = np.minimum(regions.end, length), regions.summit
+    if summit is not None:
+        summit = np.where(summit < end, summit, -1)[~dropped]
+    counts = {
+        f"{counted}_past_end_dropped": int(dropped.sum()),
+        f"{counted}_past_end_clipped": int((past & ~dropped).sum()),
+    }
+    columns = (a[~dropped] for a in (regions.chrom, regions.start, end))
+    return Peaks(*columns, summit, regions.counts | counts)
+
+
+def _bigwig_regions(path: Path, genome: _Genome, sample: Sample) -> Peaks:
     """Runs of nucleotides with signal >= threshold of a bigWig; runs may break between spans."""
     try:
         with pyBigWig.open(str(path)) as signal:
             lengths = signal.chroms()
             codes = match_chromosomes(list(lengths), genome.names, excluded=genome.excluded, where=path)
             for (name, length), code in zip(lengths.items(), codes.tolist(), strict=True):
-                if code >= 0 and length != genome.lengths[code]:
+                is_cut = sample.past_end != "error" and length > genome.lengths[max(code, 0)]
+                if code >= 0 and length != genome.lengths[code] and not is_cut:
                     raise _wrong_assembly(path, name, f"{length:,} bp", int(genome.lengths[code]))
             regions = [
                 (np.full(start.size, code, np.int32), start, end)
                 for name, code in zip(lengths, codes.tolist(), strict=True)
                 if code >= 0
-                for start, end in _open_runs(signal, name, lengths[name], threshold)
+                for start, end in _open_runs(signal, name, lengths[name], sample.threshold)
             ]
     except RuntimeError as error:
         raise InputError(
@@ -229,7 +252,7 @@ def _bigwig_regions(path: Path, genome: _Genome, threshold: float) -> Peaks:
     nothing = (np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64))
     columns = (np.concatenate(parts) for parts in zip(nothing, *regions, strict=True))
     counts = {"chromosomes": len(lengths), "chromosomes_excluded": int((codes < 0).sum())}
-    return Peaks(*columns, counts=counts)
+    return _inside(Peaks(*columns, counts=counts), genome, sample.past_end, "intervals")
 
 
 def _open_runs(
@@ -244,19 +267,18 @@ def _open_runs(
         yield edges[::2], edges[1::2]
 
 
-def _covered_regions(path: Path, genome: _Genome, fragments: FragmentRecipe, threshold: float) -> Peaks:
+def _covered_regions(path: Path, genome: _Genome, sample: Sample, *, is_paired: bool) -> Peaks:
     """Intervals of equal coverage >= threshold, of the fragments of a file."""
+    fragments = sample.fragments
     blocks, counts = (
         [],
         dict.fromkeys(("fragments", "fragments_excluded", "fragments_unpaired", "fragments_long"), 0),
     )
-    paired = None
     for rows in read_rows(path):
-        paired = _is_bedpe(rows) if paired is None else paired
         start, end, whole = (
-            _mates(rows) if paired else (*coordinates(rows), np.ones(len(rows.lines), dtype=bool))
+            _mates(rows) if is_paired else (*coordinates(rows), np.ones(len(rows.lines), dtype=bool))
         )
-        chrom = _place(rows, np.where(whole, end, 0), genome, checked=whole)
+        chrom = _place(rows, np.where(whole, end, 0), genome, checked=whole, past_end=sample.past_end)
         used = whole & (chrom >= 0)
         short = end - start <= (fragments.max_length or np.iinfo(np.int64).max)
         counts["fragments"] += whole.size
@@ -264,15 +286,12 @@ def _covered_regions(path: Path, genome: _Genome, fragments: FragmentRecipe, thr
         counts["fragments_excluded"] += int((whole & (chrom < 0)).sum())
         counts["fragments_long"] += int((used & ~short).sum())
         blocks.append([a[used & short] for a in (chrom, start, end)])
-    chrom, start, end = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    read = Peaks(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)), counts=counts)
+    read = _inside(read, genome, sample.past_end, "fragments")
+    chrom, start, end = read.chrom, read.start, read.end
     if fragments.count == "ends":
         chrom, start, end = _around_ends(chrom, start, end, fragments.extend, genome.lengths)
-    return Peaks(*_coverage(chrom, start, end, threshold), counts=counts)
-
-
-def _is_bedpe(rows: Rows) -> bool:
-    """Whether a file of fragments is BEDPE: six columns or more, with coordinates in columns 5 and 6."""
-    return rows.columns[0] >= 6 and all(rows.field(0, c).removeprefix(b"-").isdigit() for c in (4, 5))
+    return Peaks(*_coverage(chrom, start, end, sample.threshold), counts=read.counts)
 
 
 def _mates(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -290,7 +309,7 @@ def _mates(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             where=rows.where(int(bad[0])),
             found=repr(rows.line(int(bad[0]))[:200]),
             expected="chrom1 start1 end1 chrom2 start2 end2, separated by tabs, each end above its start",
-            remedy="mend or delete the line",
+            remedy="correct or delete the line; if the file is no BEDPE, set `format: fragments`",
         )
     together = same_text(
         rows.text, rows.bounds[:, 0], rows.bounds[:, 1], rows.bounds[:, 3], rows.bounds[:, 4]
@@ -365,8 +384,12 @@ def _counted(columns: Sequence[np.ndarray | None], regions: Peaks) -> Peaks:
     return Peaks(*columns, counts=counts)
 
 
-def _place(rows: Rows, end: np.ndarray, genome: _Genome, *, checked: np.ndarray | None = None) -> np.ndarray:
-    """Code of each row's chromosome, int32, -1 where excluded; raises for unknown names and ends past it.
+def _place(
+    rows: Rows, end: np.ndarray, genome: _Genome, *, past_end: str, checked: np.ndarray | None = None
+) -> np.ndarray:
+    """Code of each row's chromosome, int32, -1 where excluded; raises for unknown names.
+
+    Raises for an end past the chromosome's too, where `past_end` says that it is an error.
 
     Names that only rows not `checked` bear (mates without a place) get -1.
     """
@@ -381,7 +404,7 @@ def _place(rows: Rows, end: np.ndarray, genome: _Genome, *, checked: np.ndarray 
         chrom_of_name = match_chromosomes(names, genome.names, excluded=genome.excluded, where=rows.path)
     chrom = chrom_of_name[codes]
     past = np.flatnonzero((chrom >= 0) & (end > genome.lengths[chrom]))
-    if past.size:
+    if past.size and past_end == "error":
         row = int(past[0])
         raise _wrong_assembly(
             rows.where(row),
@@ -398,7 +421,9 @@ def _wrong_assembly(where: str | Path, name: str, found: str, length: int) -> In
         where=where,
         found=found,
         expected=f"within {length:,} bp",
-        remedy="is it of another assembly? use the genome that the file was made with, or lift the file over",
+        remedy="for another assembly, use the genome that the file was made with; for a FASTA that is cut, "
+        "set `past_end: clip` or `past_end: drop` for this cell type, or clip the file: "
+        "bedtools slop -b 0 -i IN -g GENOME.fa.fai > OUT",
     )
 
 
@@ -420,11 +445,3 @@ def _values(rows: Rows) -> np.ndarray:
             remedy="if the file is BED, set `kind: peaks`",
         ) from None
     return values
-
-
-def _is_bigwig(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in _BIGWIG_MAGIC
-    except OSError:
-        return False  # what is wrong with the file is told where it is read

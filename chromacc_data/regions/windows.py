@@ -361,7 +361,7 @@ def _require_lawful(path: Path | str, given: pd.DataFrame, lawful: np.ndarray, e
         where=f"{path} line {row['line']}",
         found=f"{row['chrom']} {row['start']} {row['end']}, {row['end'] - row['start']} bp",
         expected=expected,
-        remedy="mend the file of windows, or the recipe",
+        remedy="correct the file of windows, or `windows.length` in the recipe",
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chromacc_data.errors import InputError
+from chromacc_data.names import require_cell_types
 from chromacc_data.options import option
 from chromacc_data.recipe_source import Source
 from chromacc_data.schema import BASES
@@ -207,7 +208,7 @@ class Pair:
 class Target:
     """Accessibility of one simulated cell type: a score of each window, and open where it is high enough."""
 
-    cell_type: str = option("unique name", pattern=(r"\S(.*\S)?", "a name without outer blanks"))
+    cell_type: str = option("unique name: one line of text, at most 200 characters")
     model: Literal["additive", "paired", "function"] = option(
         "`additive`: the score is the sum of the contributions of all sites; `paired`: of the pairs whose "
         "motifs are both there (thesis, section 3.1.2); `function`: what a function of your own gives"
@@ -240,6 +241,7 @@ class Target:
     )
 
     def __post_init__(self) -> None:
+        require_cell_types([self.cell_type if self.copies == 1 else f"{self.cell_type}_{self.copies}"])
         given = {
             "contributions": bool(self.contributions),
             "pairs": bool(self.pairs),

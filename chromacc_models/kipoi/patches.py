@@ -29,6 +29,7 @@ bad input ends in a page of traceback and exit code 1    :func:`_print_input_err
 
 from __future__ import annotations
 
+import csv
 import re
 import shutil
 import sys
@@ -357,7 +358,9 @@ def _table(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 
 def _append_tsv(table: pd.DataFrame, path: str, *, header: bool) -> None:
-    table.to_csv(path, sep="\t", index=False, header=header, mode="w" if header else "a")
+    # Neither TSV nor BED knows quotes: what stands in a name is written as it is.
+    mode = "w" if header else "a"
+    table.to_csv(path, sep="\t", index=False, header=header, mode=mode, quoting=csv.QUOTE_NONE)
 
 
 def _print_input_errors() -> None:
