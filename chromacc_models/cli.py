@@ -86,7 +86,7 @@ def train(
 
     chosen = _config(network, config, settings)
     made = training.train(store, chosen, out, progress=console.progress, engine=engine)
-    console.result(made.info, str(made))
+    console.result(made.info.to_dict(), str(made))
 
 
 @main_group.command("cross-validate")

@@ -54,7 +54,7 @@ class CrossValidation:
         lines.append("± is the standard deviation over folds, which share data: no standard error")
         lines.append(f"scores of each fold are in {self.folder / SCORES}, runs in {self.folder}/fold-*")
         records = self.scores.astype(object).where(self.scores.notna(), None).to_dict("records")
-        return {"runs": [run.info for run in self.runs], "scores": records}, "\n".join(lines)
+        return {"runs": [run.info.to_dict() for run in self.runs], "scores": records}, "\n".join(lines)
 
 
 def cross_validate(

@@ -93,9 +93,9 @@ def train(
     model = build_network(config, ds.sizes[schema.POSITION], ds.sizes[schema.CELL_TYPE])
     with disk_errors(out), lock_folder(out):
         info = claim_folder(out, describe_run(store, ds, config, model, engine=engine))
-        if "result" not in info:
+        if info.result is None:
             data = _Data.of(ds, config)
-            fast = accelerated(logits_model(model), info["engine"])
+            fast = accelerated(logits_model(model), info.engine)
             LOG.info("%s computed by %s: %s", config.network, fast.engine, fast.reason)
             with progress_bar(
                 config.epochs * data.train.n_windows, unit="windows", description="training", show=progress

@@ -98,7 +98,7 @@ def test_train__damaged_checkpoint(store: Path, tmp_path: Path, monkeypatch: pyt
     assert error.value.where == path
     assert "delete it" in error.value.remedy
     path.unlink()
-    assert train(store, CONFIG, out).info["result"]["epochs"] == 2
+    assert train(store, CONFIG, out).result.epochs == 2
 
 
 @pytest.mark.parametrize("name", ["write_checkpoint", "finish_run", "claim_folder"])
@@ -107,7 +107,7 @@ def test_train__full_disk(store: Path, tmp_path: Path, monkeypatch: pytest.Monke
         patched.setattr(f"chromacc_models.train.{name}", no_space)
         with pytest.raises(InputError, match="the disk is full"):
             train(store, CONFIG, tmp_path / "run")
-    assert train(store, CONFIG, tmp_path / "run").info["result"]["epochs"] == 2
+    assert train(store, CONFIG, tmp_path / "run").result.epochs == 2
 
 
 @pytest.mark.parametrize("name", ["file", "file/run"])

@@ -226,31 +226,31 @@ def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
         cell_types=run.cell_types,
         config=run.config,
         config_yaml=run.config.to_yaml(),
-        n_parameters=run.info["n_parameters"],
+        n_parameters=run.info.n_parameters,
         trained_on=_trained_on(run),
         training_procedure=_training_procedure(run),
-        store_hash=run.info["store"]["content_hash"],
+        store_hash=run.info.store.content_hash,
         sha256=file_sha256(folder / kf.WEIGHTS),
-        versions=run.info["versions"],
+        versions=run.info.versions,
         evaluation=_evaluation(run),
     )
     (folder / kf.CARD).write_text(text, encoding="utf-8")
 
 
 def _trained_on(run: Run) -> str:
-    genome = run.info["genome"]
-    where = "" if genome is None else f", {genome['assembly']} {', '.join(_few(genome['sequences']))}"
-    title = run.info["store"]["title"] or "a chromacc store"
+    genome = run.info.genome
+    where = "" if genome is None else f", {genome.assembly} {', '.join(_few(genome.sequences))}"
+    title = run.info.store.title or "a chromacc store"
     return f"{title}{where}; {run.window_length}-bp windows, {len(run.cell_types)} cell types"
 
 
 def _training_procedure(run: Run) -> str:
-    config, result = run.config, run.info["result"]
+    config, result = run.config, run.result
     strands = ", each window on a random strand" if config.reverse_complement == "augment" else ""
     return (
         f"RMSprop at {config.learning_rate:g}, batches of {config.batch_size}, binary cross-entropy"
-        f"{strands}; best validation loss {result['validation_loss']:.4f} in epoch {result['best_epoch']} "
-        f"of {result['epochs']}, seed {config.seed}"
+        f"{strands}; best validation loss {result.validation_loss:.4f} in epoch {result.best_epoch} "
+        f"of {result.epochs}, seed {config.seed}"
     )
 
 
