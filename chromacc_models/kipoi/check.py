@@ -13,7 +13,7 @@ from kipoi.readers import HDF5Reader
 
 from chromacc_data.errors import CheckError, InputError
 from chromacc_models.kipoi import files as kf
-from chromacc_models.weights import load_network
+from chromacc_models.weights import load_network, require_sequences
 
 __all__ = ["Checked", "check", "load_with_kipoi"]
 
@@ -59,6 +59,7 @@ def check(folder: Path | str) -> Checked:
     if not (folder / kf.CARD).is_file() or not (folder / kf.CARD).read_text(encoding="utf-8").strip():
         raise InputError("no model card", where=folder / kf.CARD)
     network = load_network(folder / description.args.weights)
+    require_sequences(network, where=folder / description.args.weights)
     _require_fitting(folder, description, loader, network)
     return _require_predictions(folder, load_with_kipoi(folder))
 
