@@ -11,8 +11,8 @@ The folder is plain files, each with a checksum, and works from any kind of Kipo
 
 from __future__ import annotations
 
-import json
-import math
+import html
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +28,7 @@ from chromacc_data import BedLoader
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.store import open_store, publish
+from chromacc_models.evaluation_file import SavedEvaluation, SavedScore, read_evaluation
 from chromacc_models.kipoi import files as kf
 from chromacc_models.kipoi.check import check, load_with_kipoi
 from chromacc_models.kipoi.example import cut_example, write_example
@@ -218,7 +219,7 @@ def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters |= {"number": _number, "interval": _interval}
+    environment.filters |= {"number": _number, "interval": _interval, "text": _as_text, "code": _as_code}
     text = environment.from_string(template).render(
         name=name,
         doc=doc,
@@ -226,6 +227,7 @@ def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
         cell_types=run.cell_types,
         config=run.config,
         config_yaml=run.config.to_yaml(),
+        fence=_fence(run.config.to_yaml()),
         n_parameters=run.info.n_parameters,
         trained_on=_trained_on(run),
         training_procedure=_training_procedure(run),
@@ -254,26 +256,45 @@ def _training_procedure(run: Run) -> str:
     )
 
 
-def _evaluation(run: Run) -> dict[str, Any] | None:
+def _evaluation(run: Run) -> SavedEvaluation | None:
     """The run's scores on its test windows, as `chromacc-models evaluate` left them; None before it ran."""
     path = run.folder / "evaluation.json"
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError("is damaged", where=path, found=error, remedy="evaluate the run again") from error
+    return read_evaluation(path) if path.is_file() else None
+
+
+def _as_text(value: object) -> str:
+    """A text as Markdown shows it: no HTML, no links, no pictures, no formatting, one line.
+
+    >>> _as_text("a|b <i> [x](y) cell_type * 2")
+    'a\\\\|b &lt;i&gt; \\\\[x\\\\](y) cell_type \\\\* 2'
+    """
+    escaped = html.escape(_one_line(str(value)), quote=False)
+    escaped = re.sub(r"([\\`*\[\]|~])", r"\\\1", escaped)
+    escaped = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)
+    return re.sub(r"^([#+=-]|[0-9]+(?=[.)]))", _escape_start, escaped)
+
+
+def _escape_start(match: re.Match) -> str:
+    return f"&#{ord(match[0][0])};{match[0][1:]}"
+
+
+def _as_code(value: object) -> str:
+    """A text between backticks."""
+    return "`" + _one_line(str(value)).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def _fence(text: str) -> str:
+    """Backticks that nothing in a block of code can end."""
+    return "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
 def _number(value: float | None) -> str:
-    # An evaluation of an older release has NaN where there is no score.
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+    return "-" if value is None else f"{value:.3f}"
 
 
-def _interval(row: dict[str, Any], score: str) -> str:
-    if _number(row[score]) == "-":
-        return "-"
-    return f"{_number(row[score])} ({_number(row[f'{score}_low'])} to {_number(row[f'{score}_high'])})"
+def _interval(row: SavedScore, score: str) -> str:
+    value, low, high = (_number(getattr(row, f"{score}{end}")) for end in ("", "_low", "_high"))
+    return "-" if value == "-" else f"{value} ({low} to {high})"
 
 
 def _few(names: Iterable[str], limit: int = 5) -> list[str]:
