@@ -97,6 +97,12 @@ def _require_inside(dataset: h5py.Dataset, limit: int, where: Path | str) -> Non
             f"{n_bytes:,} bytes of values in chunks of {chunk:,}; the file can hold {limit:,}",
         )
 
+    n_chunks = math.prod(
+        -(-n // size) for n, size in zip(dataset.shape or (), dataset.chunks or (), strict=False)
+    )
+    if dataset.chunks and n_chunks > max(1 << 20, limit):
+        raise _refused(where, dataset.name, f"{n_chunks:,} chunks")
+
 
 def _refused(where: Path | str, name: str, found: str) -> InputError:
     return InputError(

@@ -332,3 +332,20 @@ def test_learning_rate__reduced_after_each_plateau():
 def test_run__open_what_is_none(tmp_path: Path):
     with pytest.raises(InputError, match="not a run folder"):
         Run.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fold": 77}, "no folds|no such fold"),
+        ({"filter_width": 31}, "cannot be built"),
+        ({"n_filters": 100_000, "filter_width": 30, "k": 100_000}, "cannot be built"),
+    ],
+)
+def test_train__what_cannot_be_trained_leaves_no_folder(
+    make_store: Callable[..., Path], tmp_path: Path, options: dict, message: str
+):
+    path = make_store("train.zarr", n_windows=30, window_length=30)
+    with pytest.raises(InputError, match=message):
+        train(path, TrainConfig(**{"network": "factorization_machine", **options}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
