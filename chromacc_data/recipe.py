@@ -328,7 +328,7 @@ class Recipe:
     )
     split: SplitRecipe = option("train, validation and test windows", SplitRecipe)
     output: OutputRecipe = option("layout of the store", OutputRecipe)
-    seed: int = option("seed of every random choice", 0, minimum=0)
+    seed: int = option("seed of every random choice", 0, minimum=0, maximum=2**64 - 1)
     path: Path = field(default=Path("recipe.yaml"), metadata={})
     text: str = field(default="", metadata={}, repr=False)
 
@@ -435,13 +435,10 @@ def load_recipe(path: Path | str) -> Recipe:
     path = Path(path)
     if path.is_dir():
         raise InputError("a folder", where=path, expected="a recipe file", remedy=f"give {path}/recipe.yaml")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         remedy = "check the path; the shipped recipes are datasets/*/recipe.yaml"
-        raise InputError("no such recipe", where=path, remedy=remedy) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("cannot be read", where=path, found=error, expected="YAML in UTF-8") from error
+        raise InputError("no such recipe", where=path, remedy=remedy)
+    text = options.read_text(path, expected="YAML in UTF-8")
     return parse_recipe(text, path=path)
 
 

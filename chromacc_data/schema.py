@@ -4,16 +4,21 @@ A store is one xarray Dataset, the same in Zarr and in HDF5. Nothing else in the
 the name of a variable, a dimension or an attribute.
 """
 
+# ruff: noqa: RUF009 -- `option` makes a dataclass field, as `dataclasses.field` does.
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray as xr
 
 from chromacc_data.errors import InputError
+from chromacc_data.options import Options, option, parse_json, typed
 
 FORMAT = "chromacc-store"
 FORMAT_VERSION = 1
@@ -58,6 +63,55 @@ ATTR_WINDOW_CHUNK = "window_chunk"  # windows in a chunk, and in a block of the 
 # Attributes of variables: what one holds, and the names that its codes stand for (`chrom`, `split`).
 ATTR_DOC = "description"
 ATTR_NAMES = "names"
+
+
+@dataclass(frozen=True)
+class SequenceFacts(Options):
+    """What is on record of a sequence of the genome."""
+
+    length: int = option("bp", minimum=0)
+    md5: str = option("MD5 of its upper-case bases")
+
+
+@dataclass(frozen=True)
+class GenomeFacts(Options):
+    """The attribute `genome`."""
+
+    assembly: str = option("name of the assembly")
+    sequences: dict[str, SequenceFacts] = option("its sequences, by name")
+
+
+@dataclass(frozen=True)
+class InputRecord(Options):
+    """One of the attribute `inputs`: a file that a store was built from."""
+
+    name: str = option("what it is")
+    source: str = option("where it came from")
+    sha256: str = option("SHA-256 of its bytes")
+    bytes: int = option("its size", minimum=0)
+
+
+@dataclass(frozen=True)
+class Shared(Options):
+    """What two splits or two folds share, in the attribute `leak_audit`."""
+
+    windows: int = option("windows of either that overlap one of the other", minimum=0)
+    bp: int = option("positions in windows of both", minimum=0)
+
+
+#: Types of the attributes that are JSON texts; the truth has its own reader, in `simulation.truth`.
+JSON_ATTRIBUTES = {
+    ATTR_GENOME: GenomeFacts,
+    ATTR_INPUTS: tuple[InputRecord, ...],
+    ATTR_VERSIONS: dict[str, str],
+    ATTR_COUNTS: dict[str, int],
+    ATTR_LEAKS: dict[str, dict[str, Shared]],
+}
+
+#: Attributes that are plain texts.
+TEXT_ATTRIBUTES = (ATTR_TITLE, ATTR_CONTENT_HASH, ATTR_RECIPE, ATTR_RECIPE_PATH, ATTR_BUILD_KEY, ATTR_TRUTH)
+
+_BUILD_AGAIN = "build the store again, or fetch it again if it was copied"
 
 
 @dataclass(frozen=True)
@@ -207,11 +261,87 @@ def template(
     return xr.Dataset(data, coords, root | dict(attrs or {}))
 
 
+def read_attribute(ds: xr.Dataset, name: str, default: Any = None) -> Any:
+    """Value of a JSON attribute of a store in its type, or `default` where the store has none.
+
+    Parameters
+    ----------
+    ds
+        An open store.
+    name
+        Of :data:`JSON_ATTRIBUTES`.
+    default
+        What a store without it gives.
+
+    Raises
+    ------
+    InputError
+        If it is not JSON, or of another type.
+    """
+    if name not in ds.attrs:
+        return default
+    where = f"{ds.encoding.get('source', 'store')}, attribute {name!r}"
+    return _read_json(name, _text(ds.attrs[name], where), where)
+
+
+def chrom_names(ds: xr.Dataset) -> tuple[str, ...]:
+    """Names that the codes of `chrom` stand for; none in a simulated store."""
+    if CHROM.name not in ds:
+        return ()
+    names = ds[CHROM.name].attrs.get(ATTR_NAMES, ())
+    return tuple(str(name) for name in np.atleast_1d(np.asarray(names, dtype=object)))
+
+
+# Every task opens the store, and a genome may have hundreds of thousands of sequences.
+@lru_cache(maxsize=16)
+def _read_json(name: str, text: str, where: str) -> Any:
+    value = parse_json(text, where=where, remedy=_BUILD_AGAIN)
+    return typed(value, JSON_ATTRIBUTES[name], where=where, remedy=_BUILD_AGAIN)
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(
+            "is damaged", where=where, found=repr(value)[:80], expected="a text", remedy=_BUILD_AGAIN
+        )
+    return value
+
+
+def _require_attributes(ds: xr.Dataset, where: str) -> None:
+    """Raise unless each attribute is of its type."""
+    chunk = ds.attrs.get(ATTR_WINDOW_CHUNK, 1)
+    whole = isinstance(chunk, (int, np.integer)) and not isinstance(chunk, (bool, np.bool_))
+    if not whole or not 1 <= chunk < 2**31:
+        raise InputError(
+            "is damaged",
+            where=f"{where}, attribute {ATTR_WINDOW_CHUNK!r}",
+            found=repr(chunk)[:80],
+            expected="the number of windows in a chunk, 1 or more",
+            remedy=_BUILD_AGAIN,
+        )
+    for name in TEXT_ATTRIBUTES:
+        if name in ds.attrs:
+            _text(ds.attrs[name], f"{where}, attribute {name!r}")
+    for name in JSON_ATTRIBUTES:
+        read_attribute(ds, name)
+    if CHROM.name in ds and ds.sizes[WINDOW]:
+        names, genome = chrom_names(ds), read_attribute(ds, ATTR_GENOME)
+        known = set(names) if genome is None else genome.sequences.keys()
+        if not names or len(set(names)) < len(names) or not known >= set(names):
+            raise InputError(
+                "is damaged",
+                where=f"{where}, attribute {ATTR_NAMES!r} of {CHROM.name!r}",
+                found=", ".join(names[:8]) or "no name",
+                expected="the name of each chromosome, once, as in the attribute `genome`",
+                remedy=_BUILD_AGAIN,
+            )
+
+
 def validate(ds: xr.Dataset, *, where: str = "store") -> None:
     """Raise unless a Dataset is a store of this format version.
 
-    Checks the format and its version, that the required variables are there, and the dims, dtype and sizes
-    of each known one. Reads no chunk of data.
+    Checks the format and its version, that the required variables are there, the dims, dtype and sizes of
+    each known one, and the type of each attribute. Reads no chunk of data.
 
     Raises
     ------
@@ -228,7 +358,7 @@ def validate(ds: xr.Dataset, *, where: str = "store") -> None:
             remedy="build one with `chromacc-data build RECIPE -o NAME.zarr`",
         )
     version = ds.attrs.get(ATTR_FORMAT_VERSION)
-    if str(version) != str(FORMAT_VERSION):
+    if str(version)[:20] != str(FORMAT_VERSION):
         raise InputError(
             "a store of another format version",
             where=where,
@@ -266,3 +396,4 @@ def validate(ds: xr.Dataset, *, where: str = "store") -> None:
     names = [str(n) for n in ds[CELL_TYPE].values]
     if len(set(names)) != len(names):
         raise InputError("cell types are not unique", where=where, found=names)
+    _require_attributes(ds, where)

@@ -31,6 +31,8 @@ from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, DiskFullError, InputError
 from chromacc_data.files import disk_errors, write_text_atomically
+from chromacc_data.hdf5 import require_plain
+from chromacc_data.layout import require_plain_zarr
 
 __all__ = [
     "Partial",
@@ -92,19 +94,23 @@ def open_store(path: Path | str) -> xr.Dataset:
         make = f"make it: chromacc-data build RECIPE -o {path}"
         remedy = "run its build again: it goes on where it was" if partial.exists() else make
         raise InputError("no such store", where=path, remedy=remedy)
+    if kind == "zarr":
+        require_plain_zarr(path)
     try:
         if kind == "zarr":
-            ds = xr.open_zarr(path, consolidated=False, chunks={})
+            ds = xr.open_zarr(path, consolidated=False, chunks={}, zarr_format=3)
         else:
             ds = xr.open_dataset(path, engine="h5netcdf", chunks={})
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # zarr, h5py and xarray raise errors of every kind for damaged metadata
         raise InputError(
             "cannot be opened as a store",
             where=path,
-            found=str(error).splitlines()[0],
+            found=(str(error).splitlines() or [type(error).__name__])[0][:300],
             expected="a store written by chromacc-data",
             remedy="build it again, or fetch it again if it was copied",
         ) from error
+    if kind == "hdf5":
+        require_plain(path, where=path)
     schema.validate(ds, where=str(path))
     for name in (schema.ATTR_CONTENT_HASH, schema.ATTR_WINDOW_CHUNK):
         if name not in ds.attrs:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from chromacc_data.cli import FILE, engine_options
 from chromacc_data.console import Console, common_options, run
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
+from chromacc_models.quietly import start_tensorflow
 
 NETWORK = click.Choice(["baseline", "factorization_machine", "motif_builder", "basset"])
 AT_LEAST_1 = click.IntRange(min=1)
@@ -83,12 +82,12 @@ def train(
     engine: str,
 ) -> None:
     """Train a network on STORE. Killed at any moment, the same command goes on after its last epoch."""
-    _start_tensorflow(threads)
+    start_tensorflow(threads)
     from chromacc_models import train as training
 
     chosen = _config(network, config, settings)
     made = training.train(store, chosen, out, progress=console.progress, engine=engine)
-    console.result(made.info, str(made))
+    console.result(made.info.to_dict(), str(made))
 
 
 @main_group.command("cross-validate")
@@ -112,7 +111,7 @@ def cross_validate(
     scheduler: str | None,
 ) -> None:
     """Train a network for each fold of STORE, into OUT/fold-0, OUT/fold-1, ..., and score them all."""
-    _start_tensorflow(threads)
+    start_tensorflow(threads)
     from chromacc_models import cross_validation
 
     chosen = _config(network, config, settings)
@@ -134,7 +133,7 @@ def cross_validate(
 @common_options
 def options(console: Console) -> None:
     """List the options of a training, as a table."""
-    _start_tensorflow()
+    start_tensorflow()
     from chromacc_models import config as configuration
 
     table = configuration.describe()
@@ -148,7 +147,7 @@ def options(console: Console) -> None:
 @common_options
 def evaluate(console: Console, run_folder: Path, store: Path | None, split: str) -> None:
     """Score RUN on its held-out windows, or on those of another STORE."""
-    _start_tensorflow()
+    start_tensorflow()
     from chromacc_models import evaluate as evaluating
 
     found = evaluating.evaluate(run_folder, store, split=split, progress=console.progress)
@@ -170,7 +169,7 @@ def compare(
 
     Folders of two cross-validations are compared fold by fold.
     """
-    _start_tensorflow()
+    start_tensorflow()
     from chromacc_models import compare as comparing
 
     both = [(run_a, run_b), *pairs]
@@ -198,7 +197,7 @@ def motifs(
     seed: int,
 ) -> None:
     """Write the filters of RUN as motifs: a MEME file, a table, and logos of the most important."""
-    _start_tensorflow()
+    start_tensorflow()
     from chromacc_models.reading.run_motifs import run_motifs
 
     found = run_motifs(run_folder, method=method, database=database, truth=truth, n_logos=n_logos, seed=seed)
@@ -234,7 +233,7 @@ def interactions(
     n_insert: int,
 ) -> None:
     """Write the interactions of RUN's filters, and of the motifs they match: tables and a picture."""
-    _start_tensorflow()
+    start_tensorflow()
     from chromacc_models.reading.run_interactions import run_interactions
 
     found = run_interactions(
@@ -255,7 +254,7 @@ def interactions(
 @common_options
 def report(console: Console, run_folder: Path, out: Path | None) -> None:
     """Write one page of what was made of RUN: scores, curves, motifs and interactions, pictures included."""
-    _start_tensorflow()
+    start_tensorflow()
     from chromacc_models.report import write_report
 
     page = write_report(run_folder, out)
@@ -289,7 +288,7 @@ def package(
             expected="one run folder",
             remedy="repeat the option for several FASTA files: --genome a.fa --genome b.fa",
         )
-    _start_tensorflow()
+    start_tensorflow()
     from chromacc_models.kipoi.package import package as package_run
 
     made = package_run(
@@ -308,7 +307,7 @@ def package(
 @common_options
 def check(console: Console, folder: Path) -> None:
     """Check a Kipoi model FOLDER: its files, checksums, and predictions of its example."""
-    _start_tensorflow()
+    start_tensorflow()
     from chromacc_models.kipoi.check import check as check_model
 
     checked = check_model(folder)
@@ -349,7 +348,7 @@ def predict(
     scheduler: str | None,
 ) -> None:
     """Predict the accessibility of REGIONS (BED) of GENOME (FASTA files) with MODEL (model or run folder)."""
-    _start_tensorflow()
+    start_tensorflow()
     from chromacc_models import predict as predicting
 
     written = predicting.predict(
@@ -405,7 +404,7 @@ def reproduce(
         raise InputError(
             "which experiments?", found=" ".join(experiments) or "none", expected="names of some, or --all"
         )
-    _start_tensorflow()
+    start_tensorflow()
     from chromacc_models.experiments import reproduce as reproducing
 
     apart = workers is not None or scheduler is not None
@@ -438,28 +437,6 @@ def _config(network: str | None, config: Path | None, settings: tuple[str, ...])
     elif config is None and not any(setting.startswith("network=") for setting in settings):
         raise InputError("no network", where="--network", expected="one, or a --config that names it")
     return load_config(config, settings=settings)
-
-
-def _start_tensorflow(threads: int | None = None) -> None:
-    """Import TensorFlow without the lines that its libraries write past Python while they load."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if threads is not None:
-        os.environ["NUMBA_NUM_THREADS"] = str(threads)  # read when numba is imported, for the table kernels
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-            import tensorflow as tf
-
-            from chromacc_models.train import limit_threads
-
-            if threads is not None:
-                limit_threads(threads)
-            tf.constant(0)
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 if __name__ == "__main__":

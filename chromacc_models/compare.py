@@ -338,7 +338,7 @@ def _open_runs(runs: Run | Path | str | Sequence[Run | Path | str]) -> list[Run]
 
 
 def _read_pair(a: Run, b: Run, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    hashes = [run.info["store"]["content_hash"] for run in (a, b)]
+    hashes = [run.info.store.content_hash for run in (a, b)]
     folds = [run.config.fold for run in (a, b)]
     if hashes[0] != hashes[1] or folds[0] != folds[1]:
         raise InputError(

@@ -12,14 +12,18 @@ import yaml
 
 from chromacc_data import options
 from chromacc_data.errors import InputError
-from chromacc_data.options import option
+from chromacc_data.options import Options, compose_yaml, option, read_text
 from chromacc_models.architectures import NETWORKS, POOL_SCALES, network_options
 
 __all__ = ["TrainConfig", "describe", "load_config"]
 
 
+#: Limits of what can be trained at all: of sizes, and of factors and penalties.
+_MOST, _LARGEST = 100_000, 1e6
+
+
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Options):
     """Everything that decides the result of a training, given the store.
 
     Options of the network that are not given take the network's own defaults, written out in the instance.
@@ -32,13 +36,18 @@ class TrainConfig:
     """
 
     network: Literal["baseline", "factorization_machine", "motif_builder", "basset"] = option("the network")
-    n_filters: int | None = option("filters of the first convolution", None, minimum=1)
-    filter_width: int | None = option("bases in a filter", None, minimum=1)
+    n_filters: int | None = option("filters of the first convolution", None, minimum=1, maximum=_MOST)
+    filter_width: int | None = option("bases in a filter", None, minimum=1, maximum=_MOST)
     block_length: int | None = option("bases in a block (motif_builder)", None, minimum=1, maximum=8)
-    filter_blocks: int | None = option("blocks in a filter (motif_builder)", None, minimum=1)
-    k: int | None = option("length of the interaction vectors (factorization_machine)", None, minimum=1)
+    filter_blocks: int | None = option("blocks in a filter (motif_builder)", None, minimum=1, maximum=_MOST)
+    k: int | None = option(
+        "length of the interaction vectors (factorization_machine)", None, minimum=1, maximum=_MOST
+    )
     vectors_scale: float | None = option(
-        "standard deviation of the initial interaction vectors (factorization_machine)", None, above=0
+        "standard deviation of the initial interaction vectors (factorization_machine)",
+        None,
+        above=0,
+        maximum=_LARGEST,
     )
     activation: Literal["relu", "exponential"] | None = option("activation of the filters", None)
     strands: Literal["forward", "both"] | None = option("strands that the filters scan", None)
@@ -46,33 +55,41 @@ class TrainConfig:
         "bp around the middle of the window that the filters scan, N beyond its ends; all of it when absent",
         None,
         minimum=1,
+        maximum=10**9,
     )
     pooling: Literal["average", "max", "logsumexp"] | None = option("pooling over the window", None)
-    pool_scale: float | None = option("factor on the pooled values", None, above=0)
-    filter_scale: float | None = option("factor on Glorot's initial filters", None, above=0)
-    filter_bias: float | None = option("initial bias of the filters", None)
+    pool_scale: float | None = option("factor on the pooled values", None, above=0, maximum=_LARGEST)
+    filter_scale: float | None = option("factor on Glorot's initial filters", None, above=0, maximum=_LARGEST)
+    filter_bias: float | None = option(
+        "initial bias of the filters", None, minimum=-_LARGEST, maximum=_LARGEST
+    )
     tables: Literal["additive", "free"] | None = option(
         "weights of blocks: of their bases and a deviation, or each its own (motif_builder)", None
     )
-    l2: float | None = option("L2 penalty of the filters", None, minimum=0)
+    l2: float | None = option("L2 penalty of the filters", None, minimum=0, maximum=_LARGEST)
     deviations_l2: float | None = option(
-        "L2 penalty of blocks' deviations, where tables are additive (motif_builder)", None, minimum=0
+        "L2 penalty of blocks' deviations, where tables are additive (motif_builder)",
+        None,
+        minimum=0,
+        maximum=_LARGEST,
     )
     initial_filters: str | None = option(
         "initial filters: an array (.npy), or a run folder whose filters are transferred", None
     )
     train_filters: bool | None = option("false keeps the initial filters as they are", None)
-    size: float | None = option("factor on the numbers of filters and units (basset)", None, above=0)
+    size: float | None = option(
+        "factor on the numbers of filters and units (basset)", None, above=0, maximum=20
+    )
     dropout: float | None = option(
         "share of pooled values, in basset of dense units, dropped in training", None, minimum=0, maximum=0.95
     )
-    learning_rate: float = option("of RMSprop", 0.001, above=0)
+    learning_rate: float = option("of RMSprop", 0.001, above=0, maximum=10)
     momentum: float = option("of RMSprop", 0.0, minimum=0, maximum=1)
-    batch_size: int = option("windows in a step", 128, minimum=1)
-    epochs: int = option("most epochs", 100, minimum=1)
+    batch_size: int = option("windows in a step", 128, minimum=1, maximum=1_000_000)
+    epochs: int = option("most epochs", 100, minimum=1, maximum=1_000_000)
     patience: int = option("epochs without a better validation loss before training stops", 10, minimum=1)
     min_delta: float = option(
-        "a validation loss is better when it is lower by more than this", 0.0, minimum=0
+        "a validation loss is better when it is lower by more than this", 0.0, minimum=0, maximum=_LARGEST
     )
     plateau_patience: int | None = option(
         "epochs without a better validation loss before the learning rate is reduced; never when absent",
@@ -92,14 +109,17 @@ class TrainConfig:
     class_weights: Literal["none", "balanced"] = option(
         "`balanced`: open windows weigh as much as closed ones, in each cell type", "none"
     )
-    fold: int | None = option("hold out this fold instead of the store's test split", None, minimum=0)
+    fold: int | None = option(
+        "hold out this fold instead of the store's test split", None, minimum=0, maximum=126
+    )
     seed: int = option("of initial weights, order of windows and strands", 0, minimum=0)
 
     def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
+        if isinstance(self.network, str) and self.network not in NETWORKS:
             raise InputError(
                 "no such network", where="network", found=self.network, expected=", ".join(NETWORKS)
             )
+        super().__post_init__()
         defaults = network_options(self.network)
         for name in _shared_fields(self.network):
             if getattr(self, name) is None:
@@ -149,10 +169,7 @@ def load_config(path: Path | str | None = None, *, settings: Sequence[str] = ())
     text, label = "", Path("--set")
     if path is not None:
         label = Path(path)
-        try:
-            text = label.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError("cannot be read", where=label, found=error, expected="YAML in UTF-8") from error
+        text = read_text(label, expected="YAML in UTF-8")
     if settings:
         text = _override(text, settings, label)
         label = Path(f"{label} with --set") if path is not None else label
@@ -180,8 +197,8 @@ def _override(text: str, settings: Sequence[str], where: Path) -> str:
         if not equals or not key.strip():
             raise InputError("not a setting", where="--set", found=setting, expected="KEY=VALUE")
         key = key.strip()
-        _compose(value, f"--set {setting}")
-        root = _compose(text, where)
+        compose_yaml(value, where=f"--set {setting}")
+        root = compose_yaml(text, where=where)
         pairs = root.value if isinstance(root, yaml.MappingNode) else []
         node = next((node for name, node in pairs if name.value == key), None)
         if node is None:
@@ -201,10 +218,3 @@ def _at_setting(error: InputError, settings: Sequence[str]) -> InputError:
                 error.what, where=where, found=error.found, expected=error.expected, remedy=error.remedy
             )
     return error
-
-
-def _compose(text: str, where: Path | str) -> yaml.Node | None:
-    try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise InputError("not YAML", where=where, found=str(error).splitlines()[0]) from error

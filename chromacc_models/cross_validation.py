@@ -19,6 +19,7 @@ from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.store import open_store
 from chromacc_models.config import TrainConfig
 from chromacc_models.evaluate import evaluate
+from chromacc_models.quietly import train_quietly
 from chromacc_models.run import Run
 from chromacc_models.train import train
 
@@ -54,7 +55,7 @@ class CrossValidation:
         lines.append("± is the standard deviation over folds, which share data: no standard error")
         lines.append(f"scores of each fold are in {self.folder / SCORES}, runs in {self.folder}/fold-*")
         records = self.scores.astype(object).where(self.scores.notna(), None).to_dict("records")
-        return {"runs": [run.info for run in self.runs], "scores": records}, "\n".join(lines)
+        return {"runs": [run.info.to_dict() for run in self.runs], "scores": records}, "\n".join(lines)
 
 
 def cross_validate(
@@ -151,7 +152,12 @@ def train_runs(
     jobs = [(store, config, Path(folder).absolute()) for config, folder in zip(configs, folders, strict=True)]
     if workers is None:
         return [train(*job, progress=progress, engine=engine) for job in jobs]
-    tasks = [dask.delayed(_train_elsewhere, pure=False, traverse=False)(*job, engine) for job in jobs]
+    tasks = [
+        dask.delayed(train_quietly, pure=False, traverse=False)(
+            store, dataclasses.asdict(config), out, engine
+        )
+        for store, config, out in jobs
+    ]
     with progress_bar(len(tasks), unit="runs", description="training", show=progress) as bar:
         workers.run(tasks, bar=bar)
     return [Run.open(folder) for *_, folder in jobs]
@@ -170,11 +176,6 @@ def fold_folders(out: Path | str) -> list[Path]:
     """Run folders of all folds in a folder, by their numbers; none if it is no cross-validation's."""
     folders = [path for path in Path(out).glob("fold-*") if path.name.removeprefix("fold-").isdecimal()]
     return sorted(folders, key=lambda path: int(path.name.removeprefix("fold-")))
-
-
-def _train_elsewhere(store: Path, config: TrainConfig, out: Path, engine: str) -> None:
-    # Nothing is sent back: the run is in its folder.
-    train(store, config, out, engine=engine)
 
 
 def _config_of_fold(config: TrainConfig, fold: int) -> TrainConfig:

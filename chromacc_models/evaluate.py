@@ -215,12 +215,12 @@ def open_batches(run: Run, store: Path | str | None = None, *, split: str = "tes
     path = run.store if store is None else Path(store)
     ds = open_store(path)
     content_hash = ds.attrs[schema.ATTR_CONTENT_HASH]
-    if store is None and content_hash != run.info["store"]["content_hash"]:
+    if store is None and content_hash != run.info.store.content_hash:
         raise InputError(
             "the store has changed since the training",
             where=path,
             found=f"content hash {content_hash[:12]}",
-            expected=f"content hash {run.info['store']['content_hash'][:12]}",
+            expected=f"content hash {run.info.store.content_hash[:12]}",
             remedy="train again on this store, or build the old one again",
         )
     names = tuple(map(str, ds[schema.CELL_TYPE].values))
@@ -231,7 +231,7 @@ def open_batches(run: Run, store: Path | str | None = None, *, split: str = "tes
             found=f"{ds.sizes[schema.POSITION]} bp; {', '.join(names)}",
             expected=f"{run.window_length} bp; {', '.join(run.cell_types)}",
         )
-    own = content_hash == run.info["store"]["content_hash"]
+    own = content_hash == run.info.store.content_hash
     return Batches(ds, split=split, fold=run.config.fold if own else None, batch_size=256, shuffle=False)
 
 
@@ -373,7 +373,7 @@ def read_predictions(run: Run, *, split: str = "test") -> dict[str, np.ndarray]:
 def _suffix(run: Run, batches: Batches, split: str) -> str:
     """Part of the file names that tells an evaluation from that of the own test split, which has none."""
     content_hash = batches.ds.attrs[schema.ATTR_CONTENT_HASH]
-    other = "" if content_hash == run.info["store"]["content_hash"] else f"-{content_hash[:12]}"
+    other = "" if content_hash == run.info.store.content_hash else f"-{content_hash[:12]}"
     return other + ("" if split == "test" else f"-{split}")
 
 

@@ -274,7 +274,10 @@ def _chosen(
     network: Network, cell_types: Sequence[str] | None, network_engine: str
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and columns of the cell types that are wanted."""
+    from chromacc_models.weights import require_sequences
+
     model = _load_model(network, network_engine).model
+    require_sequences(model, where=network.weights)
     n_outputs, known = model.output_shape[1], network.cell_types
     if known is None:
         known = tuple(f"output_{i}" for i in range(n_outputs))

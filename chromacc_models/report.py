@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pandas as pd
 
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, write_text_atomically
+from chromacc_models.evaluation_file import read_evaluation
 from chromacc_models.run import Run
 
 __all__ = ["write_report"]
@@ -129,7 +129,8 @@ def _read_part(folder: Path, part: _Part) -> dict[str, Any]:
 def _read_table(path: Path) -> _Table:
     try:
         if path.suffix == ".json":
-            rows = pd.DataFrame(json.loads(path.read_text())["cell_types"])
+            scores = read_evaluation(path).cell_types
+            rows = pd.DataFrame([dataclasses.asdict(score) for score in scores]).astype(object)
         else:
             rows = pd.read_csv(path, sep="\t")
     except (ValueError, KeyError, TypeError) as error:

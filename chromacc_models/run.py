@@ -11,7 +11,7 @@ import dataclasses
 import fcntl
 import hashlib
 import importlib.metadata
-import json
+import math
 import os
 import platform
 import zipfile
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -33,6 +33,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import write_text_atomically
 from chromacc_models import plots
 from chromacc_models.config import TrainConfig
+from chromacc_models.run_info import RunInfo, RunResult, StoreOfRun, read_info
 from chromacc_models.weights import load_network
 
 __all__ = [
@@ -53,13 +54,14 @@ __all__ = [
 
 CHECKPOINT = "checkpoint.npz"
 
-_START_AGAIN = "restore it from a copy, or delete the folder and train again"
+#: What numpy raises for a file that is cut short, changed, or of another kind.
+_DAMAGE = (
+    OSError, ValueError, TypeError, EOFError, KeyError, OverflowError, MemoryError, SyntaxError,
+    RecursionError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 #: What a kill can leave before `run.json` is there.
 _OF_A_KILLED_CLAIM = (".lock", "run.json.tmp")
-
-#: What every `run.json` says.
-_KEYS = frozenset({"store", "config", "cell_types", "window_length"})
 
 
 class Epoch(NamedTuple):
@@ -86,7 +88,7 @@ class Run:
     """
 
     folder: Path
-    info: dict[str, Any]
+    info: RunInfo
 
     @classmethod
     def open(cls, folder: Path | str) -> Run:
@@ -98,43 +100,48 @@ class Run:
             If the folder is none, or its training has not finished.
         """
         folder = Path(folder)
-        info = _read_info(folder)
+        info = read_info(folder)
         if info is None:
             raise InputError("not a run folder", where=folder, remedy="make one with `chromacc-models train`")
-        if "result" not in info:
+        if info.result is None:
             raise InputError(
                 "its training has not finished", where=folder, remedy="give the same `train` command again"
             )
         return cls(folder, info)
 
     def __str__(self) -> str:
-        result, config = self.info["result"], self.config
+        result, config = self.result, self.config
         return (
-            f"{self.folder}: {config.network}, {self.info['n_parameters']:,} parameters\n"
-            f"  trained for {result['epochs']} epochs; best in epoch {result['best_epoch']}: "
-            f"loss {result['loss']:.4f}, validation loss {result['validation_loss']:.4f}\n"
+            f"{self.folder}: {config.network}, {self.info.n_parameters:,} parameters\n"
+            f"  trained for {result.epochs} epochs; best in epoch {result.best_epoch}: "
+            f"loss {result.loss:.4f}, validation loss {result.validation_loss:.4f}\n"
             f"  {self.folder / 'model.keras'}, config.yaml, history.csv, curves.png, run.json"
         )
 
     @property
     def config(self) -> TrainConfig:
         """Its configuration."""
-        return TrainConfig(**self.info["config"])
+        return self.info.config
+
+    @property
+    def result(self) -> RunResult:
+        """How its training ended."""
+        return self.info.finished
 
     @property
     def cell_types(self) -> tuple[str, ...]:
         """Names of the outputs."""
-        return tuple(self.info["cell_types"])
+        return self.info.cell_types
 
     @property
     def window_length(self) -> int:
         """Positions in a window."""
-        return self.info["window_length"]
+        return self.info.window_length
 
     @property
     def store(self) -> Path:
         """The store that it was trained on."""
-        return Path(self.info["store"]["path"])
+        return Path(self.info.store.path)
 
     @property
     def history(self) -> pd.DataFrame:
@@ -177,15 +184,7 @@ def read_filters(path: Path) -> InitialFilters:
         return InitialFilters(
             np.asarray(layer.kernel), None if layer.bias is None else np.asarray(layer.bias)
         )
-    try:
-        return InitialFilters(np.load(path, allow_pickle=False), None)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "initial filters cannot be read",
-            where=path,
-            found=error,
-            expected="an array (.npy) or a run folder",
-        ) from error
+    return InitialFilters(_read_kernel(path), None)
 
 
 @contextmanager
@@ -211,39 +210,36 @@ def lock_folder(out: Path) -> Iterator[None]:
 
 def describe_run(
     store: Path, ds: xr.Dataset, config: TrainConfig, model: keras.Model, *, engine: str = "auto"
-) -> dict[str, Any]:
+) -> RunInfo:
     """What `run.json` says from the start."""
     filters = None
     if config.initial_filters is not None:
         parts = [part for part in read_filters(Path(config.initial_filters)) if part is not None]
         filters = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
-    genome = ds.attrs.get(schema.ATTR_GENOME)
-    return {
-        "store": {
-            "path": str(store.resolve()),
-            "content_hash": ds.attrs[schema.ATTR_CONTENT_HASH],
-            "title": ds.attrs.get(schema.ATTR_TITLE),
-        },
-        "config": dataclasses.asdict(config),
-        "engine": engine,
-        "initial_filters_sha256": filters,
-        "cell_types": [str(name) for name in ds[schema.CELL_TYPE].values],
-        "window_length": ds.sizes[schema.POSITION],
-        "genome": json.loads(genome) if genome else None,
-        "n_parameters": model.count_params(),
-        "versions": {
+    return RunInfo(
+        store=StoreOfRun(
+            str(store.resolve()), ds.attrs[schema.ATTR_CONTENT_HASH], ds.attrs.get(schema.ATTR_TITLE)
+        ),
+        config=config,
+        engine=engine,
+        initial_filters_sha256=filters,
+        cell_types=tuple(str(name) for name in ds[schema.CELL_TYPE].values),
+        window_length=ds.sizes[schema.POSITION],
+        genome=schema.read_attribute(ds, schema.ATTR_GENOME),
+        n_parameters=model.count_params(),
+        versions={
             "python": platform.python_version(),
             "chromacc": importlib.metadata.version("chromacc"),
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
             "numpy": np.__version__,
         },
-    }
+    )
 
 
-def claim_folder(out: Path, info: dict[str, Any]) -> dict[str, Any]:
+def claim_folder(out: Path, info: RunInfo) -> RunInfo:
     """Make `out` the folder of a run, or find that it is; returns the content of its `run.json`."""
-    found = _read_info(out)
+    found = read_info(out)
     if found is None:
         foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in _OF_A_KILLED_CLAIM)
         if foreign:
@@ -254,7 +250,7 @@ def claim_folder(out: Path, info: dict[str, Any]) -> dict[str, Any]:
                 remedy="name another",
             )
         # First what makes it a run folder: after a kill in between, the same command goes on.
-        write_text_atomically(out / "run.json", json.dumps(info, indent=2))
+        write_text_atomically(out / "run.json", info.to_json())
         _write_config(out, info)
         return info
     mine, theirs = _identity(info), _identity(found)
@@ -272,33 +268,33 @@ def claim_folder(out: Path, info: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _write_config(out: Path, info: dict[str, Any]) -> None:
-    write_text_atomically(out / "config.yaml", TrainConfig(**info["config"]).to_yaml())
+def _write_config(out: Path, info: RunInfo) -> None:
+    write_text_atomically(out / "config.yaml", info.config.to_yaml())
 
 
-def _identity(info: dict[str, Any]) -> dict[str, Any]:
+def _identity(info: RunInfo) -> dict[str, Any]:
     """What makes two runs the same run."""
-    parts = {"store": info["store"]["content_hash"], "initial filters": info["initial_filters_sha256"]}
-    return parts | {name: value for name, value in info["config"].items() if name != "initial_filters"}
+    parts = {"store": info.store.content_hash, "initial filters": info.initial_filters_sha256}
+    options = dataclasses.asdict(info.config)
+    return parts | {name: value for name, value in options.items() if name != "initial_filters"}
 
 
-def finish_run(out: Path, info: dict[str, Any], model: keras.Model, history: list[Epoch]) -> dict[str, Any]:
-    best = best_epoch(history, info["config"]["min_delta"])
+def finish_run(out: Path, info: RunInfo, model: keras.Model, history: list[Epoch]) -> RunInfo:
+    best = best_epoch(history, info.config.min_delta)
     staged = out / "model.partial.keras"
     model.save(staged)
     staged.replace(out / "model.keras")
     write_history(out, history)
     plots.save(plots.learning_curves(pd.DataFrame(history)), out / "curves.png")
-    info = info | {
-        "result": {
-            "epochs": len(history),
-            "best_epoch": best.epoch,
-            "loss": best.loss,
-            "validation_loss": best.validation_loss,
-            "seconds": round(sum(epoch.seconds for epoch in history), 1),
-        }
-    }
-    write_text_atomically(out / "run.json", json.dumps(info, indent=2))
+    result = RunResult(
+        epochs=len(history),
+        best_epoch=best.epoch,
+        loss=best.loss,
+        validation_loss=best.validation_loss,
+        seconds=round(sum(epoch.seconds for epoch in history), 1),
+    )
+    info = dataclasses.replace(info, result=result)
+    write_text_atomically(out / "run.json", info.to_json())
     (out / CHECKPOINT).unlink()
     return info
 
@@ -334,26 +330,55 @@ def read_arrays(path: Path, *, remedy: str) -> dict[str, np.ndarray]:
     """
     try:
         # Opened here: numpy leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-            return dict(saved)
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError("is damaged", where=path, found=error, remedy=remedy) from error
+        with path.open("rb") as file:
+            _require_bounded(file)
+            with np.load(file, allow_pickle=False) as saved:
+                return dict(saved)
+    except _DAMAGE as error:
+        raise InputError("is damaged", where=path, found=_first_line(error), remedy=remedy) from error
 
 
-def _read_info(folder: Path) -> dict[str, Any] | None:
-    """Content of `run.json`; None when there is none."""
-    path = folder / "run.json"
+def _read_kernel(path: Path) -> np.ndarray:
+    """The array of a `.npy` file, (width, 4, filter) of finite numbers."""
+    expected = "an array of numbers (.npy), (width, 4, filter), or a run folder"
     try:
-        info = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise InputError("is damaged", where=path, found=error, remedy=_START_AGAIN) from error
-    if not isinstance(info, dict) or not info.keys() >= _KEYS:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            version = np.lib.format.read_magic(file)
+            read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+                version, np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read_header(file)
+            if dtype.hasobject or math.prod(shape) * dtype.itemsize > size:
+                raise ValueError(f"an array of {shape} {dtype} in a file of {size:,} bytes")
+            file.seek(0)
+            kernel = np.load(file, allow_pickle=False)
+        fits = kernel.ndim == 3 and kernel.shape[1] == 4 and kernel.size and kernel.dtype.kind in "fiu"
+        if not fits or not np.isfinite(kernel).all():
+            raise ValueError(f"an array of shape {kernel.shape}, {kernel.dtype}")
+        return kernel
+    except _DAMAGE as error:
         raise InputError(
-            "is damaged",
-            where=path,
-            expected=f"an object with {', '.join(sorted(_KEYS))}",
-            remedy=_START_AGAIN,
-        )
-    return info
+            "initial filters cannot be read", where=path, found=_first_line(error), expected=expected
+        ) from error
+
+
+def _require_bounded(file: IO[bytes]) -> None:
+    """Raise unless the members of an .npz file are arrays that do not grow out of all proportion."""
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            if member.file_size > max(1 << 20, 1100 * member.compress_size):
+                raise ValueError(f"{member.filename} grows from {member.compress_size:,} bytes")
+            with archive.open(member) as array:
+                version = np.lib.format.read_magic(array)
+                read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+                    version, np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read_header(array)
+            if dtype.hasobject or math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(f"{member.filename} is an array of {shape} {dtype}")
+    file.seek(0)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -20,10 +20,11 @@ import xarray as xr
 from tqdm import tqdm
 
 from chromacc_data import schema
-from chromacc_data.batches import Batches
+from chromacc_data.batches import Batches, split_indices
 from chromacc_data.console import LOG, progress_bar
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors
+from chromacc_data.options import parse_json, typed
 from chromacc_data.store import open_store
 from chromacc_models.architectures import NETWORKS, gains_from_xla, logits_model
 from chromacc_models.config import TrainConfig
@@ -46,6 +47,9 @@ from chromacc_models.tables.accelerate import Accelerated, accelerated
 __all__ = ["build_network", "limit_threads", "train"]
 
 _EVALUATION_BATCH = 256
+
+#: Most weights of a network: 8 GiB, which training takes four times over.
+_MAX_WEIGHTS = 2**31
 
 
 def train(
@@ -90,12 +94,14 @@ def train(
     """
     store, out = Path(store), Path(out)
     ds = open_store(store)
+    if config.fold is not None:
+        split_indices(ds, "train", fold=config.fold)  # a fold that is not there leaves no folder
     model = build_network(config, ds.sizes[schema.POSITION], ds.sizes[schema.CELL_TYPE])
     with disk_errors(out), lock_folder(out):
         info = claim_folder(out, describe_run(store, ds, config, model, engine=engine))
-        if "result" not in info:
+        if info.result is None:
             data = _Data.of(ds, config)
-            fast = accelerated(logits_model(model), info["engine"])
+            fast = accelerated(logits_model(model), info.engine)
             LOG.info("%s computed by %s: %s", config.network, fast.engine, fast.reason)
             with progress_bar(
                 config.epochs * data.train.n_windows, unit="windows", description="training", show=progress
@@ -114,14 +120,17 @@ def build_network(config: TrainConfig, window_length: int, n_cell_types: int) ->
         If it cannot be built for such windows, or the initial filters cannot be read or do not fit.
     """
     chosen = dict(config.network_options)
+    _require_fits(config, window_length, n_cell_types)
     initial = None if config.initial_filters is None else read_filters(Path(config.initial_filters))
     if initial is not None:
         chosen["initial_filters"] = initial.kernel
     try:
         model = NETWORKS[config.network](window_length, n_cell_types, seed=config.seed, **chosen)
-    except ValueError as error:
+    except (ValueError, MemoryError, tf.errors.ResourceExhaustedError) as error:
         raise InputError(
-            f"{config.network} cannot be built", found=error, remedy="change its options"
+            f"{config.network} cannot be built",
+            found=(str(error).splitlines() or ["not enough memory"])[0],
+            remedy="change its options",
         ) from error
     if initial is not None and initial.bias is not None:
         bias = model.get_layer("filters").bias
@@ -134,6 +143,33 @@ def build_network(config: TrainConfig, window_length: int, n_cell_types: int) ->
             config.n_filters,
         )
     return model
+
+
+def _require_fits(config: TrainConfig, window_length: int, n_cell_types: int) -> None:
+    """Raise where filters are wider than the window, or the network is beyond any memory."""
+    width = config.filter_width or (config.block_length or 0) * (config.filter_blocks or 0)
+    scanned = config.scan_length or window_length
+    if width > scanned:
+        raise InputError(
+            f"{config.network} cannot be built",
+            where="filter_width" if config.filter_width else "block_length, filter_blocks",
+            found=f"filters of {width:,} bp",
+            expected=f"at most {scanned:,}, the bp that they scan",
+            remedy="make the filters shorter",
+        )
+    n_weights = (config.n_filters or 0) * (
+        4 * width
+        + (config.filter_blocks or 0) * 4 ** (config.block_length or 0)
+        + n_cell_types * (1 + (config.k or 0))
+    )
+    if n_weights > _MAX_WEIGHTS:
+        raise InputError(
+            f"{config.network} cannot be built",
+            where="n_filters",
+            found=f"{n_weights:,} weights, {4 * n_weights / 2**30:,.0f} GiB before training",
+            expected=f"at most {_MAX_WEIGHTS:,}",
+            remedy="lower n_filters, or the sizes of a filter",
+        )
 
 
 def limit_threads(n: int) -> None:
@@ -265,7 +301,7 @@ class _Training:
         remedy = "delete it, and give the same command again: training begins with the first epoch"
         saved = read_arrays(path, remedy=remedy)
         try:
-            self.history = [Epoch(*row) for row in json.loads(str(saved["history"]))]
+            self.history = _read_history(str(saved["history"]), path)
             for part, holder in (
                 ("model", self.model),
                 ("optimizer", self.optimizer),
@@ -274,10 +310,16 @@ class _Training:
                 for i, variable in enumerate(holder.variables):
                     variable.assign(saved[f"{part}_{i}"])
             self.best = [saved[f"best_{i}"] for i in range(len(self.best))]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            found = error.found if isinstance(error, InputError) else error
             raise InputError(
-                "is no checkpoint of this run", where=path, found=error, remedy=remedy
+                "is no checkpoint of this run", where=path, found=found, remedy=remedy
             ) from error
+
+
+def _read_history(text: str, path: Path) -> list[Epoch]:
+    rows = typed(parse_json(text, where=path), tuple[tuple[float, ...], ...], where=path)
+    return [Epoch(int(row[0]), *row[1:]) for row in rows]
 
 
 class _Average:

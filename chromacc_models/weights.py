@@ -1,22 +1,18 @@
-"""The `.keras` file of a network: load it safely, and its checksum."""
+"""The `.keras` file of a network: load it safely, what it takes and gives, and its checksum."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-import zipfile
-import zlib
 from pathlib import Path
 
 import keras
 
 import chromacc_models.layers  # noqa: F401  (registers the layers that a network may hold)
 from chromacc_data.errors import InputError
+from chromacc_models.keras_file import require_safe
 
-__all__ = ["file_sha256", "load_network"]
-
-#: What Keras raises for a file that is cut short, changed, or of another kind.
-_DAMAGE = (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+__all__ = ["file_sha256", "load_network", "require_sequences"]
 
 
 def load_network(path: Path, *, sha256: str | None = None) -> keras.Model:
@@ -25,7 +21,8 @@ def load_network(path: Path, *, sha256: str | None = None) -> keras.Model:
     Raises
     ------
     InputError
-        If the file is missing, has another checksum, or is not a Keras file that this version can load.
+        If the file is missing, has another checksum, is not a Keras file that this version can load, or is
+        one that :func:`~chromacc_models.keras_file.require_safe` refuses.
     """
     if not path.is_file():
         raise InputError("no such file", where=path, expected="a network saved as .keras")
@@ -37,6 +34,7 @@ def load_network(path: Path, *, sha256: str | None = None) -> keras.Model:
             expected=sha256,
             remedy="fetch the model again, or package it again if it was changed on purpose",
         )
+    require_safe(path)
     try:
         if path.suffix == ".keras":
             return keras.saving.load_model(path, compile=False)
@@ -44,7 +42,7 @@ def load_network(path: Path, *, sha256: str | None = None) -> keras.Model:
             link = Path(folder) / "model.keras"
             link.symlink_to(path.resolve())
             return keras.saving.load_model(link, compile=False)
-    except _DAMAGE as error:
+    except Exception as error:  # Keras and TensorFlow raise errors of every kind for a damaged file
         raise InputError(
             "cannot be loaded as a network",
             where=path,
@@ -52,6 +50,29 @@ def load_network(path: Path, *, sha256: str | None = None) -> keras.Model:
             expected="a .keras file saved by this version of chromacc",
             remedy="restore it from a copy, or delete its folder and make it again",
         ) from error
+
+
+def require_sequences(network: keras.Model, *, where: Path | str) -> None:
+    """Raise unless a network takes one-hot windows of one length and gives a value for each cell type."""
+    inputs, outputs = (
+        [tuple(tensor.shape) for tensor in tensors] for tensors in (network.inputs, network.outputs)
+    )
+    length = inputs[0][1] if len(inputs[0]) == 3 else None
+    if len(inputs) > 1 or inputs[0] != (None, length, 4) or length is None:
+        raise InputError(
+            "not a network that takes DNA windows of one length",
+            where=where,
+            found=f"input shape {' and '.join(map(str, inputs))}",
+            expected="input shape (None, length, 4): one-hot windows, bases in the order A C G T",
+            remedy="save it with a fixed input length: keras.Input((length, 4))",
+        )
+    if len(outputs) > 1 or len(outputs[0]) != 2 or outputs[0][1] is None:
+        raise InputError(
+            "not a network that gives a value for each cell type",
+            where=where,
+            found=f"output shape {' and '.join(map(str, outputs))}",
+            expected="output shape (None, cell types)",
+        )
 
 
 def file_sha256(path: Path) -> str:

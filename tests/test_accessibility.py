@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromacc_data.errors import InputError
-from chromacc_data.simulation.accessibility import Model, models_of, pairs_present, scores
+from chromacc_data.options import from_json
+from chromacc_data.simulation.accessibility import Model, ModelOnRecord, models_of, pairs_present, scores
 from chromacc_data.simulation.recipe import MotifsRecipe, Pair, Target
 from chromacc_data.simulation.sites import Pool, Sites, read_pool
 from chromacc_data.simulation.user_function import UserFunction
@@ -158,4 +159,5 @@ def test_model__json_and_back():
         Model("p", "paired", 1.0, {}, (Pair("x", "y", 1, 4, "same", "first_upstream", 0.1),)),
         Model("f", "function", 0.5, {}, (), UserFunction("f.py:g")),
     ):
-        assert Model.from_json(json.loads(json.dumps(model.to_json()))) == model
+        said = from_json(ModelOnRecord, json.dumps(model.to_json()), where="store")
+        assert Model.of_store(said) == model

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from chromacc_data.errors import InputError
@@ -89,3 +90,32 @@ def test_train_config__no_such_network():
 def test_describe__has_every_key():
     table = describe()
     assert all(f"`{name}`" in table for name in TrainConfig.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"epochs": "3"}, {"epochs": 3.0}, {"epochs": True}, {"epochs": None}, {"epochs": 0}, {"epochs": 10**12},
+        {"learning_rate": 1e300}, {"learning_rate": float("nan")}, {"learning_rate": "0.1"},
+        {"n_filters": 10**12}, {"batch_size": 10**12}, {"filter_width": 10**9}, {"l2": 1e300},
+        {"fold": 77.5}, {"fold": 1000}, {"seed": -1}, {"seed": 2**70}, {"strands": "left"},
+        {"initial_filters": 3}, {"train_filters": "no"}, {"network": ["baseline"]},
+    ],
+)  # fmt: skip
+def test_train_config__bad_values(values: dict):
+    with pytest.raises(InputError, match=next(iter(values))):
+        TrainConfig(**{"network": "baseline", **values})
+
+
+def test_train_config__numpy_numbers():
+    config = TrainConfig(network="baseline", n_filters=np.int64(3), l2=np.float32(0.5), fold=np.int8(2))
+    assert [type(value) for value in (config.n_filters, config.l2, config.fold)] == [int, float, int]
+    assert load_config(settings=[line.replace(": ", "=") for line in config.to_yaml().splitlines()]) == config
+
+
+@pytest.mark.parametrize(
+    "value", ["!!python/object/apply:os.system [x]", "[" * 5000, "9" * 5000, "*a", r'"\0"']
+)
+def test_load_config__hostile_settings(value: str):
+    with pytest.raises(InputError):
+        load_config(settings=["network=baseline", f"epochs={value}"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -207,7 +208,7 @@ def test_evaluate__fold_of_the_run(run: Run, monkeypatch: pytest.MonkeyPatch):
         raise InputError("stop here")
 
     monkeypatch.setattr(evaluate_module, "Batches", batches)
-    in_fold = Run(run.folder, run.info | {"config": run.info["config"] | {"fold": 3}})
+    in_fold = Run(run.folder, replace(run.info, config=replace(run.info.config, fold=3)))
     with pytest.raises(InputError, match="stop here"):
         evaluate(in_fold)
     assert asked == [3]

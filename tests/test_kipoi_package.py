@@ -24,7 +24,7 @@ from chromacc_data.sequences.genome import Genome
 from chromacc_data.store import open_store
 from chromacc_models.evaluate import CellTypeScore, Evaluation
 from chromacc_models.kipoi import files as kf
-from chromacc_models.kipoi.check import Checked, check
+from chromacc_models.kipoi.check import Checked, check, load_with_kipoi
 from chromacc_models.kipoi.example import cut_example
 from chromacc_models.kipoi.package import package
 from chromacc_models.kipoi.patches import folder_loader
@@ -374,3 +374,108 @@ def test_folder_loader__needs_a_description(tmp_path: Path):
 def test_files__say_nothing_that_kipoi_does_not_read(ours: Callable, theirs: Callable):
     known = {field.name for field in attr.fields(theirs)}
     assert {field.name for field in dataclasses.fields(ours)} <= known
+
+
+TAGGED = {
+    "in a list": ("authors:\n", "authors:\n  - !!python/object/apply:os.mkdir [{place}]\n"),
+    "of a text": ("license: MIT", "license: !!python/object/apply:os.mkdir [{place}]"),
+    "of a name": ("license: MIT", "license: !!python/name:os.system"),
+    "aliases": ("license: MIT", "license: &a [*a]"),
+    "twice": ("license: MIT", "license: MIT\n  license: MIT"),
+}
+
+
+@pytest.mark.parametrize("name", [kf.MODEL_FILE, kf.DATALOADER_FILE])
+@pytest.mark.parametrize("case", TAGGED)
+def test_check__runs_nothing_that_a_folder_names(model_folder: Path, tmp_path: Path, name: str, case: str):
+    old, new = TAGGED[case]
+    change(model_folder / name, old, new.replace("{place}", str(tmp_path / "ran")))
+    for call in (check, load_with_kipoi):
+        with pytest.raises(InputError) as caught:
+            call(model_folder)
+        assert str(model_folder / name) in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_folder_loader__runs_nothing_that_a_folder_names(model_folder: Path, tmp_path: Path):
+    change(
+        model_folder / kf.DATALOADER_FILE,
+        "license: MIT",
+        f"license: !!python/object/apply:os.mkdir [{tmp_path / 'ran'}]",
+    )
+    with pytest.raises(InputError, match="a tag"):
+        folder_loader(model_folder)
+    assert not (tmp_path / "ran").exists()
+
+
+HARMFUL = {
+    "shape": ("shape: (120, 4)", "shape: \"__import__('os').abort()\""),
+    "shape with digits of another script": ("shape: (120, 4)", 'shape: "(١٢٠, 4)"'),
+    "shape of hundreds of digits": ("shape: (120, 4)", f"shape: ({'1' * 300}, 4)"),
+    "weights elsewhere": ("weights: model.keras", "weights: ../model.keras"),
+    "absolute weights": ("weights: model.keras", "weights: /etc/passwd"),
+    "weights by url": ("weights: model.keras", "weights: https://example.org/model.keras"),
+    "weights by url and md5": ("weights: model.keras", "weights: {url: https://example.org/m, md5: x}"),
+    "more arguments": ("args:\n", "args:\n  engine: keras\n"),
+    "another class": ("chromacc_models.KipoiModel", "os.system"),
+    "another loader": ("chromacc_models.KipoiLoader", "dataloader.Loader"),
+    "an option of pip": ("chromacc>=0.1,<0.2", "'--index-url=https://example.org'"),
+    "a file for pip": ("chromacc>=0.1,<0.2", "requirements.txt"),
+    "a command for pip": ("chromacc>=0.1,<0.2", "'chromacc; touch x'"),
+    "a file for conda": ("python=3.11", "environment.yml"),
+    "a channel elsewhere": ("  - conda-forge", "  - ../channel"),
+}
+
+
+@pytest.mark.parametrize("case", HARMFUL)
+def test_read_model_file__harmful_values(model_folder: Path, case: str):
+    change(model_folder / kf.MODEL_FILE, *HARMFUL[case])
+    with pytest.raises(InputError) as caught:
+        kf.read_model_file(model_folder)
+    assert str(model_folder / kf.MODEL_FILE) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [kf.MODEL_FILE, kf.WEIGHTS, kf.EXPECTED, kf.CARD])
+def test_check__link_out_of_the_folder(model_folder: Path, tmp_path: Path, name: str):
+    shutil.move(model_folder / name, tmp_path / "elsewhere")
+    (model_folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="a link that leads out"):
+        check(model_folder)
+
+
+def test_check__expected_predictions_that_lead_elsewhere(model_folder: Path):
+    with h5py.File(model_folder / kf.EXPECTED, "r+") as file:
+        del file["preds"]
+        file["preds"] = h5py.ExternalLink("/etc/passwd", "/x")
+    list_again(model_folder)
+    with pytest.raises(InputError, match="an HDF5 file that is not opened"):
+        check(model_folder)
+
+
+def test_package__window_length_that_is_code(made: Path, tmp_path: Path):
+    run = Path(shutil.copytree(made / "run", tmp_path / "run"))
+    change(
+        run / "run.json",
+        '"window_length": 120',
+        f"\"window_length\": \"__import__('os').mkdir('{tmp_path}/ran')\"",
+    )
+    with pytest.raises(InputError, match="window_length: is damaged"):
+        package(run, tmp_path / "model")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_package__card_shows_texts_as_they_are(made: Path, tmp_path: Path):
+    run = Path(shutil.copytree(made / "run", tmp_path / "run"))
+    info = json.loads((run / "run.json").read_text())
+    info["store"]["title"] = (
+        "<script>alert(1)</script> [here](javascript:x) ![](http://x/y.png) | `x`\n# head"
+    )
+    info["cell_types"][0] = "<b>*cell*</b>"
+    info["config"]["initial_filters"] = "a```\n# head"
+    (run / "run.json").write_text(json.dumps(info))
+    card = (package(run, tmp_path / "model", genome=made / "genome.fa") / kf.CARD).read_text()
+    assert "<script>" not in card
+    assert "<b>" not in card
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; \\[here\\](javascript:x)" in card
+    assert "\n# head" not in card.replace("````", "")
+    assert "&lt;b&gt;\\*cell\\*&lt;/b&gt;" in card

@@ -9,12 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chromacc_data.errors import InputError
-from chromacc_data.options import describe, from_yaml, option
+from chromacc_data.options import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    MAX_YAML,
+    Options,
+    describe,
+    from_json,
+    from_yaml,
+    option,
+    parse_json,
+    read_text,
+)
 
 PATH = Path("lab.yaml")
 
@@ -138,17 +150,43 @@ BAD = {
     "short form": ("name: x\nhome: High 0", "line 2, home: out of range", "at least 1"),
     "list for a short form": ("name: x\nhome: [High]", "line 2, home: not a mapping", "a list"),
     "out of company": ("name: x\nshade: 1", "line 2, shade: `shade` has no meaning here", "`colour: green`"),
-    "custom tag": ("name: !include x", "name: a value of the wrong kind", "a word"),
+    "custom tag": ("name: !include x", "lab.yaml line 1: a tag", "!include"),
     "rule between fields": (
         "name: x\nrooms:\n- a\n- b\n- {number: 2, street: c}",
         "line 5, rooms[2].street: too many rooms",
         "3",
     ),
     "root is a list": ("- name", "lab.yaml line 1: not a mapping", "a list"),
-    "no YAML": ("name: x\n\tsize: 2", "lab.yaml line 2: not YAML", "indent with blanks"),
+    "no YAML": ("name: x\n\tsize: 2", "lab.yaml line 2: not YAML", "indent with spaces"),
     "two documents": ("name: x\n---\nname: y", "lab.yaml line 2: not YAML", "another document"),
     "binary": ("name: \x00", "lab.yaml: not YAML", "unacceptable character"),
     "empty": ("# nothing", "lab.yaml: empty file", "name, size, rate"),
+    "tag in a list": (
+        "name: x\nshare: [!!python/object/apply:os.system ['touch ran']]",
+        "lab.yaml line 2: a tag",
+        "!!python/object/apply:os.system",
+    ),
+    "tag of a mapping": ("!!python/object:object {name: x}", "line 1: a tag", "remove the tag"),
+    "tag of a known type": ("name: x\nsize: !!int 3", "line 2: a tag", "!!int"),
+    "bare tag": ("name: ! x", "line 1: a tag", "in quotes"),
+    "hundreds of digits": ("name: x\nsize: " + "9" * 400, "size: not a number of this size", "400 char"),
+    "thousands of digits": ("name: x\nshare: " + "9" * 9000, "share: not a number of this size", "9,000"),
+    "beyond 64 bits": ("name: x\nshare: 99999999999999999999", "share: out of range", "99999999999999999999"),
+    "deep list": ("name: " + "[" * 5000, "lab.yaml line 1: nested too deep", str(MAX_DEPTH)),
+    "deep mapping": ("name: " + "{a: " * 5000, "lab.yaml line 1: nested too deep", "close the brackets"),
+    "deep block": ("- " * 5000, "lab.yaml line 1: nested too deep", str(MAX_DEPTH)),
+    "alias of itself": ("name: &a [*a]", "line 1: an alias inside what it stands for", "*a"),
+    "aliases that multiply": (
+        "a: &a [1, 2]\n"
+        + "".join(f"{b}: &{b} [{f'*{a}, ' * 20}]\n" for a, b in zip("abcde", "bcdef", strict=True)),
+        "too many values",
+        f"{MAX_VALUES:,}",
+    ),
+    "megabytes": ("name: " + "x" * MAX_YAML, "lab.yaml: too long", f"{MAX_YAML:,}"),
+    "long key": ("? " + "n" * 5000 + "\n: 1", "unknown key", "(5,000 characters)"),
+    "half a character": (r'name: "a\ud800"', "name: a text with control characters", "'a"),
+    "NUL": (r'name: "a\0b"', "name: a text with control characters", "x00"),
+    "NUL in a key": (r"name: x" + "\n" + r'codes: {"a\0": b}', "codes: a key with control characters", "x00"),
 }
 
 
@@ -159,6 +197,108 @@ def test_from_yaml__bad_input(text, where, detail):
     message = str(caught.value)
     assert where in message
     assert detail in message
+
+
+def test_from_yaml__aliases_within_limits():
+    assert from_yaml(Lab, "name: &a x\nshare: [*a, *a]", path=PATH).share == ("x", "x")
+
+
+JSON = '{"name": "x", "rooms": [{"street": "High", "number": 2}], "share": ["a"], "codes": {"b": "c"}}'
+
+
+def test_from_json__reads_every_kind_and_skips_what_it_does_not_know():
+    lab = from_json(Lab, JSON[:-1] + ', "new": [1]}', where="lab.json")
+    assert lab == Lab(name="x", rooms=(Address("High", 2),), share=("a",), codes={"b": "c"})
+
+
+def test_parse_json__nan_is_nothing():
+    assert parse_json("[NaN]", where="x") == [None]
+
+
+BAD_JSON = {
+    "empty": ("", "lab.json: is damaged", "an empty text"),
+    "no JSON": ("{name: x}", "lab.json: is damaged", "Expecting property name"),
+    "a list": ("[]", "lab.json: is damaged", "a list"),
+    "null": ("null", "lab.json: is damaged", "nothing"),
+    "missing key": ("{}", "lab.json, name: is damaged", "`name` is missing"),
+    "key twice": ('{"name": "x", "name": "y"}', "lab.json: is damaged", "key 'name' twice"),
+    "number for a text": ('{"name": 3}', "lab.json, name: is damaged", "a word"),
+    "text for a number": ('{"name": "x", "size": "3"}', "lab.json, size: is damaged", "'3'"),
+    "true for a number": ('{"name": "x", "size": true}', "lab.json, size: is damaged", "True"),
+    "fraction for an integer": ('{"name": "x", "size": 3.0}', "lab.json, size: is damaged", "3.0"),
+    "out of range": ('{"name": "x", "size": 1000}', "lab.json, size: is damaged", "at most 99"),
+    "NaN": ('{"name": "x", "rate": NaN}', "lab.json, rate: is damaged", "nothing"),
+    "infinite": ('{"name": "x", "rate": 1e999}', "lab.json, rate: is damaged", "inf"),
+    "Infinity": ('{"name": "x", "rate": Infinity}', "lab.json: is damaged", "Infinity is no number"),
+    "nested": ('{"name": "x", "rooms": [{"street": 1}]}', "lab.json, rooms[0].street: is damaged", "1"),
+    "mapping for a list": ('{"name": "x", "rooms": {}}', "lab.json, rooms: is damaged", "a mapping"),
+    "list for a mapping": ('{"name": "x", "codes": []}', "lab.json, codes: is damaged", "a list"),
+    "choice": ('{"name": "x", "colour": ["red"]}', "lab.json, colour: is damaged", "red or green"),
+    "deep": ("[" * 100_000, "lab.json: is damaged", "nested too deep"),
+    "digits": ("9" * 10_000, "lab.json: is damaged", "10,000 digits"),
+    "300 digits": ('{"name": "x", "share": %s}' % ("9" * 90), "lab.json, share: is damaged", "bits"),
+    "half a character": (r'{"name": "\ud800"}', "lab.json, name: is damaged", "ud800"),
+    "NUL": (r'{"name": "\u0000"}', "lab.json, name: is damaged", "x00"),
+    "rule between fields": (
+        '{"name": "x", "rooms": [{"street": "a"}, {"street": "b"}, {"street": "c"}]}',
+        "lab.json, rooms[2].street: is damaged",
+        "3",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "where", "detail"), BAD_JSON.values(), ids=BAD_JSON)
+def test_from_json__bad_input(text, where, detail):
+    with pytest.raises(InputError) as caught:
+        from_json(Lab, text, where="lab.json", remedy="make it again")
+    message = str(caught.value)
+    assert message.startswith(where)
+    assert detail in message
+    assert message.endswith("remedy:   make it again")
+
+
+@dataclass(frozen=True)
+class Checked(Options):
+    """Options that are checked when they are made in Python, too."""
+
+    size: int = option("people", 1, minimum=1, maximum=99)
+    rate: float | None = option("per day", None)
+    names: tuple[str, ...] = option("people", ())
+    open: bool = option("doors", True)
+    home: Address | None = option("where", None)
+
+
+def test_options__numpy_and_lists_become_python():
+    made = Checked(size=np.int64(3), rate=np.float32(0.5), names=["a"], open=np.True_, home=Address("High"))
+    assert made == Checked(size=3, rate=0.5, names=("a",), open=True, home=Address("High"))
+    assert [type(value) for value in (made.size, made.rate, made.open)] == [int, float, bool]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"size": "3"}, {"size": 3.0}, {"size": True}, {"size": None}, {"size": 0}, {"size": 10**30},
+        {"rate": "x"}, {"rate": float("nan")}, {"names": "ab"}, {"names": [1]}, {"open": 1},
+        {"home": {"street": "High"}}, {"names": ["\0"]},
+    ],
+)  # fmt: skip
+def test_options__bad_values(values):
+    with pytest.raises(InputError, match=next(iter(values))):
+        Checked(**values)
+
+
+def test_read_text__bad_files(tmp_path: Path):
+    (tmp_path / "latin").write_bytes(b"caf\xe9")
+    for path, detail in (
+        (tmp_path / "latin", "0xe9"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / "none", "No such file"),
+    ):
+        with pytest.raises(InputError, match=detail):
+            read_text(path)
+    (tmp_path / "long").write_text("x" * 11)
+    with pytest.raises(InputError, match="too long"):
+        read_text(tmp_path / "long", limit=10)
 
 
 LINES = ["name: x", "size: 3", "rate: 2", "- a", "  x: 1", "[", "{}", "home: a", "home: &a [*a]", "*a"]

@@ -369,7 +369,7 @@ def test_load_recipe__no_file(tmp_path):
 def test_load_recipe__not_text(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_bytes(b"\x1f\x8b\x08\xff")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is not UTF-8"):
         load_recipe(path)
 
 

@@ -82,18 +82,18 @@ def test_train__learns_and_leaves_a_run_folder(store: Path, tmp_path: Path):
     assert opened.cell_types == ("liver", "T cell")
     assert opened.window_length == 30
     assert opened.store == store
-    assert opened.info["store"]["content_hash"] == ds.attrs[schema.ATTR_CONTENT_HASH]
-    assert opened.info["versions"].keys() == {"python", "chromacc", "tensorflow", "keras", "numpy"}
+    assert opened.info.store.content_hash == ds.attrs[schema.ATTR_CONTENT_HASH]
+    assert opened.info.versions.keys() == {"python", "chromacc", "tensorflow", "keras", "numpy"}
 
 
 def test_train__saves_the_weights_of_the_best_epoch(store: Path, tmp_path: Path):
     run = train(store, config(learning_rate=0.3, epochs=6, patience=2), tmp_path / "run")
-    best = run.info["result"]["best_epoch"]
+    best = run.result.best_epoch
     assert best < len(run.history)  # the rate is far too high: later epochs are worse
     shorter = train(store, config(learning_rate=0.3, epochs=best), tmp_path / "shorter")
     for mine, theirs in zip(weights(run), weights(shorter), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    assert run.info["result"]["validation_loss"] == run.history["validation_loss"].min()
+    assert run.result.validation_loss == run.history["validation_loss"].min()
 
 
 def test_train__averaged_weights_are_validated_and_saved_and_the_others_trained(store: Path, tmp_path: Path):
@@ -127,7 +127,7 @@ def test_average__is_of_all_steps_with_the_first_ones_soon_forgotten():
 def test_train__stops_when_patience_is_over(store: Path, tmp_path: Path):
     run = train(store, config(epochs=50, patience=2, min_delta=10), tmp_path / "run")
     assert run.history["epoch"].tolist() == [1, 2, 3]
-    assert run.info["result"]["best_epoch"] == 1
+    assert run.result.best_epoch == 1
 
 
 @pytest.mark.parametrize("engine", ["tables", "keras"])
@@ -332,3 +332,20 @@ def test_learning_rate__reduced_after_each_plateau():
 def test_run__open_what_is_none(tmp_path: Path):
     with pytest.raises(InputError, match="not a run folder"):
         Run.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fold": 77}, "no folds|no such fold"),
+        ({"filter_width": 31}, "cannot be built"),
+        ({"n_filters": 100_000, "filter_width": 30, "k": 100_000}, "cannot be built"),
+    ],
+)
+def test_train__what_cannot_be_trained_leaves_no_folder(
+    make_store: Callable[..., Path], tmp_path: Path, options: dict, message: str
+):
+    path = make_store("train.zarr", n_windows=30, window_length=30)
+    with pytest.raises(InputError, match=message):
+        train(path, TrainConfig(**{"network": "factorization_machine", **options}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -111,3 +111,21 @@ def test_user_function__changed_file_is_loaded_anew(file: Path):
     again = pickle.loads(pickle.dumps(UserFunction("score.py:count", file, "two")))
     assert again(SITES, CODES, ("x", "y")).tolist() == [10, 20]
     assert not list(file.parent.glob("__pycache__"))
+
+
+def test_user_function__of_a_store_is_not_run(file: Path):
+    with pytest.raises(InputError, match="is not run"):
+        UserFunction.of_store("tests.test_user_function:third")(SITES, CODES, ("x", "y"))
+
+
+def test_module_file__imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    package = tmp_path / "brought_along" / "inner"
+    package.mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").write_text("raise SystemExit('ran')")
+    (package / "score.py").write_text("raise SystemExit('ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert module_file("brought_along.inner.score:f") == package / "score.py"
+    assert module_file("brought_along.inner:f") == package / "__init__.py"
+    assert module_file("brought_along.none:f") is None
+    assert module_file("brought_along.inner.score.deeper:f") is None

@@ -1,22 +1,38 @@
 """Accessibility models: the score of a window from its sites, and from when on it is open (thesis, 3.1.2)."""
 
+# ruff: noqa: RUF009 -- `option` makes a dataclass field, as `dataclasses.field` does.
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 import numba
 import numpy as np
 
 from chromacc_data.errors import InputError
+from chromacc_data.options import Options, option
 from chromacc_data.simulation.recipe import Pair, Target
 from chromacc_data.simulation.sites import Pool, Sites
 from chromacc_data.simulation.user_function import UserFunction
 
-__all__ = ["Model", "models_of", "pairs_present", "scores"]
+__all__ = ["Model", "ModelOnRecord", "models_of", "pairs_present", "scores"]
 
 _ORIENTATIONS = ("any", "same", "convergent", "divergent")
 _NO_LIMIT = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class ModelOnRecord(Options):
+    """What a store says of a model."""
+
+    cell_type: str = option("name of the target")
+    model: Literal["additive", "paired", "function"] = option("kind of model")
+    threshold: float = option("a window is open from this score on")
+    contributions: dict[str, float] = option("of a site of each motif", {})
+    pairs: tuple[Pair, ...] = option("motifs that act together", ())
+    function: str | None = option("reference of a function", None)
 
 
 @dataclass(frozen=True)
@@ -61,12 +77,10 @@ class Model:
         }
 
     @classmethod
-    def from_json(cls, values: dict) -> Model:
-        """The model that :meth:`to_json` gave, without the code of a function."""
-        reference = values["function"]
-        pairs = tuple(Pair(**pair) for pair in values["pairs"])
-        function = UserFunction(reference) if reference else None
-        return cls(**values | {"pairs": pairs, "function": function})
+    def of_store(cls, said: ModelOnRecord) -> Model:
+        """The model that :meth:`to_json` gave; a function is known by name, and cannot be called."""
+        function = UserFunction.of_store(said.function) if said.function else None
+        return cls(said.cell_type, said.model, said.threshold, dict(said.contributions), said.pairs, function)
 
 
 def models_of(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -13,8 +14,9 @@ import xarray as xr
 from chromacc_data import schema
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.motifs import Motif
+from chromacc_data.options import Options, from_json, option
 from chromacc_data.sequences.encoding import codes_from_one_hot, decode, encode, reverse_complement
-from chromacc_data.simulation.accessibility import Model
+from chromacc_data.simulation.accessibility import Model, ModelOnRecord
 from chromacc_data.simulation.recipe import Pair
 from chromacc_data.simulation.sites import Pool, Sites
 from chromacc_data.store import read_variable, read_window_block
@@ -81,16 +83,54 @@ class Truth:
         return json.dumps({"bases": self.bases, "motifs": motifs, "models": models})
 
     @classmethod
-    def from_json(cls, text: str) -> Truth:
-        """The truth that :meth:`to_json` wrote."""
-        values = json.loads(text)
-        motifs = values["motifs"]
+    def from_json(cls, text: str, *, where: Path | str = "truth") -> Truth:
+        """The truth that :meth:`to_json` wrote; the functions that it names are never run.
+
+        Raises
+        ------
+        InputError
+            If it is damaged.
+        """
+        said = from_json(_TruthOnRecord, text, where=where, remedy="build the store again")
         pool = Pool(
-            tuple(m["name"] for m in motifs),
-            tuple(Motif(m["id"], np.array(m["ppm"]), m["full_name"]) for m in motifs),
-            tuple(m["name"] for m in motifs if m["decoy"]),
+            tuple(m.name for m in said.motifs),
+            tuple(Motif(m.id, np.array(m.ppm, np.float64), m.full_name) for m in said.motifs),
+            tuple(m.name for m in said.motifs if m.decoy),
         )
-        return cls(pool, tuple(Model.from_json(m) for m in values["models"]), values["bases"])
+        return cls(pool, tuple(map(Model.of_store, said.models)), said.bases)
+
+
+@dataclass(frozen=True)
+class _MotifOnRecord(Options):
+    """What a store says of a motif."""
+
+    name: str = option("name in the recipe")
+    id: str = option("name in its file")
+    full_name: str = option("longer name")
+    ppm: tuple[tuple[float, ...], ...] = option("probabilities of A C G T", minimum=0, maximum=1 + 1e-6)
+    decoy: bool = option("whether it has no effect", False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.ppm or any(len(row) != len(schema.BASES) for row in self.ppm):
+            raise InputError("no motif", where="ppm", expected="four probabilities at each position")
+
+
+@dataclass(frozen=True)
+class _TruthOnRecord(Options):
+    """The attribute `truth` of a store."""
+
+    bases: Literal["consensus", "sampled"] = option("how sites were written")
+    motifs: tuple[_MotifOnRecord, ...] = option("motifs, in the order of the store")
+    models: tuple[ModelOnRecord, ...] = option("models, in the order of the cell types")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = {motif.name for motif in self.motifs}
+        for index, model in enumerate(self.models):
+            used = {*model.contributions, *(name for p in model.pairs for name in (p.first, p.second))}
+            if not used <= known:
+                raise InputError("an unknown motif", where=f"models[{index}]", found=min(used - known))
 
 
 def is_simulated(ds: xr.Dataset) -> bool:
@@ -104,7 +144,7 @@ def read_truth(ds: xr.Dataset) -> Truth:
     Raises
     ------
     InputError
-        If the store is not simulated.
+        If the store is not simulated, or its truth is damaged or that of another store.
     """
     if not is_simulated(ds):
         raise InputError(
@@ -113,7 +153,21 @@ def read_truth(ds: xr.Dataset) -> Truth:
             expected="a simulated set",
             remedy="build a recipe with `simulation`, such as datasets/additive-20/recipe.yaml",
         )
-    return Truth.from_json(ds.attrs[schema.ATTR_TRUTH])
+    where = f"{ds.encoding.get('source', 'store')}, attribute {schema.ATTR_TRUTH!r}"
+    truth = Truth.from_json(ds.attrs[schema.ATTR_TRUTH], where=where)
+    for dim, names in (
+        (schema.MOTIF, truth.pool.names),
+        (schema.CELL_TYPE, tuple(model.cell_type for model in truth.models)),
+    ):
+        if tuple(map(str, ds[dim].values)) != names:
+            raise InputError(
+                "is damaged",
+                where=where,
+                found=f"{dim} {', '.join(names[:8])}",
+                expected=", ".join(map(str, ds[dim].values[:8])),
+                remedy="build the store again",
+            )
+    return truth
 
 
 def read_sites(ds: xr.Dataset, start: int, stop: int) -> Sites:
@@ -159,7 +213,7 @@ def ceiling(ds: xr.Dataset, *, indices: Sequence[int] | np.ndarray | None = None
     Raises
     ------
     InputError
-        If the store is not simulated.
+        If the store is not simulated, or its truth is damaged or that of another store.
     """
     read_truth(ds)
     rows = slice(None) if indices is None else indices
@@ -187,7 +241,7 @@ def every_occurrence(
     Raises
     ------
     InputError
-        If the store is not simulated.
+        If the store is not simulated, or its truth is damaged or that of another store.
     """
     truth = read_truth(ds)
     if truth.bases != "consensus":

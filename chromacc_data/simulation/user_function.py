@@ -14,9 +14,9 @@ many windows at once as suits the build. The arrays cannot be written to.
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -46,6 +46,13 @@ class UserFunction:
     reference: str
     path: Path | None = None
     digest: str = ""
+    #: Whether a store names it, not the user: then it is not run.
+    is_of_store: bool = field(default=False, compare=False)
+
+    @classmethod
+    def of_store(cls, reference: str) -> UserFunction:
+        """A function that a store names: it is known by name, and cannot be called."""
+        return cls(reference, is_of_store=True)
 
     def __call__(self, sites: Sites, codes: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         """Score of each window, (window,) float64.
@@ -55,6 +62,12 @@ class UserFunction:
         InputError
             If it cannot be loaded, fails, or gives anything but one finite number for each window.
         """
+        if self.is_of_store:
+            raise InputError(
+                "the function that a store names is not run",
+                where=f"function {self.reference}",
+                remedy="build a store from its recipe: its function is run then",
+            )
         function = load_function(self.reference, self.path, self.digest)
         # Views that a function cannot change: the store holds the arrays themselves.
         sites, codes = Sites(*map(_read_only, sites)), _read_only(codes)
@@ -105,12 +118,24 @@ def function_file(reference: str) -> str | None:
 
 
 def module_file(reference: str) -> Path | None:
-    """Where the code of ``MODULE:NAME`` is, None where Python does not know."""
-    try:
-        spec = importlib.util.find_spec(reference.rpartition(":")[0])
-    except (ImportError, ValueError):
+    """Where the code of ``MODULE:NAME`` is, None where Python does not know; nothing is imported."""
+    name, spec, places = "", None, None
+    # Not `importlib.util.find_spec`, which imports, and so runs, the packages that a module is in.
+    for part in reference.rpartition(":")[0].split("."):
+        name = f"{name}.{part}" if name else part
+        found = (finder.find_spec(name, places) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        try:
+            spec = next((one for one in found if one is not None), None)
+        except (ImportError, ValueError):
+            return None
+        if spec is None:
+            return None
+        places = spec.submodule_search_locations
+        if places is None:
+            break
+    if spec is None or spec.name != reference.rpartition(":")[0]:
         return None
-    return Path(spec.origin) if spec and spec.has_location and spec.origin else None
+    return Path(spec.origin) if spec.has_location and spec.origin else None
 
 
 @lru_cache(maxsize=32)

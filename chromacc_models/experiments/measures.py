@@ -151,14 +151,14 @@ def held_out_ratio(measured: Mapping[str, Any]) -> float:
 
 
 def _scores(run: Run) -> dict[str, Any]:
-    scored, result, history = evaluate(run, pictures=False), run.info["result"], run.history
+    scored, result, history = evaluate(run, pictures=False), run.result, run.history
     measures = {
         "auroc": rounded(scored.mean_auroc),
         "auprc": rounded(scored.mean_auprc),
         "cell_types": {score.cell_type: rounded(score.auroc) for score in scored.cell_types},
         "n_train": open_batches(run, split="train").n_windows,
         "n_test": scored.cell_types[0].n_windows,
-        "epochs": result["epochs"],
+        "epochs": result.epochs,
         # Not their sum, which counts the pauses of a machine that was put to sleep, or of a killed command.
         "seconds": rounded(len(history) * history["seconds"].median()),
         "history": {name: history[name].round(5).tolist() for name in ("loss", "validation_loss")},

@@ -263,8 +263,8 @@ class _Work:
         measured = {
             "arm": arm.name,
             "made_of": self._made_of(arm),
-            "content_hash": runs[0].info["store"]["content_hash"],
-            "versions": runs[0].info["versions"],
+            "content_hash": runs[0].info.store.content_hash,
+            "versions": runs[0].info.versions,
             "recipe": self._recipe(arm).parent.name,
             "options": {**configs[0].network_options, **_training_options(configs[0])},
             "filters_of": arm.filters_of,

@@ -6,14 +6,15 @@ import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5py
 import keras
 import kipoi
 import numpy as np
-from kipoi.readers import HDF5Reader
 
 from chromacc_data.errors import CheckError, InputError
+from chromacc_data.hdf5 import require_plain
 from chromacc_models.kipoi import files as kf
-from chromacc_models.weights import load_network
+from chromacc_models.weights import load_network, require_sequences
 
 __all__ = ["Checked", "check", "load_with_kipoi"]
 
@@ -56,20 +57,37 @@ def check(folder: Path | str) -> Checked:
     description, loader = kf.read_model_file(folder), kf.read_dataloader_file(folder)
     kf.require_checksums(folder, description)
     _require_no_other_files(folder)
+    for name in kf.TEXT_FILES:
+        kf.require_inside(folder, name)
     if not (folder / kf.CARD).is_file() or not (folder / kf.CARD).read_text(encoding="utf-8").strip():
         raise InputError("no model card", where=folder / kf.CARD)
     network = load_network(folder / description.args.weights)
+    require_sequences(network, where=folder / description.args.weights)
     _require_fitting(folder, description, loader, network)
     return _require_predictions(folder, load_with_kipoi(folder))
 
 
 def load_with_kipoi(folder: Path) -> Any:
-    """The model as Kipoi loads it, with its loader; a warning of Kipoi is an error."""
+    """The model as Kipoi loads it, with its loader; a warning of Kipoi is an error.
+
+    The descriptions are read strictly first: Kipoi runs what a tag in them names.
+    """
+    kf.read_model_file(folder)
+    kf.read_dataloader_file(folder)
     warnings = _Warnings()
     logger = logging.getLogger("kipoi")
     logger.addHandler(warnings)
     try:
         model = kipoi.get_model(str(folder.resolve()), source="dir")
+    except InputError:
+        raise
+    except Exception as error:  # Kipoi raises errors of every kind
+        raise InputError(
+            "Kipoi cannot load this folder",
+            where=folder,
+            found=(str(error).splitlines() or [type(error).__name__])[0][:300],
+            remedy="fetch the model again, or package it again",
+        ) from error
     finally:
         logger.removeHandler(warnings)
     if warnings.messages:
@@ -131,10 +149,17 @@ def _require_fitting(
 
 def _require_predictions(folder: Path, model: Any) -> Checked:
     """Raise unless loader and model give the stored inputs and predictions for the example."""
-    expected = HDF5Reader.load(str(folder / kf.EXPECTED))
+    expected = _read_expected(folder / kf.EXPECTED)
     batches = model.default_dataloader.init_example().batch_iter(batch_size=_BATCH_SIZE)
     inputs = np.concatenate([batch["inputs"] for batch in batches])
     predictions = model.predict_on_batch(inputs)
+    if predictions.shape != expected["preds"].shape:
+        raise CheckError(
+            "other predictions than those stored",
+            where=folder / kf.EXPECTED,
+            found=f"shape {predictions.shape}",
+            expected=f"shape {expected['preds'].shape}",
+        )
     if inputs.shape != expected["inputs"].shape or not np.array_equal(inputs, expected["inputs"]):
         raise CheckError(
             "the loader gives other sequences than those stored",
@@ -152,3 +177,18 @@ def _require_predictions(folder: Path, model: Any) -> Checked:
             expected=f"at most {TOLERANCE:g}",
         )
     return Checked(*predictions.shape, difference)
+
+
+def _read_expected(path: Path) -> dict[str, np.ndarray]:
+    """Stored inputs and predictions."""
+    shapes = require_plain(path, where=path)
+    if not {"/inputs", "/preds"} <= shapes.keys():
+        raise InputError(
+            "no stored predictions",
+            where=path,
+            found=", ".join(sorted(shapes)[:8]) or "nothing",
+            expected="inputs and preds",
+            remedy="fetch the model again, or package it again",
+        )
+    with h5py.File(path) as file:
+        return {name: np.asarray(file[name]) for name in ("inputs", "preds")}

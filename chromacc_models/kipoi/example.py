@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,22 +85,27 @@ def cut_example(
             remedy="give --example-fasta and --example-bed",
         )
     chrom, start, end = (ds[v.name].to_numpy() for v in (schema.CHROM, schema.START, schema.END))
-    names = [str(name) for name in np.atleast_1d(ds[schema.CHROM.name].attrs[schema.ATTR_NAMES])]
-    facts = json.loads(ds.attrs[schema.ATTR_GENOME])
-    lengths = np.array([facts["sequences"][name]["length"] for name in names])
+    names, facts = schema.chrom_names(ds), schema.read_attribute(ds, schema.ATTR_GENOME)
+    if facts is None:
+        raise InputError(
+            "the store does not say which genome it is of",
+            where=ds.encoding.get("source", "store"),
+            remedy="give --example-fasta and --example-bed",
+        )
+    lengths = np.array([facts.sequences[name].length for name in names])
     inside = (start >= 0) & (end <= lengths[chrom])
     testing = inside & (ds[schema.SPLIT.name].to_numpy() == schema.SPLITS.index("test"))
     rows = np.flatnonzero(testing if testing.any() else inside)
     rows = rows[_closest(chrom[rows], start[rows], end[rows], n_windows, max_length - 2 * flank)]
     name = names[chrom[rows[0]]]
     first = max(0, int(start[rows[0]]) - flank)
-    last = min(facts["sequences"][name]["length"], int(end[rows].max()) + flank)
+    last = min(facts.sequences[name].length, int(end[rows].max()) + flank)
     if genome is None:
         codes = _painted(ds, rows, start[rows], first, last)
     else:
-        _require_same(genome, name, facts["sequences"][name]["md5"])
+        _require_same(genome, name, facts.sequences[name].md5)
         codes = genome.windows(genome.index([name]), np.array([first]), last - first)[0]
-    return Example(name, facts["assembly"], first, codes, start[rows] - first, end[rows] - first)
+    return Example(name, facts.assembly, first, codes, start[rows] - first, end[rows] - first)
 
 
 def write_example(example: Example, fasta: Path, bed: Path) -> None:

@@ -2,6 +2,8 @@
 
 Kipoi ignores unknown keys, wrong checksums and missing texts in silence; here each is an error with file,
 line and key. Keys that Kipoi knows but that break it (``writers``, ``type``, ``path``) are not among them.
+Kipoi also runs what tags in the YAML name, and evaluates shapes as Python: a folder is read here first, where
+tags are refused and each text has its form, and given to Kipoi only then.
 """
 
 # ruff: noqa: RUF009 -- `option` makes a dataclass field, as `dataclasses.field` does.
@@ -18,7 +20,7 @@ from typing import Any, Literal
 import yaml
 
 from chromacc_data.errors import InputError
-from chromacc_data.options import from_yaml, option
+from chromacc_data.options import Options, from_yaml, option, read_text
 from chromacc_models.weights import file_sha256
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "read_dataloader_file",
     "read_model_file",
     "require_checksums",
+    "require_inside",
     "require_labels",
     "to_yaml",
 ]
@@ -76,12 +79,28 @@ TEXT_FILES = (MODEL_FILE, DATALOADER_FILE, CARD, CHECKSUMS)
 
 _TEXT = (r"(?s)\s*\S.*", "a text that is not empty")
 _SHA256 = (r"[0-9a-f]{64}", "a SHA-256: 64 hexadecimal digits in quotes")
-_SHAPE = (r"\((\d+|None),( ?(\d+|None),)*( ?(\d+|None))?\)", 'a tuple in quotes, such as "(600, 4)"')
-_INSIDE = (r"(?!/)(?!.*\.\.)\S.*", "a path inside the model's folder")
+#: Kipoi evaluates a shape as Python: nothing but numbers may stand there.
+_SHAPE = (
+    r"\(([0-9]{1,9}|None),( ?([0-9]{1,9}|None),)*( ?([0-9]{1,9}|None))?\)",
+    'a tuple in quotes, such as "(600, 4)"',
+)
+_INSIDE = (r"(?!/)(?!~)(?!.*\.\.)(?!.*[:\\])\S.*", "a path inside the model's folder")
+#: What an installer takes for a package: no option, no file of requirements, no command.
+_VERSIONS = r"( ?(===?|[<>!~]=?|~=|=) ?[A-Za-z0-9.*+!_-]+,?)*"
+_PIP = (
+    rf"(?!.*\.(txt|ya?ml)$)[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9., _-]+\])?"
+    rf"({_VERSIONS}| ?@ ?(git\+)?https://[A-Za-z0-9./@_+~#=%-]+)",
+    "a package and its versions, such as chromacc>=0.1,<0.2",
+)
+_CONDA = (
+    rf"(?!.*\.(txt|ya?ml)$)([A-Za-z0-9][A-Za-z0-9._-]*::)?[A-Za-z0-9][A-Za-z0-9._-]*{_VERSIONS}",
+    "a package and its version, such as python=3.11",
+)
+_CHANNEL = (r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?", "the name of a channel, such as conda-forge")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Author:
+class Author(Options):
     """A person."""
 
     name: str = option("Name.", pattern=_TEXT)
@@ -90,7 +109,7 @@ class Author:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataloaderInfo:
+class DataloaderInfo(Options):
     """Who wrote a dataloader, and what it does."""
 
     authors: tuple[Author, ...] = option("People.")
@@ -112,7 +131,7 @@ class ModelInfo(DataloaderInfo):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Array:
+class Array(Options):
     """Shape and meaning of an array, without its first axis (the sequences)."""
 
     shape: str = option("Shape as text.", pattern=_SHAPE)
@@ -124,7 +143,7 @@ class Array:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSchema:
+class ModelSchema(Options):
     """What goes in and comes out of a model."""
 
     inputs: Array = option("Input array.")
@@ -132,7 +151,7 @@ class ModelSchema:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelArguments:
+class ModelArguments(Options):
     """Arguments of :class:`chromacc_models.kipoi.model.KipoiModel`."""
 
     weights: str = option("The network, a .keras file.", pattern=_INSIDE)
@@ -140,23 +159,23 @@ class ModelArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoaderImport:
+class LoaderImport(Options):
     """The dataloader, by name."""
 
     defined_as: Literal["chromacc_models.KipoiLoader"] = option("Class to import.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dependencies:
+class Dependencies(Options):
     """What to install."""
 
-    pip: tuple[str, ...] = option("Requirements for pip.")
-    conda: tuple[str, ...] = option("Packages for conda.", ())
-    conda_channels: tuple[str, ...] = option("Channels for conda.", ("conda-forge",))
+    pip: tuple[str, ...] = option("Requirements for pip.", pattern=_PIP)
+    conda: tuple[str, ...] = option("Packages for conda.", (), pattern=_CONDA)
+    conda_channels: tuple[str, ...] = option("Channels for conda.", ("conda-forge",), pattern=_CHANNEL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelTest:
+class ModelTest(Options):
     """What ``kipoi test`` compares."""
 
     expect: str = option("HDF5 file with inputs and predictions.", pattern=_INSIDE)
@@ -164,7 +183,7 @@ class ModelTest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelDescription:
+class ModelDescription(Options):
     """``model.yaml``."""
 
     defined_as: Literal["chromacc_models.KipoiModel"] = option("Class of the model.")
@@ -177,7 +196,7 @@ class ModelDescription:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Argument:
+class Argument(Options):
     """An argument of the dataloader."""
 
     doc: str = option("Meaning.", pattern=_TEXT)
@@ -188,7 +207,7 @@ class Argument:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(Options):
     """Arguments of :class:`chromacc_data.loader.BedLoader`."""
 
     intervals_file: Argument = option("BED file.")
@@ -199,7 +218,7 @@ class Arguments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranges:
+class Ranges(Options):
     """A metadata entry of genomic ranges."""
 
     doc: str = option("Meaning.", pattern=_TEXT)
@@ -207,14 +226,14 @@ class Ranges:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RangesMetadata:
+class RangesMetadata(Options):
     """Metadata of a batch."""
 
     ranges: Ranges = option("Where the sequences are.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputSchema:
+class OutputSchema(Options):
     """What a dataloader gives."""
 
     inputs: Array = option("Array for the model.")
@@ -222,7 +241,7 @@ class OutputSchema:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataloaderDescription:
+class DataloaderDescription(Options):
     """``dataloader.yaml``."""
 
     defined_as: Literal["chromacc_models.KipoiLoader"] = option("Class of the dataloader.")
@@ -288,6 +307,7 @@ def require_checksums(folder: Path, description: ModelDescription, names: Sequen
             "lists other files", where=path, found=", ".join(sums), expected=", ".join(DATA_FILES)
         )
     for name in names:
+        require_inside(folder, name)
         if not (folder / name).is_file():
             raise InputError("a file is missing", where=folder / name, remedy="fetch the model again")
         if (found := file_sha256(folder / name)) != sums[name]:
@@ -314,6 +334,18 @@ def require_checksums(folder: Path, description: ModelDescription, names: Sequen
         )
 
 
+def require_inside(folder: Path, name: str) -> None:
+    """Raise an InputError where a file of a model folder is a link to a place outside of it."""
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            "a link that leads out of the model's folder",
+            where=folder / name,
+            found=(folder / name).resolve(),
+            expected="a file in the folder",
+            remedy="replace the link by the file, or fetch the model again",
+        )
+
+
 def require_labels(labels: Sequence[str], n_outputs: int, *, where: Path) -> None:
     """Raise an InputError unless there is one name for each output of a network, and no two are the same."""
     if len(labels) != n_outputs or len(set(labels)) != len(labels) or not all(labels):
@@ -332,7 +364,8 @@ def _read(cls: type, path: Path) -> Any:
             where=path,
             expected="the folder of a model made by `chromacc-models package`",
         )
-    return from_yaml(cls, path.read_text(encoding="utf-8"), path=path)
+    require_inside(path.parent, path.name)
+    return from_yaml(cls, read_text(path, expected="YAML in UTF-8"), path=path)
 
 
 def _plain(value: Any) -> Any:

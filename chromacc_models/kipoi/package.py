@@ -11,8 +11,8 @@ The folder is plain files, each with a checksum, and works from any kind of Kipo
 
 from __future__ import annotations
 
-import json
-import math
+import html
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +28,7 @@ from chromacc_data import BedLoader
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.store import open_store, publish
+from chromacc_models.evaluation_file import SavedEvaluation, SavedScore, read_evaluation
 from chromacc_models.kipoi import files as kf
 from chromacc_models.kipoi.check import check, load_with_kipoi
 from chromacc_models.kipoi.example import cut_example, write_example
@@ -218,7 +219,7 @@ def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters |= {"number": _number, "interval": _interval}
+    environment.filters |= {"number": _number, "interval": _interval, "text": _as_text, "code": _as_code}
     text = environment.from_string(template).render(
         name=name,
         doc=doc,
@@ -226,54 +227,74 @@ def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
         cell_types=run.cell_types,
         config=run.config,
         config_yaml=run.config.to_yaml(),
-        n_parameters=run.info["n_parameters"],
+        fence=_fence(run.config.to_yaml()),
+        n_parameters=run.info.n_parameters,
         trained_on=_trained_on(run),
         training_procedure=_training_procedure(run),
-        store_hash=run.info["store"]["content_hash"],
+        store_hash=run.info.store.content_hash,
         sha256=file_sha256(folder / kf.WEIGHTS),
-        versions=run.info["versions"],
+        versions=run.info.versions,
         evaluation=_evaluation(run),
     )
     (folder / kf.CARD).write_text(text, encoding="utf-8")
 
 
 def _trained_on(run: Run) -> str:
-    genome = run.info["genome"]
-    where = "" if genome is None else f", {genome['assembly']} {', '.join(_few(genome['sequences']))}"
-    title = run.info["store"]["title"] or "a chromacc store"
+    genome = run.info.genome
+    where = "" if genome is None else f", {genome.assembly} {', '.join(_few(genome.sequences))}"
+    title = run.info.store.title or "a chromacc store"
     return f"{title}{where}; {run.window_length}-bp windows, {len(run.cell_types)} cell types"
 
 
 def _training_procedure(run: Run) -> str:
-    config, result = run.config, run.info["result"]
+    config, result = run.config, run.result
     strands = ", each window on a random strand" if config.reverse_complement == "augment" else ""
     return (
         f"RMSprop at {config.learning_rate:g}, batches of {config.batch_size}, binary cross-entropy"
-        f"{strands}; best validation loss {result['validation_loss']:.4f} in epoch {result['best_epoch']} "
-        f"of {result['epochs']}, seed {config.seed}"
+        f"{strands}; best validation loss {result.validation_loss:.4f} in epoch {result.best_epoch} "
+        f"of {result.epochs}, seed {config.seed}"
     )
 
 
-def _evaluation(run: Run) -> dict[str, Any] | None:
+def _evaluation(run: Run) -> SavedEvaluation | None:
     """The run's scores on its test windows, as `chromacc-models evaluate` left them; None before it ran."""
     path = run.folder / "evaluation.json"
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError("is damaged", where=path, found=error, remedy="evaluate the run again") from error
+    return read_evaluation(path) if path.is_file() else None
+
+
+def _as_text(value: object) -> str:
+    """A text as Markdown shows it: no HTML, no links, no pictures, no formatting, one line.
+
+    >>> _as_text("a|b <i> [x](y) cell_type * 2")
+    'a\\\\|b &lt;i&gt; \\\\[x\\\\](y) cell_type \\\\* 2'
+    """
+    escaped = html.escape(_one_line(str(value)), quote=False)
+    escaped = re.sub(r"([\\`*\[\]|~])", r"\\\1", escaped)
+    escaped = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)
+    return re.sub(r"^([#+=-]|[0-9]+(?=[.)]))", _escape_start, escaped)
+
+
+def _escape_start(match: re.Match) -> str:
+    return f"&#{ord(match[0][0])};{match[0][1:]}"
+
+
+def _as_code(value: object) -> str:
+    """A text between backticks."""
+    return "`" + _one_line(str(value)).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def _fence(text: str) -> str:
+    """Backticks that nothing in a block of code can end."""
+    return "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
 def _number(value: float | None) -> str:
-    # An evaluation of an older release has NaN where there is no score.
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+    return "-" if value is None else f"{value:.3f}"
 
 
-def _interval(row: dict[str, Any], score: str) -> str:
-    if _number(row[score]) == "-":
-        return "-"
-    return f"{_number(row[score])} ({_number(row[f'{score}_low'])} to {_number(row[f'{score}_high'])})"
+def _interval(row: SavedScore, score: str) -> str:
+    value, low, high = (_number(getattr(row, f"{score}{end}")) for end in ("", "_low", "_high"))
+    return "-" if value == "-" else f"{value} ({low} to {high})"
 
 
 def _few(names: Iterable[str], limit: int = 5) -> list[str]:

@@ -314,9 +314,10 @@ def folder_loader(folder: Path) -> type:
     Raises
     ------
     InputError
-        If there is no dataloader.yaml.
+        If there is no dataloader.yaml, or it is not plain YAML.
     """
     from chromacc_data import BedLoader
+    from chromacc_data.options import compose_yaml, read_text
 
     description = folder / "dataloader.yaml"
     if not description.is_file():
@@ -326,6 +327,8 @@ def folder_loader(folder: Path) -> type:
             expected="the folder of a model made by `chromacc-models package`",
             remedy="from chromacc_data import BedLoader is the loader itself",
         )
+
+    compose_yaml(read_text(description), where=description)  # no tags: Kipoi runs what they name
 
     class Loader(BedLoader):
         source_dir = str(folder)

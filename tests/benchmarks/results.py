@@ -121,7 +121,7 @@ def run(task: Task, store: Path, folder: Path) -> pd.DataFrame:
     """Train and score: a row for each cell type."""
     finished = train(store, task.config, folder / task.name, progress=True)
     scores = evaluate(finished).cell_types
-    result = finished.info["result"]
+    result = finished.result
     return pd.DataFrame(
         {
             "dataset": task.dataset,
@@ -134,9 +134,9 @@ def run(task: Task, store: Path, folder: Path) -> pd.DataFrame:
             "auprc": [round(score.auprc, 5) for score in scores],
             "n_windows": [score.n_windows for score in scores],
             "n_open": [score.n_open for score in scores],
-            "best_epoch": result["best_epoch"],
-            "epochs": result["epochs"],
-            "validation_loss": round(result["validation_loss"], 5),
+            "best_epoch": result.best_epoch,
+            "epochs": result.epochs,
+            "validation_loss": round(result.validation_loss, 5),
             "made_of": _made_of(task, store),
         }
     )
