@@ -38,6 +38,7 @@ from chromacc_data.files import (
     remove_working_folder,
     write_text_atomically,
 )
+from chromacc_data.handles import StoreFolder, open_hdf5, replaced
 
 __all__ = [
     "Partial",
@@ -99,9 +100,12 @@ def open_store(path: Path | str) -> xr.Dataset:
         raise InputError("no such store", where=path, remedy=remedy)
     try:
         if kind == "zarr":
-            ds = xr.open_zarr(path, consolidated=False, chunks={})
+            folder = StoreFolder(path)
+            ds = xr.open_zarr(folder, consolidated=False, chunks={})
         else:
-            ds = xr.open_dataset(path, engine="h5netcdf", chunks={})
+            ds = open_hdf5(path, identity=schema.ATTR_CONTENT_HASH)
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             "cannot be opened as a store",
@@ -115,7 +119,8 @@ def open_store(path: Path | str) -> xr.Dataset:
         if name not in ds.attrs:
             raise InputError(f"attribute {name!r} is missing", where=path, remedy="build the store again")
     if kind == "zarr":
-        _require_all_chunks(path)
+        _require_all_chunks(folder)
+    ds.encoding["source"] = str(path)
     return ds[[name for name in schema.VARIABLES if name in ds]]
 
 
@@ -143,6 +148,8 @@ def read_window_block(ds: xr.Dataset, name: str, start: int, stop: int) -> np.nd
     """
     try:
         return ds[name].isel({schema.WINDOW: slice(start, stop)}).to_numpy()
+    except InputError:
+        raise
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"a chunk of {name!r} is damaged",
@@ -171,7 +178,7 @@ def content_hash(path: Path, *, engine: Engine | None = None, show_progress: boo
         ds.sizes[schema.WINDOW], unit="windows", description="reading", show=show_progress
     ) as bar:
         digests = (engine or Engine()).run(
-            [dask.delayed(_block_digests)(path, span) for span in spans],
+            [dask.delayed(_block_digests)(path, ds.attrs[schema.ATTR_CONTENT_HASH], span) for span in spans],
             weights=[span[-1][1] - span[0][0] for span in spans],
             bar=bar,
         )
@@ -436,8 +443,10 @@ def _digest(blocks: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _block_digests(path: Path, bounds: list[tuple[int, int]]) -> list[str]:
+def _block_digests(path: Path, root: str, bounds: list[tuple[int, int]]) -> list[str]:
     with dask.config.set(scheduler="synchronous"), open_store(path) as ds:
+        if ds.attrs[schema.ATTR_CONTENT_HASH] != root:
+            raise replaced(path)
         return [
             _digest({name: read_window_block(ds, name, start, stop) for name in _windowed(ds)})
             for start, stop in bounds
@@ -460,13 +469,13 @@ def _root_hash(ds: xr.Dataset, digests: list[str | None]) -> str:
     return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()
 
 
-def _require_all_chunks(path: Path) -> None:
-    group = zarr.open_group(path, mode="r")
+def _require_all_chunks(folder: StoreFolder) -> None:
+    group = zarr.open_group(folder, mode="r")
     for name, array in group.arrays():
         if array.nchunks_initialized != array.nchunks:
             raise InputError(
                 f"chunks of {name!r} are missing",
-                where=path,
+                where=folder.root,
                 found=f"{array.nchunks_initialized} chunks",
                 expected=f"{array.nchunks}",
                 remedy="the copy is not whole: build or fetch the store again",
