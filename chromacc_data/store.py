@@ -1,22 +1,19 @@
 """The store on disk: create, resume, publish, open, hash, convert. Zarr or HDF5 by suffix.
 
 A store is written beside its final name, in ``NAME.partial``, chunk by chunk in any order by any number of
-workers; each finished chunk leaves a marker with its digest, so that a killed build goes on where it was.
+workers; each finished chunk leaves a marker with its digest, so that a killed build can be resumed.
 When all chunks are there and have been read back, it is renamed: a visible store is a whole store.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 import dask
 import h5netcdf
@@ -30,7 +27,18 @@ from chromacc_data import schema
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, DiskFullError, InputError
-from chromacc_data.files import disk_errors, write_text_atomically
+from chromacc_data.files import (
+    disk_errors,
+    empty_working_folder,
+    hold_working_folder,
+    leftovers,
+    name_working_folder,
+    publish,
+    recover,
+    remove_working_folder,
+    write_text_atomically,
+)
+from chromacc_data.handles import StoreFolder, open_hdf5, replaced
 from chromacc_data.hdf5 import require_plain
 from chromacc_data.layout import require_plain_zarr
 
@@ -54,8 +62,6 @@ FORMATS = {".zarr": "zarr", ".h5": "hdf5"}
 
 _CHUNKS_PER_TASK = 16
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-_PARTIAL_SUFFIX = ".partial"
-_REPLACED_SUFFIX = ".replaced"
 
 
 def store_format(path: Path) -> str:
@@ -90,7 +96,7 @@ def open_store(path: Path | str) -> xr.Dataset:
     path = Path(path)
     kind = store_format(path)
     if not path.exists():
-        partial = path.with_name(path.name + _PARTIAL_SUFFIX)
+        partial = name_working_folder(path)
         make = f"make it: chromacc-data build RECIPE -o {path}"
         remedy = "run its build again: it goes on where it was" if partial.exists() else make
         raise InputError("no such store", where=path, remedy=remedy)
@@ -98,9 +104,12 @@ def open_store(path: Path | str) -> xr.Dataset:
         require_plain_zarr(path)
     try:
         if kind == "zarr":
-            ds = xr.open_zarr(path, consolidated=False, chunks={}, zarr_format=3)
+            folder = StoreFolder(path)
+            ds = xr.open_zarr(folder, consolidated=False, chunks={}, zarr_format=3)
         else:
-            ds = xr.open_dataset(path, engine="h5netcdf", chunks={})
+            ds = open_hdf5(path, identity=schema.ATTR_CONTENT_HASH)
+    except InputError:
+        raise
     except Exception as error:  # zarr, h5py and xarray raise errors of every kind for damaged metadata
         raise InputError(
             "cannot be opened as a store",
@@ -116,7 +125,8 @@ def open_store(path: Path | str) -> xr.Dataset:
         if name not in ds.attrs:
             raise InputError(f"attribute {name!r} is missing", where=path, remedy="build the store again")
     if kind == "zarr":
-        _require_all_chunks(path)
+        _require_all_chunks(folder)
+    ds.encoding["source"] = str(path)
     return ds[[name for name in schema.VARIABLES if name in ds]]
 
 
@@ -127,11 +137,6 @@ def looks_like_a_store(path: Path) -> bool:
             return file.read(len(_HDF5_MAGIC)) == _HDF5_MAGIC
     metadata = path / "zarr.json"
     return metadata.is_file() and schema.FORMAT in metadata.read_text(errors="replace")
-
-
-def leftovers(path: Path) -> bool:
-    """Whether a killed run left something beside a store."""
-    return any(path.with_name(path.name + suffix).exists() for suffix in (_PARTIAL_SUFFIX, _REPLACED_SUFFIX))
 
 
 def read_variable(ds: xr.Dataset, name: str) -> np.ndarray:
@@ -149,6 +154,8 @@ def read_window_block(ds: xr.Dataset, name: str, start: int, stop: int) -> np.nd
     """
     try:
         return ds[name].isel({schema.WINDOW: slice(start, stop)}).to_numpy()
+    except InputError:
+        raise
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"a chunk of {name!r} is damaged",
@@ -177,7 +184,7 @@ def content_hash(path: Path, *, engine: Engine | None = None, show_progress: boo
         ds.sizes[schema.WINDOW], unit="windows", description="reading", show=show_progress
     ) as bar:
         digests = (engine or Engine()).run(
-            [dask.delayed(_block_digests)(path, span) for span in spans],
+            [dask.delayed(_block_digests)(path, ds.attrs[schema.ATTR_CONTENT_HASH], span) for span in spans],
             weights=[span[-1][1] - span[0][0] for span in spans],
             bar=bar,
         )
@@ -217,11 +224,12 @@ def write_store(
         If it has another; nothing is published then.
     """
     staged = partial.folder / "store.zarr"
-    if not (partial.folder / "layout").exists():
+    layout = partial.folder / "layout"
+    if not layout.exists():
         with suppress(FileNotFoundError):
             shutil.rmtree(staged)
         _write_layout(ds, staged)
-        (partial.folder / "layout").touch()
+        layout.touch()
     bounds = _bounds(ds)
     with progress_bar(
         ds.sizes[schema.WINDOW], unit="windows", description="writing", show=show_progress
@@ -249,6 +257,7 @@ def write_store(
         )
     _seal(staged, root)
     if store_format(path) == "zarr":
+        layout.unlink()  # a kill after the next line leaves the older store in the place of this one
         publish(staged, path)
     else:
         _publish_hdf5(open_store(staged), path, partial.folder / "store.h5", show_progress=show_progress)
@@ -286,21 +295,6 @@ def count_lines(counts: Mapping[str, int]) -> list[str]:
     return [f"  {name:<40} {count:>12,}" for name, count in counts.items()]
 
 
-def publish(staged: Path, path: Path) -> None:
-    """Give a finished file or folder its final name, replacing what stands there only now."""
-    if staged.is_file():
-        staged.replace(path)
-        return
-    replaced = path.with_name(path.name + _REPLACED_SUFFIX)
-    if path.exists():
-        shutil.rmtree(replaced, ignore_errors=True)
-        path.rename(
-            replaced
-        )  # a folder cannot be renamed over another: `Partial.open` undoes a kill right here
-    staged.rename(path)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
 class Partial:
     """The working folder ``NAME.partial`` of a store that is being written.
 
@@ -328,9 +322,8 @@ class Partial:
         restart
             Throw them away instead.
         """
-        folder = path.with_name(path.name + _PARTIAL_SUFFIX)
-        with _locked(folder):
-            _recover(path)
+        with hold_working_folder(path, what="store") as folder:
+            recover(path)
             partial = cls(folder)
             partial._claim(key, restart=restart)
             try:
@@ -353,11 +346,11 @@ class Partial:
                 expected=f"build key {key[:12]} (recipe and inputs have changed since)",
                 remedy="--restart throws the unfinished build away; a finished store is not touched",
             )
-        self._empty()
+        empty_working_folder(self.folder)
         write_text_atomically(key_file, key)
 
     def _has_chunks(self) -> bool:
-        return any((self.folder / "chunks").glob("*"))
+        return any((self.folder / "chunks").glob("[0-9]*"))
 
     def marker(self, chunk: int) -> Path:
         """File that says that a chunk is finished, and holds its digest."""
@@ -379,14 +372,7 @@ class Partial:
 
     def remove(self) -> None:
         """Delete the folder: the store has its final name, or will never have it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _empty(self) -> None:
-        for entry in self.folder.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name != "lock":
-                entry.unlink()
+        remove_working_folder(self.folder)
 
 
 def _bounds(ds: xr.Dataset) -> list[tuple[int, int]]:
@@ -463,8 +449,10 @@ def _digest(blocks: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _block_digests(path: Path, bounds: list[tuple[int, int]]) -> list[str]:
+def _block_digests(path: Path, root: str, bounds: list[tuple[int, int]]) -> list[str]:
     with dask.config.set(scheduler="synchronous"), open_store(path) as ds:
+        if ds.attrs[schema.ATTR_CONTENT_HASH] != root:
+            raise replaced(path)
         return [
             _digest({name: read_window_block(ds, name, start, stop) for name in _windowed(ds)})
             for start, stop in bounds
@@ -487,13 +475,13 @@ def _root_hash(ds: xr.Dataset, digests: list[str | None]) -> str:
     return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()
 
 
-def _require_all_chunks(path: Path) -> None:
-    group = zarr.open_group(path, mode="r")
+def _require_all_chunks(folder: StoreFolder) -> None:
+    group = zarr.open_group(folder, mode="r")
     for name, array in group.arrays():
         if array.nchunks_initialized != array.nchunks:
             raise InputError(
                 f"chunks of {name!r} are missing",
-                where=path,
+                where=folder.root,
                 found=f"{array.nchunks_initialized} chunks",
                 expected=f"{array.nchunks}",
                 remedy="the copy is not whole: build or fetch the store again",
@@ -540,41 +528,6 @@ def _write_hdf5(ds: xr.Dataset, staged: Path, *, show_progress: bool) -> None:
             bar.update(stop - start)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / "lock").open("w")
-        except OSError as error:
-            raise InputError("cannot write here", where=folder.parent, found=error.strerror) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(
-                    "another process is building this store", where=folder, remedy="wait for it, or stop it"
-                ) from None
-            # Who held the lock before may have finished, and removed the folder, since this opened it.
-            if _is_at(lock, folder / "lock"):
-                yield
-                return
-
-
-def _is_at(file: IO, path: Path) -> bool:
-    try:
-        return os.fstat(file.fileno()).st_ino == path.stat().st_ino
-    except FileNotFoundError:
-        return False
-
-
 def _left_by_another(out: Path, expected: str) -> bool:
-    key = out.with_name(out.name + _PARTIAL_SUFFIX) / "key"
+    key = name_working_folder(out) / "key"
     return key.exists() and key.read_text() != f"convert {expected}"
-
-
-def _recover(path: Path) -> None:
-    replaced = path.with_name(path.name + _REPLACED_SUFFIX)
-    if replaced.exists() and not path.exists():
-        replaced.rename(path)
-    shutil.rmtree(replaced, ignore_errors=True)

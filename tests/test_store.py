@@ -323,6 +323,6 @@ def test_write_store__disk_full(tmp_path: Path):
         cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert "the disk is full" in done.stdout
-    assert "goes on where it was" in done.stdout
+    assert "run the same command again to resume" in done.stdout
     assert not (tmp_path / "a.zarr").exists()
     shutil.rmtree(tmp_path / "a.zarr.partial")
