@@ -31,6 +31,7 @@ from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, DiskFullError, InputError
 from chromacc_data.files import disk_errors, write_text_atomically
+from chromacc_data.seal import attribute_checksums, require_sealed
 
 __all__ = [
     "Partial",
@@ -241,7 +242,8 @@ def write_store(
             found=root,
             expected=expected,
         )
-    _seal(staged, root)
+    # What was converted keeps its checksums: anew, they would vouch for attributes that nobody has checked.
+    _seal(staged, root, checksums=expected is None)
     if store_format(path) == "zarr":
         publish(staged, path)
     else:
@@ -260,6 +262,7 @@ def convert(source: Path, out: Path, *, engine: Engine, show_progress: bool = Fa
     """
     source, out = source.absolute(), out.absolute()  # a worker of a cluster may have another working folder
     ds = open_store(source)
+    require_sealed(ds, where=source)
     expected = ds.attrs[schema.ATTR_CONTENT_HASH]
     # What another conversion left unfinished is of no use to this one.
     with Partial.open(out, key=f"convert {expected}", restart=_left_by_another(out, expected)) as partial:
@@ -416,8 +419,11 @@ def _write_layout(ds: xr.Dataset, staged: Path) -> None:
         )
 
 
-def _seal(staged: Path, root: str) -> None:
-    zarr.open_group(staged, mode="r+").attrs[schema.ATTR_CONTENT_HASH] = root
+def _seal(staged: Path, root: str, *, checksums: bool = True) -> None:
+    attrs = zarr.open_group(staged, mode="r+").attrs
+    attrs[schema.ATTR_CONTENT_HASH] = root
+    if checksums:
+        attrs[schema.ATTR_CHECKSUMS] = attribute_checksums(open_store(staged))
     with warnings.catch_warnings():
         # Not in the Zarr v3 specification yet, but `xr.open_zarr` asks for it; readers may ignore it.
         warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
@@ -501,6 +507,7 @@ def _publish_hdf5(ds: xr.Dataset, path: Path, staged: Path, *, show_progress: bo
     expected = ds.attrs[schema.ATTR_CONTENT_HASH]
     if found != expected:
         raise CheckError("content differs from its hash", where=path, found=found, expected=expected)
+    require_sealed(open_store(staged), where=staged)
     publish(staged, path)
 
 
