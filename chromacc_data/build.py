@@ -39,7 +39,16 @@ from chromacc_data.store import (
     write_store,
 )
 
-__all__ = ["Built", "Content", "build", "lazy_dataset", "make_plan", "open_content", "provenance"]
+__all__ = [
+    "Built",
+    "Content",
+    "build",
+    "build_key",
+    "lazy_dataset",
+    "make_plan",
+    "open_content",
+    "provenance",
+]
 
 LOG = logging.getLogger("chromacc")
 
@@ -123,7 +132,7 @@ def build(
     inputs = resolve_inputs(
         recipe, sources_dir=sources_dir, cache_dir=cache_dir, engine=engine, show_progress=show_progress
     )
-    key = _build_key(recipe, inputs)
+    key = build_key(recipe, inputs)
     LOG.debug(
         "%s: %d inputs found and their checksums taken; build key %s",
         recipe.name,
@@ -251,7 +260,8 @@ def provenance(content: Content, plan: Plan) -> dict[str, str | int]:
     return attrs
 
 
-def _build_key(recipe: Recipe, inputs: Inputs) -> str:
+def build_key(recipe: Recipe, inputs: Inputs) -> str:
+    """SHA-256 of a recipe, its inputs and the release that builds it: the same key, the same content."""
     version = importlib.metadata.version("chromacc")
     parts = f"{schema.FORMAT_VERSION} {version} {recipe.digest} {inputs.digest}"
     return hashlib.sha256(parts.encode()).hexdigest()

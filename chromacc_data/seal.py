@@ -202,7 +202,5 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _differs(
-    where: Path | str, what: str, *, found: object = None, expected: object = None
-) -> CheckError:
+def _differs(where: Path | str, what: str, *, found: object = None, expected: object = None) -> CheckError:
     return CheckError(what, where=where, found=found, expected=expected, remedy=_DAMAGED)

@@ -77,6 +77,8 @@ class Simulator:
         Accessibility in each cell type.
     removes
         Whether accidental occurrences are removed from the background.
+    runs_functions
+        Whether functions of the recipe are run. If not, their scores are NaN, and no window is open by them.
     """
 
     n_windows: int
@@ -87,6 +89,7 @@ class Simulator:
     sites: SitesRecipe
     models: tuple[Model, ...]
     removes: bool
+    runs_functions: bool = True
 
     @property
     def truth(self) -> Truth:
@@ -104,6 +107,10 @@ class Simulator:
             patterns = Patterns.of(self.pool, self.sites)
             codes, n_changed = remove_accidental(codes, sites, patterns, self._stream(_REMOVAL, index))
         return Simulated(codes, sites, n_changed)
+
+    def can_score(self, model: Model) -> bool:
+        """Whether windows are scored by this model."""
+        return self.runs_functions or model.function is None
 
     def _stream(self, purpose: int, block: int) -> np.random.Generator:
         return np.random.Generator(
@@ -194,6 +201,8 @@ def plan_simulation(
     for model, n_open in zip(
         simulator.models, accessibility.sum(axis=0, dtype=np.int64).tolist(), strict=True
     ):
+        if not simulator.can_score(model):
+            continue
         counts[f"windows_open_in_{model.cell_type}"] = n_open
         _require_both(model, n_open, simulator, recipe)
     return save_plan(folder, {**arrays, schema.SPLIT.name: split, schema.FOLD.name: fold}, counts, {})
@@ -245,7 +254,13 @@ def _truth_of(simulator: Simulator, patterns: Patterns, made: Simulated) -> _Par
 
 
 def _scores(simulator: Simulator, sites: Sites, codes: np.ndarray) -> np.ndarray:
-    return np.stack([scores(model, sites, codes, simulator.pool) for model in simulator.models], axis=1)
+    columns = [
+        scores(model, sites, codes, simulator.pool)
+        if simulator.can_score(model)
+        else np.full(len(codes), np.nan)
+        for model in simulator.models
+    ]
+    return np.stack(columns, axis=1)
 
 
 def _open_probability(simulator: Simulator, patterns: Patterns, codes: np.ndarray) -> np.ndarray:
