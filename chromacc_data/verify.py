@@ -170,6 +170,8 @@ def verify(
         _compare_with_itself(ds, path)
         raise _without_sources(error) from error
     _compare_inputs(ds, inputs, path)
+    if recipe.simulation is not None and recipe.simulation.n_windows != n:
+        raise CheckError("other sizes", where=path, found=n, expected=recipe.simulation.n_windows)
     # Beside the store: that is where the workers of a cluster can read.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         content = _without_functions(building.open_content(recipe, inputs, Path(folder)))
