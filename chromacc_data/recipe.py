@@ -85,7 +85,9 @@ class FragmentRecipe:
         "`fragment`: all nucleotides between the two ends; `ends`: those within `extend` of either end",
         "fragment",
     )
-    extend: int = option("bp on each side of an end", 75, minimum=0, only_with=("count", ("ends",)))
+    extend: int = option(
+        "bp on each side of an end", 75, minimum=0, maximum=10**12, only_with=("count", ("ends",))
+    )
     max_length: int | None = option(
         "bp; longer fragments are left out (120 keeps nucleosome-free ones)", None, minimum=1
     )
@@ -139,6 +141,7 @@ class WindowRecipe:
         "`midpoint` peaks stay as they are",
         200,
         minimum=0,
+        maximum=10**12,
         only_with=("overlap", ("joint",)),
     )
     overlap: Literal["joint", "basset"] = option(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +20,23 @@ import numpy as np
 import xarray as xr
 
 from chromacc_data import schema
-from chromacc_data.errors import CheckError
+from chromacc_data.errors import CheckError, InputError
 
-__all__ = ["attribute_checksums", "is_sealed", "plain", "require_layout", "require_sealed"]
+__all__ = [
+    "LARGEST_CHUNK",
+    "attribute_checksums",
+    "is_sealed",
+    "plain",
+    "require_chunks",
+    "require_layout",
+    "require_sealed",
+]
+
+#: Bytes of a variable's chunk: Blosc compresses less than 2 GiB at once.
+LARGEST_CHUNK = 2**31 - 1024
 
 _METADATA = "zarr.json"
+_NUMBERS = {variable.dtype for variable in schema.VARIABLES.values()}
 _DAMAGED = "the disk or a copy changed it: build or fetch the store again"
 
 
@@ -82,6 +95,33 @@ def require_sealed(ds: xr.Dataset, *, where: Path | str) -> None:
     )
 
 
+def require_chunks(path: Path) -> None:
+    """Raise an InputError where metadata of a store tell of chunks that are missing, or impossibly large.
+
+    Nothing is allocated by what metadata say: call it before the store is opened. Metadata that cannot be
+    read are left to what opens it.
+    """
+    arrays = _hdf5_arrays(path) if path.is_file() else _zarr_arrays(path)
+    for name, (shape, chunks, itemsize, found) in arrays.items():
+        expected = math.prod(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
+        if found != expected:
+            raise InputError(
+                f"chunks of {name!r} are missing",
+                where=path,
+                found=f"{found:,} chunks",
+                expected=f"{expected:,}",
+                remedy="the copy is not whole: build or fetch the store again",
+            )
+        if (size := math.prod(chunks) * itemsize) > LARGEST_CHUNK:
+            raise InputError(
+                f"a chunk of {name!r} is too large",
+                where=path,
+                found=f"{size:,} bytes",
+                expected=f"at most {LARGEST_CHUNK:,}",
+                remedy=_DAMAGED,
+            )
+
+
 def require_layout(path: Path) -> None:
     """Raise a CheckError unless a store is made of its own parts: no foreign file, one state of its metadata.
 
@@ -105,6 +145,39 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
     return value if value is None or isinstance(value, str | int | float) else repr(value)
+
+
+#: Shape, shape of a chunk, bytes of a value, and chunks that are there.
+_Array = tuple[tuple[int, ...], tuple[int, ...], int, int]
+
+
+def _zarr_arrays(path: Path) -> dict[str, _Array]:
+    arrays = {}
+    for file in sorted(path.glob(f"*/{_METADATA}")):
+        try:
+            metadata = json.loads(file.read_text(encoding="utf-8"))
+            shape, chunks = metadata["shape"], metadata["chunk_grid"]["configuration"]["chunk_shape"]
+            kind = metadata["data_type"]
+            itemsize = np.dtype(kind).itemsize if kind in _NUMBERS else np.dtype(object).itemsize
+            if len(shape) != len(chunks) or not all(type(n) is int and n > 0 for n in chunks):
+                raise ValueError
+            found = sum(_is_chunk(parts, metadata) for parts in _files(file.parent))
+            arrays[file.parent.name] = (tuple(map(int, shape)), tuple(chunks), itemsize, found)
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            continue
+    return arrays
+
+
+def _hdf5_arrays(path: Path) -> dict[str, _Array]:
+    with h5py.File(path) as file:
+        return {
+            name: (array.shape, array.chunks, array.dtype.itemsize, array.id.get_num_chunks())
+            if array.chunks
+            # Not chunked: all of it is in the file.
+            else (array.shape, array.shape, array.dtype.itemsize, int(array.size > 0))
+            for name, array in file.items()
+            if isinstance(array, h5py.Dataset) and array.shape
+        }
 
 
 def _facts(array: xr.Variable) -> dict[str, Any]:

@@ -15,9 +15,9 @@ import xarray as xr
 from chromacc_data import schema
 from chromacc_data.errors import DiskFullError, InputError
 from chromacc_data.recipe import Recipe
+from chromacc_data.seal import LARGEST_CHUNK
 
 __all__ = [
-    "LARGEST_CHUNK",
     "Estimate",
     "available_memory",
     "estimate",
@@ -28,9 +28,6 @@ __all__ = [
     "require_room",
     "stored_bytes",
 ]
-
-#: Bytes of a variable's chunk: Blosc compresses less than 2 GiB at once.
-LARGEST_CHUNK = 2**31 - 1024
 
 #: Copies of a chunk that a task holds: as computed, as it is written, as it is read back.
 _COPIES = 3

@@ -31,7 +31,8 @@ from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, DiskFullError, InputError
 from chromacc_data.files import disk_errors, write_text_atomically
-from chromacc_data.seal import attribute_checksums, require_sealed
+from chromacc_data.seal import attribute_checksums, require_chunks, require_sealed
+from chromacc_data.sizes import require_disk, stored_bytes
 
 __all__ = [
     "Partial",
@@ -94,10 +95,13 @@ def open_store(path: Path | str) -> xr.Dataset:
         remedy = "run its build again: it goes on where it was" if partial.exists() else make
         raise InputError("no such store", where=path, remedy=remedy)
     try:
+        require_chunks(path)  # before anything is as large as its metadata say
         if kind == "zarr":
             ds = xr.open_zarr(path, consolidated=False, chunks={})
         else:
             ds = xr.open_dataset(path, engine="h5netcdf", chunks={})
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             "cannot be opened as a store",
@@ -110,8 +114,6 @@ def open_store(path: Path | str) -> xr.Dataset:
     for name in (schema.ATTR_CONTENT_HASH, schema.ATTR_WINDOW_CHUNK):
         if name not in ds.attrs:
             raise InputError(f"attribute {name!r} is missing", where=path, remedy="build the store again")
-    if kind == "zarr":
-        _require_all_chunks(path)
     return ds[[name for name in schema.VARIABLES if name in ds]]
 
 
@@ -263,6 +265,7 @@ def convert(source: Path, out: Path, *, engine: Engine, show_progress: bool = Fa
     source, out = source.absolute(), out.absolute()  # a worker of a cluster may have another working folder
     ds = open_store(source)
     require_sealed(ds, where=source)
+    require_disk(out, stored_bytes(ds), what="the store")
     expected = ds.attrs[schema.ATTR_CONTENT_HASH]
     # What another conversion left unfinished is of no use to this one.
     with Partial.open(out, key=f"convert {expected}", restart=_left_by_another(out, expected)) as partial:
@@ -485,19 +488,6 @@ def _root_hash(ds: xr.Dataset, digests: list[str | None]) -> str:
         layout["truth"] = ds.attrs[schema.ATTR_TRUTH]
         layout["motifs"] = [str(name) for name in ds[schema.MOTIF].values]
     return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()
-
-
-def _require_all_chunks(path: Path) -> None:
-    group = zarr.open_group(path, mode="r")
-    for name, array in group.arrays():
-        if array.nchunks_initialized != array.nchunks:
-            raise InputError(
-                f"chunks of {name!r} are missing",
-                where=path,
-                found=f"{array.nchunks_initialized} chunks",
-                expected=f"{array.nchunks}",
-                remedy="the copy is not whole: build or fetch the store again",
-            )
 
 
 def _publish_hdf5(ds: xr.Dataset, path: Path, staged: Path, *, show_progress: bool) -> None:
