@@ -18,7 +18,17 @@ from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.inputs import Inputs
-from chromacc_data.plan import Plan, delayed, excluded_names, find_peaks, load_peaks, save_arrays, save_plan
+from chromacc_data.plan import (
+    Plan,
+    delayed,
+    excluded_names,
+    find_peaks,
+    load_notes,
+    load_peaks,
+    peak_counts,
+    save_arrays,
+    save_plan,
+)
 from chromacc_data.recipe import Recipe
 from chromacc_data.regions.negatives import windows_elsewhere
 from chromacc_data.regions.windows import read_blacklist
@@ -196,6 +206,8 @@ def plan_simulation(
     accessibility = arrays[schema.ACCESSIBILITY.name]
     split, fold = splits.assign_random(simulator.n_windows, recipe.split, seed=recipe.seed)
     counts = {"windows": simulator.n_windows}
+    if isinstance(simulator.background, GenomeWindows):
+        counts |= load_notes(simulator.background.places)
     counts |= {f"windows_{name}": int((split == code).sum()) for code, name in enumerate(schema.SPLITS)}
     counts |= {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
     for model, n_open in zip(
@@ -312,7 +324,7 @@ def _draw_places(
         )
     except InputError as error:
         raise _in_recipe(error, recipe) from None
-    save_arrays(folder / "places", {"chrom": chrom, "start": start}, {})
+    save_arrays(folder / "places", {"chrom": chrom, "start": start}, peak_counts(peaks))
 
 
 def _require_both(model: Model, n_open: int, simulator: Simulator, recipe: Recipe) -> None:

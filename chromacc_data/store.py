@@ -102,7 +102,7 @@ def open_store(path: Path | str) -> xr.Dataset:
             ds = xr.open_dataset(path, engine="h5netcdf", chunks={})
     except InputError:
         raise
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             "cannot be opened as a store",
             where=path,

@@ -27,6 +27,7 @@ from chromacc_data.files import disk_errors
 from chromacc_data.store import open_store
 from chromacc_models.architectures import NETWORKS, gains_from_xla, logits_model
 from chromacc_models.config import TrainConfig
+from chromacc_models.network_size import require_network_memory
 from chromacc_models.run import (
     CHECKPOINT,
     Epoch,
@@ -90,6 +91,7 @@ def train(
     """
     store, out = Path(store), Path(out)
     ds = open_store(store)
+    require_network_memory(config, *(ds.sizes[d] for d in (schema.POSITION, schema.CELL_TYPE, schema.WINDOW)))
     model = build_network(config, ds.sizes[schema.POSITION], ds.sizes[schema.CELL_TYPE])
     with disk_errors(out), lock_folder(out):
         info = claim_folder(out, describe_run(store, ds, config, model, engine=engine))
