@@ -13,6 +13,7 @@ from chromacc_data import build as building
 from chromacc_data import store
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, InputError
+from chromacc_data.info import describe
 from chromacc_data.verify import verify
 from tests.simulated import SIMPLE, write_simulated_dataset
 from tests.small import write_small_dataset
@@ -217,3 +218,19 @@ def test_verify__functions_are_not_run(tmp_path: Path):
     assert any("own functions, which are not run: own" in text for text in checked.unchecked)
     with pytest.raises(CheckError, match="source of 'function' has changed"):
         verify(path)
+
+
+def test_verify__report_has_every_count(built: Path):
+    checked = verify(built)
+    counts = json.loads(store.open_store(built).attrs["counts"])
+    assert checked.counts == counts
+    for name in counts:
+        assert f"  {name} " in checked.report()[1]
+        assert f"  {name} " in describe(built)[1]
+
+
+def test_verify__counts_that_are_not_json(built: Path):
+    change_attribute(built, "counts", "{")
+    reseal(built)
+    with pytest.raises(InputError, match="counts"):
+        verify(built, store_only=True)
