@@ -29,6 +29,7 @@ from chromacc_data.plan import Plan, delayed, label_block, load_plan, plan_block
 from chromacc_data.recipe import Recipe, load_recipe
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.simulate import Simulator, open_simulator, plan_simulation, simulated_block
+from chromacc_data.sizes import require_room
 from chromacc_data.store import (
     Partial,
     count_lines,
@@ -39,7 +40,16 @@ from chromacc_data.store import (
     write_store,
 )
 
-__all__ = ["Built", "Content", "build", "lazy_dataset", "make_plan", "open_content", "provenance"]
+__all__ = [
+    "Built",
+    "Content",
+    "build",
+    "build_key",
+    "lazy_dataset",
+    "make_plan",
+    "open_content",
+    "provenance",
+]
 
 LOG = logging.getLogger("chromacc")
 
@@ -120,10 +130,11 @@ def build(
     engine, out = engine or Engine(), Path(out).absolute()
     store_format(out)
     recipe = load_recipe(recipe_path)
+    require_room(recipe, out, local=engine.scheduler is None)
     inputs = resolve_inputs(
         recipe, sources_dir=sources_dir, cache_dir=cache_dir, engine=engine, show_progress=show_progress
     )
-    key = _build_key(recipe, inputs)
+    key = build_key(recipe, inputs)
     LOG.debug(
         "%s: %d inputs found and their checksums taken; build key %s",
         recipe.name,
@@ -146,6 +157,7 @@ def build(
         else:
             plan = make_plan(content, partial.folder, engine=engine, show_progress=show_progress)
         LOG.debug("planned %d windows of %d bp", plan.n_windows, recipe.windows.length)
+        require_room(recipe, out, plan.n_windows, local=engine.scheduler is None)
         attrs = {schema.ATTR_BUILD_KEY: key, **provenance(content, plan)}
         ds = lazy_dataset(content, plan, attrs=attrs)
         root = write_store(ds, out, engine=engine, partial=partial, show_progress=show_progress)
@@ -251,7 +263,8 @@ def provenance(content: Content, plan: Plan) -> dict[str, str | int]:
     return attrs
 
 
-def _build_key(recipe: Recipe, inputs: Inputs) -> str:
+def build_key(recipe: Recipe, inputs: Inputs) -> str:
+    """SHA-256 of a recipe, its inputs and the release that builds it: the same key, the same content."""
     version = importlib.metadata.version("chromacc")
     parts = f"{schema.FORMAT_VERSION} {version} {recipe.digest} {inputs.digest}"
     return hashlib.sha256(parts.encode()).hexdigest()

@@ -87,6 +87,7 @@ def info(console: Console, store: Path) -> None:
 @click.argument("store", type=FILE)
 @click.option("--all", "all_windows", is_flag=True, help="Compare every window, not a sample.")
 @click.option("--sample", type=POSITIVE, default=1000, show_default=True, help="Windows to compare.")
+@click.option("--store-only", is_flag=True, help="Check the store alone, without its recipe and sources.")
 @click.option("--recipe", type=FILE, help="The recipe, where it is no longer where the store was built from.")
 @click.option("--sources", type=FILE, help="Folder to find the recipe's files in, before its own.")
 @click.option("--cache", type=FILE, help="Folder of downloads.")
@@ -97,6 +98,7 @@ def verify(
     store: Path,
     all_windows: bool,
     sample: int,
+    store_only: bool,
     recipe: Path | None,
     sources: Path | None,
     cache: Path | None,
@@ -104,12 +106,16 @@ def verify(
     processes: bool,
     scheduler: str | None,
 ) -> None:
-    """Check STORE: checksums, content hash, and its windows against what they were made from."""
+    """Check STORE: checksums, attributes, and its windows against what they were made from.
+
+    Exits with 1 where a check does not hold, and with 2 where the recipe or its sources are missing.
+    """
     from chromacc_data import verify as verifying
 
     checked = verifying.verify(
         store,
         n_sample=None if all_windows else sample,
+        store_only=store_only,
         recipe_path=recipe,
         sources_dir=sources,
         cache_dir=cache,

@@ -6,6 +6,7 @@ import atexit
 import gc
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +62,7 @@ class Console:
 
     def result(self, value: dict, text: str) -> None:
         """Print a result: `value` as JSON when asked for, else `text`."""
-        click.echo(json.dumps(value, indent=2, default=_plain) if self.as_json else text)
+        click.echo(json.dumps(_finite(value), indent=2, default=_plain) if self.as_json else text)
 
 
 class _TqdmHandler(logging.Handler):
@@ -89,6 +90,17 @@ def run(command: click.Command, *, name: str) -> None:
         error.show()
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _finite(value: Any) -> Any:
+    """The value, with None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _plain(value: object) -> object:

@@ -9,6 +9,7 @@ import numpy as np
 
 from chromacc_data import schema
 from chromacc_data.batches import split_indices
+from chromacc_data.seal import plain
 from chromacc_data.simulation.truth import ceiling, every_occurrence, is_simulated
 from chromacc_data.store import count_lines, open_store, read_variable
 
@@ -27,6 +28,7 @@ def describe(path: Path) -> tuple[dict, str]:
         schema.ATTR_COUNTS,
         schema.ATTR_LEAKS,
         schema.ATTR_TRUTH,
+        schema.ATTR_CHECKSUMS,
     )
     best, naive = {}, {}
     if is_simulated(ds):
@@ -34,7 +36,7 @@ def describe(path: Path) -> tuple[dict, str]:
         best, naive = ceiling(ds, indices=test), every_occurrence(ds, indices=test)
     value = {
         "store": path,
-        **{str(name): attr for name, attr in ds.attrs.items() if name not in texts},
+        **{str(name): plain(attr) for name, attr in ds.attrs.items() if name not in texts},
         **{name: json.loads(ds.attrs[name]) for name in texts if name in ds.attrs},
         "sizes": dict(ds.sizes),
         "splits": dict(zip(schema.SPLITS, splits.tolist(), strict=True)),

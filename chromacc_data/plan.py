@@ -38,8 +38,10 @@ __all__ = [
     "excluded_names",
     "find_peaks",
     "label_block",
+    "load_notes",
     "load_peaks",
     "load_plan",
+    "peak_counts",
     "plan_block",
     "plan_windows",
     "save_arrays",
@@ -186,6 +188,11 @@ def save_arrays(folder: Path, arrays: dict[str, np.ndarray], notes: dict[str, ob
         temporary.rename(folder)
 
 
+def load_notes(folder: Path) -> dict[str, int]:
+    """Notes of a folder that :func:`save_arrays` wrote."""
+    return json.loads((folder / _NOTES).read_text())
+
+
 def sequence_block(genome: Genome, plan: Path, length: int, start: int, stop: int) -> np.ndarray:
     """One-hot bases of windows `start` to `stop` of a plan, (window, position, base) uint8."""
     chrom, begin = (plan_block(plan, name, start, stop) for name in ("chrom", "start"))
@@ -241,7 +248,7 @@ def _windows(
     total, shown = len(genome.lengths), show_progress
     with progress_bar(total, unit="chromosomes", description="windows", show=shown) as bar:
         joined = windows.join_windows(engine.run(tasks, weights=n_chromosomes, bar=bar))
-    counts = _peak_counts(peaks) | (forbidden.counts if inputs.blacklist else {})
+    counts = peak_counts(peaks) | (forbidden.counts if inputs.blacklist else {})
     counts |= (fixed.counts if inputs.fixed else {}) | joined.counts
     if recipe.negatives is not None and len(joined):
         closed = closed_windows(
@@ -285,7 +292,7 @@ def _save_peaks(
     save_arrays(target, arrays, windows.add_counts([p.counts for p in peaks]))
 
 
-def _peak_counts(peaks: Sequence[Path]) -> dict[str, int]:
+def peak_counts(peaks: Sequence[Path]) -> dict[str, int]:
     """Counts of all cell types, added up."""
     return windows.add_counts([json.loads((folder / _NOTES).read_text()) for folder in peaks])
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,7 +87,9 @@ class FragmentRecipe:
         "`fragment`: all nucleotides between the two ends; `ends`: those within `extend` of either end",
         "fragment",
     )
-    extend: int = option("bp on each side of an end", 75, minimum=0, only_with=("count", ("ends",)))
+    extend: int = option(
+        "bp on each side of an end", 75, minimum=0, maximum=10**12, only_with=("count", ("ends",))
+    )
     max_length: int | None = option(
         "bp; longer fragments are left out (120 keeps nucleosome-free ones)", None, minimum=1
     )
@@ -162,6 +165,7 @@ class WindowRecipe:
         "`midpoint` peaks stay as they are",
         200,
         minimum=0,
+        maximum=10**12,
         only_with=("overlap", ("joint",)),
     )
     overlap: Literal["joint", "basset"] = option(
@@ -219,8 +223,8 @@ _MERGE_DISTANCE = WindowRecipe().merge_distance
 class NegativesRecipe:
     """Closed windows outside all peaks and the blacklist, matched in GC content to the open ones."""
 
-    ratio: float = option("closed windows for each open one", 1.0, above=0)
-    gc_bin: float = option("width of the bins of GC fraction that are matched", 0.02, above=0, maximum=1)
+    ratio: float = option("closed windows for each open one", 1.0, above=0, maximum=1_000_000)
+    gc_bin: float = option("width of the bins of GC fraction that are matched", 0.02, minimum=1e-6, maximum=1)
     max_n: float = option("largest fraction of N in a closed window", 0.0, minimum=0, maximum=1)
 
 
@@ -239,7 +243,9 @@ class SplitRecipe:
     )
     test: float | int | tuple[str, ...] = option("as `validation`", 0.1)
     block_size: int = option("bp of a block", 1_000_000, minimum=1, only_with=("by", ("block",)))
-    folds: int = option("folds of cross-validation, by the same rule; 0 makes none", 0, minimum=0)
+    folds: int = option(
+        "folds of cross-validation, by the same rule; 0 makes none", 0, minimum=0, maximum=127
+    )
     allow_leaks: bool = option(
         "build even where windows of different splits overlap under a rule that forbids it", False
     )
@@ -338,8 +344,9 @@ class Recipe:
         else:
             self._require_simulated_inputs(self.simulation)
         names = [sample.cell_type for sample in self.samples]
+        seen: set[str] = set()
         for index, name in enumerate(names):
-            if name in names[:index]:
+            if name in seen:
                 raise InputError(
                     "cell type given twice",
                     where=f"samples[{index}].cell_type",
@@ -348,6 +355,7 @@ class Recipe:
                     remedy="rename one of the two, or join their files: "
                     "cat A.bed B.bed | bedtools sort > JOINED.bed",
                 )
+            seen.add(name)
         require_cell_types(names, where="samples")
         if self.split.by == "chromosome" and self.genome and self.genome.chromosomes is not None:
             for key in ("validation", "test"):
@@ -403,6 +411,13 @@ class Recipe:
         if self.simulation is not None:
             return self.simulation.cell_types
         return tuple(sample.cell_type for sample in self.samples)
+
+    @property
+    def n_cell_types(self) -> int:
+        """Number of the cell types; their names are not made for it."""
+        if self.simulation is not None:
+            return sum(target.copies for target in self.simulation.targets)
+        return len(self.samples)
 
     @property
     def folder(self) -> Path:
@@ -466,7 +481,7 @@ def describe() -> str:
 
 
 def _require_unique(names: Sequence[str], *, where: str) -> None:
-    repeated = sorted({n for n in names if names.count(n) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     _require_none(repeated, "given twice", where=where)
 
 

@@ -58,6 +58,7 @@ ATTR_VERSIONS = "versions"  # JSON {"chromacc": ..., "bedtools": ...}
 ATTR_COUNTS = "counts"  # JSON: intervals, peaks and windows, kept and dropped by reason
 ATTR_LEAKS = "leak_audit"  # JSON: what the splits share
 ATTR_TRUTH = "truth"  # JSON: motifs and accessibility models of a simulated set; see `simulation.truth`
+ATTR_CHECKSUMS = "attribute_checksums"  # JSON: SHA-256 of each other attribute and variable; see `seal`
 ATTR_WINDOW_CHUNK = "window_chunk"  # windows in a chunk, and in a block of the content hash
 
 # Attributes of variables: what one holds, and the names that its codes stand for (`chrom`, `split`).

@@ -18,7 +18,17 @@ from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.inputs import Inputs
-from chromacc_data.plan import Plan, delayed, excluded_names, find_peaks, load_peaks, save_arrays, save_plan
+from chromacc_data.plan import (
+    Plan,
+    delayed,
+    excluded_names,
+    find_peaks,
+    load_notes,
+    load_peaks,
+    peak_counts,
+    save_arrays,
+    save_plan,
+)
 from chromacc_data.recipe import Recipe
 from chromacc_data.regions.negatives import windows_elsewhere
 from chromacc_data.regions.windows import read_blacklist
@@ -77,6 +87,8 @@ class Simulator:
         Accessibility in each cell type.
     removes
         Whether accidental occurrences are removed from the background.
+    runs_functions
+        Whether functions of the recipe are run. If not, their scores are NaN, and no window is open by them.
     """
 
     n_windows: int
@@ -87,6 +99,7 @@ class Simulator:
     sites: SitesRecipe
     models: tuple[Model, ...]
     removes: bool
+    runs_functions: bool = True
 
     @property
     def truth(self) -> Truth:
@@ -104,6 +117,10 @@ class Simulator:
             patterns = Patterns.of(self.pool, self.sites)
             codes, n_changed = remove_accidental(codes, sites, patterns, self._stream(_REMOVAL, index))
         return Simulated(codes, sites, n_changed)
+
+    def can_score(self, model: Model) -> bool:
+        """Whether windows are scored by this model."""
+        return self.runs_functions or model.function is None
 
     def _stream(self, purpose: int, block: int) -> np.random.Generator:
         return np.random.Generator(
@@ -189,11 +206,15 @@ def plan_simulation(
     accessibility = arrays[schema.ACCESSIBILITY.name]
     split, fold = splits.assign_random(simulator.n_windows, recipe.split, seed=recipe.seed)
     counts = {"windows": simulator.n_windows}
+    if isinstance(simulator.background, GenomeWindows):
+        counts |= load_notes(simulator.background.places)
     counts |= {f"windows_{name}": int((split == code).sum()) for code, name in enumerate(schema.SPLITS)}
     counts |= {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
     for model, n_open in zip(
         simulator.models, accessibility.sum(axis=0, dtype=np.int64).tolist(), strict=True
     ):
+        if not simulator.can_score(model):
+            continue
         counts[f"windows_open_in_{model.cell_type}"] = n_open
         _require_both(model, n_open, simulator, recipe)
     return save_plan(folder, {**arrays, schema.SPLIT.name: split, schema.FOLD.name: fold}, counts, {})
@@ -245,7 +266,13 @@ def _truth_of(simulator: Simulator, patterns: Patterns, made: Simulated) -> _Par
 
 
 def _scores(simulator: Simulator, sites: Sites, codes: np.ndarray) -> np.ndarray:
-    return np.stack([scores(model, sites, codes, simulator.pool) for model in simulator.models], axis=1)
+    columns = [
+        scores(model, sites, codes, simulator.pool)
+        if simulator.can_score(model)
+        else np.full(len(codes), np.nan)
+        for model in simulator.models
+    ]
+    return np.stack(columns, axis=1)
 
 
 def _open_probability(simulator: Simulator, patterns: Patterns, codes: np.ndarray) -> np.ndarray:
@@ -297,7 +324,7 @@ def _draw_places(
         )
     except InputError as error:
         raise _in_recipe(error, recipe) from None
-    save_arrays(folder / "places", {"chrom": chrom, "start": start}, {})
+    save_arrays(folder / "places", {"chrom": chrom, "start": start}, peak_counts(peaks))
 
 
 def _require_both(model: Model, n_open: int, simulator: Simulator, recipe: Recipe) -> None:

@@ -41,6 +41,8 @@ from chromacc_data.files import (
 from chromacc_data.handles import StoreFolder, open_hdf5, replaced
 from chromacc_data.hdf5 import require_plain
 from chromacc_data.layout import require_plain_zarr
+from chromacc_data.seal import attribute_checksums, require_chunks, require_sealed
+from chromacc_data.sizes import require_disk, stored_bytes
 
 __all__ = [
     "Partial",
@@ -103,6 +105,7 @@ def open_store(path: Path | str) -> xr.Dataset:
     if kind == "zarr":
         require_plain_zarr(path)
     try:
+        require_chunks(path)  # before anything is as large as its metadata say
         if kind == "zarr":
             folder = StoreFolder(path)
             ds = xr.open_zarr(folder, consolidated=False, chunks={}, zarr_format=3)
@@ -124,8 +127,6 @@ def open_store(path: Path | str) -> xr.Dataset:
     for name in (schema.ATTR_CONTENT_HASH, schema.ATTR_WINDOW_CHUNK):
         if name not in ds.attrs:
             raise InputError(f"attribute {name!r} is missing", where=path, remedy="build the store again")
-    if kind == "zarr":
-        _require_all_chunks(folder)
     ds.encoding["source"] = str(path)
     return ds[[name for name in schema.VARIABLES if name in ds]]
 
@@ -255,7 +256,8 @@ def write_store(
             found=root,
             expected=expected,
         )
-    _seal(staged, root)
+    # What was converted keeps its checksums: anew, they would vouch for attributes that nobody has checked.
+    _seal(staged, root, checksums=expected is None)
     if store_format(path) == "zarr":
         layout.unlink()  # a kill after the next line leaves the older store in the place of this one
         publish(staged, path)
@@ -275,6 +277,8 @@ def convert(source: Path, out: Path, *, engine: Engine, show_progress: bool = Fa
     """
     source, out = source.absolute(), out.absolute()  # a worker of a cluster may have another working folder
     ds = open_store(source)
+    require_sealed(ds, where=source)
+    require_disk(out, stored_bytes(ds), what="the store")
     expected = ds.attrs[schema.ATTR_CONTENT_HASH]
     # What another conversion left unfinished is of no use to this one.
     with Partial.open(out, key=f"convert {expected}", restart=_left_by_another(out, expected)) as partial:
@@ -408,8 +412,11 @@ def _write_layout(ds: xr.Dataset, staged: Path) -> None:
         )
 
 
-def _seal(staged: Path, root: str) -> None:
-    zarr.open_group(staged, mode="r+").attrs[schema.ATTR_CONTENT_HASH] = root
+def _seal(staged: Path, root: str, *, checksums: bool = True) -> None:
+    attrs = zarr.open_group(staged, mode="r+").attrs
+    attrs[schema.ATTR_CONTENT_HASH] = root
+    if checksums:
+        attrs[schema.ATTR_CHECKSUMS] = attribute_checksums(open_store(staged))
     with warnings.catch_warnings():
         # Not in the Zarr v3 specification yet, but `xr.open_zarr` asks for it; readers may ignore it.
         warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
@@ -475,19 +482,6 @@ def _root_hash(ds: xr.Dataset, digests: list[str | None]) -> str:
     return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()
 
 
-def _require_all_chunks(folder: StoreFolder) -> None:
-    group = zarr.open_group(folder, mode="r")
-    for name, array in group.arrays():
-        if array.nchunks_initialized != array.nchunks:
-            raise InputError(
-                f"chunks of {name!r} are missing",
-                where=folder.root,
-                found=f"{array.nchunks_initialized} chunks",
-                expected=f"{array.nchunks}",
-                remedy="the copy is not whole: build or fetch the store again",
-            )
-
-
 def _publish_hdf5(ds: xr.Dataset, path: Path, staged: Path, *, show_progress: bool) -> None:
     with disk_errors(staged):
         _write_hdf5(ds, staged, show_progress=show_progress)
@@ -495,6 +489,7 @@ def _publish_hdf5(ds: xr.Dataset, path: Path, staged: Path, *, show_progress: bo
     expected = ds.attrs[schema.ATTR_CONTENT_HASH]
     if found != expected:
         raise CheckError("content differs from its hash", where=path, found=found, expected=expected)
+    require_sealed(open_store(staged), where=staged)
     publish(staged, path)
 
 

@@ -304,17 +304,27 @@ def package(
 
 @main_group.command()
 @click.argument("folder", type=FILE)
+@click.option(
+    "--accept-texts",
+    is_flag=True,
+    help="Accept model.yaml, dataloader.yaml and README.md as they are: list their checksums again.",
+)
 @common_options
-def check(console: Console, folder: Path) -> None:
+def check(console: Console, folder: Path, accept_texts: bool) -> None:
     """Check a Kipoi model FOLDER: its files, checksums, and predictions of its example."""
     start_tensorflow()
     from chromacc_models.kipoi.check import check as check_model
 
-    checked = check_model(folder)
+    checked = check_model(folder, accept_texts=accept_texts)
     console.result(
         checked._asdict(),
         f"{folder}: good; {checked.n_regions} regions x {checked.n_cell_types} cell types predicted, "
-        f"largest difference {checked.largest_difference:.1e}",
+        f"largest difference {checked.largest_difference:.1e}"
+        + (
+            f"\nnot checked: {', '.join(checked.unchecked)} (no checksum; add it with --accept-texts)"
+            if checked.unchecked
+            else ""
+        ),
     )
 
 

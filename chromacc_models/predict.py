@@ -25,6 +25,7 @@ from chromacc_data.files import disk_errors
 from chromacc_data.regions.bed import read_intervals
 from chromacc_data.sequences.encoding import N_CODE, reverse_complement
 from chromacc_data.sequences.genome import Genome
+from chromacc_data.sizes import require_disk
 from chromacc_data.store import publish
 from chromacc_models.kipoi import files as kf
 from chromacc_models.prediction_files import Predictions, output_paths, write_predictions
@@ -160,6 +161,9 @@ def predict(
     job = _Job(network, Path(regions).resolve(), genome, strands, batch_size, columns, network_engine)
     n_regions = len(job.loader())  # bad regions or a wrong genome show up here, before the first task
     table = read_intervals(job.regions)
+    require_disk(
+        out, 2 * 4 * n_regions * len(names), what=f"{n_regions:,} regions x {len(names):,} cell types"
+    )
     with _partial(out) as folder:
         with disk_errors(out):
             values = _allocate(folder / "values", (n_regions, len(names)))

@@ -28,6 +28,7 @@ from chromacc_data.options import parse_json, typed
 from chromacc_data.store import open_store
 from chromacc_models.architectures import NETWORKS, gains_from_xla, logits_model
 from chromacc_models.config import TrainConfig
+from chromacc_models.network_size import require_network_memory
 from chromacc_models.run import (
     CHECKPOINT,
     Epoch,
@@ -94,6 +95,8 @@ def train(
     """
     store, out = Path(store), Path(out)
     ds = open_store(store)
+    sizes = (ds.sizes[dim] for dim in (schema.POSITION, schema.CELL_TYPE, schema.WINDOW))
+    require_network_memory(config, *sizes)
     if config.fold is not None:
         split_indices(ds, "train", fold=config.fold)  # a fold that is not there leaves no folder
     model = build_network(config, ds.sizes[schema.POSITION], ds.sizes[schema.CELL_TYPE])

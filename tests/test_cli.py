@@ -14,6 +14,7 @@ import pytest
 
 from chromacc_data import cli as data_cli
 from chromacc_data import console
+from chromacc_data.console import Console
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.motif_files import write_motifs
 from chromacc_data.motifs import Motif
@@ -195,3 +196,11 @@ def test_package__several_fasta_files_behind_one_option(command: Callable, tmp_p
     code, _, err = command(models_cli.main, *arguments)
     assert code == 2
     assert "--genome a.fa --genome b.fa" in err
+
+
+def test_result__numbers_that_json_does_not_have(capsys: pytest.CaptureFixture[str]):
+    Console(as_json=True).result({"a": [float("nan"), 1.5], "b": {"c": float("inf")}}, "")
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "a": [None, 1.5],
+        "b": {"c": None},
+    }

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import attr
@@ -218,6 +219,7 @@ def test_check__a_good_folder(made: Path):
 
 def test_check__a_changed_card_and_downloads_are_fine(model_folder: Path):
     (model_folder / kf.CARD).write_text("# My own words\n")
+    check(model_folder, accept_texts=True)
     (model_folder / "downloaded").mkdir()
     (model_folder / "downloaded" / "anything").touch()
     check(model_folder)
@@ -233,6 +235,47 @@ def test_check__one_changed_byte(model_folder: Path, name: str):
     assert error.value.where == model_folder / name
     assert error.value.found == hashlib.sha256(data).hexdigest()
     assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", kf.OWN_TEXTS)
+def test_check__a_changed_text_is_seen_and_can_be_accepted(model_folder: Path, name: str):
+    text, sums = (model_folder / name).read_text(), (model_folder / kf.CHECKSUMS).read_text()
+    (model_folder / name).write_text(text + "# a remark\n")
+    with pytest.raises(InputError, match="text has changed") as error:
+        check(model_folder)
+    assert error.value.where == model_folder / name
+    assert "--accept-texts" in str(error.value)
+    assert (model_folder / kf.CHECKSUMS).read_text() == sums
+    check(model_folder, accept_texts=True)
+    assert check(model_folder).unchecked == ()
+    found = (model_folder / kf.CHECKSUMS).read_text().splitlines()
+    differ = [line for line in found if line not in sums.splitlines()]
+    assert [line.split()[1] for line in differ] == [name]
+
+
+def test_check__changed_data_cannot_be_accepted(model_folder: Path):
+    (model_folder / kf.TARGETS).write_text("a\nb\n")
+    with pytest.raises(InputError, match="another checksum"):
+        check(model_folder, accept_texts=True)
+
+
+def test_check__folder_of_an_older_release(model_folder: Path):
+    list_again(model_folder)
+    assert check(model_folder).unchecked == kf.OWN_TEXTS
+    check(model_folder, accept_texts=True)
+    assert check(model_folder).unchecked == ()
+
+
+@pytest.mark.parametrize("position", [3, 64, 65, 70, -1, -4])
+def test_read_checksums__any_changed_byte(model_folder: Path, position: int):
+    path = model_folder / kf.CHECKSUMS
+    before, original = kf.read_checksums(model_folder), path.read_bytes()
+    for bit in range(8):
+        data = bytearray(original)
+        data[position] ^= 1 << bit
+        path.write_bytes(bytes(data))
+        with suppress(InputError):
+            assert kf.read_checksums(model_folder) != before
 
 
 @pytest.mark.parametrize("name", [*kf.DATA_FILES, *kf.TEXT_FILES])

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import zarr
@@ -10,7 +13,9 @@ from chromacc_data import build as building
 from chromacc_data import store
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, InputError
+from chromacc_data.info import describe
 from chromacc_data.verify import verify
+from tests.simulated import SIMPLE, write_simulated_dataset
 from tests.small import write_small_dataset
 
 
@@ -113,3 +118,131 @@ def test_verify__recipe_changed_or_gone(built: Path, tmp_path: Path):
     recipe.rename(tmp_path / "small" / "moved.yaml")
     with pytest.raises(InputError, match="--recipe"):
         verify(built)
+
+
+def change_attribute(path: Path, name: str, value: object) -> None:
+    zarr.open_group(path, mode="r+").attrs[name] = value
+
+
+@pytest.mark.parametrize("name", ["counts", "versions", "build_key", "inputs", "recipe_path", "title"])
+def test_verify__changed_attribute_is_named(built: Path, tmp_path: Path, name: str):
+    text = zarr.open_group(built, mode="r").attrs[name]
+    change_attribute(built, name, text[:-2] + ("A" if text[-2] != "A" else "B") + text[-1])
+    store._seal(built, store.open_store(built).attrs["content_hash"], checksums=False)
+    with pytest.raises(CheckError, match=f"attribute '{name}'"):
+        verify(built, store_only=True)
+    with pytest.raises(CheckError, match="attributes differ from their checksums"):
+        store.convert(built, tmp_path / "b.h5", engine=Engine())
+    assert not (tmp_path / "b.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("counts", lambda old: json.dumps(json.loads(old) | {"peaks": 1})),
+        ("inputs", lambda old: old.replace("liver.bed", "livre.bed")),
+        ("leak_audit", lambda old: old.replace("0", "1", 1)),
+        ("build_key", lambda old: "0" * 64),
+        ("title", lambda old: "Another title"),
+        ("seed", lambda old: 8),
+    ],
+)
+def test_verify__records_that_the_sources_do_not_give(built: Path, name: str, change: Callable):
+    old = zarr.open_group(built, mode="r").attrs[name]
+    change_attribute(built, name, change(old))
+    reseal(built)
+    with pytest.raises(CheckError, match="on record than the sources give"):
+        verify(built)
+
+
+def test_verify__records_that_the_store_itself_contradicts(built: Path):
+    counts = json.loads(zarr.open_group(built, mode="r").attrs["counts"])
+    change_attribute(built, "counts", json.dumps(counts | {"windows_test": 1}))
+    reseal(built)
+    with pytest.raises(CheckError, match="'windows_test' is not that of the windows"):
+        verify(built, store_only=True)
+
+
+def test_verify__store_of_an_older_release(built: Path, tmp_path: Path):
+    """It opens, and is told what is not vouched for; a copy does not vouch for it either."""
+    root = store.open_store(built).attrs["content_hash"]
+    del zarr.open_group(built, mode="r+").attrs["attribute_checksums"]
+    store._seal(built, root, checksums=False)
+    checked = verify(built)
+    assert checked.content_hash == root
+    assert "attributes recipe_path, versions" in checked.report()[1].replace(
+        "versions, recipe_path", "recipe_path, versions"
+    )
+    store.convert(built, tmp_path / "a.h5", engine=Engine())
+    assert "attribute_checksums" not in store.open_store(tmp_path / "a.h5").attrs
+
+
+def test_verify__without_its_sources(built: Path, tmp_path: Path):
+    """What held is told, and the store alone can be checked; a missing source is bad input."""
+    (tmp_path / "small" / "liver.bed").unlink()
+    with pytest.raises(InputError, match="the store alone is good") as caught:
+        verify(built)
+    assert caught.value.exit_code == 2
+    assert "--store-only" in str(caught.value)
+    checked = verify(built, store_only=True)
+    assert checked.recipe is None
+    assert "not checked\n  the recipe and its sources" in checked.report()[1]
+
+
+def test_verify__foreign_file(built: Path):
+    (built / "sequence" / "c" / "notes.txt").write_text("mine")
+    with pytest.raises(CheckError, match="not part of the store"):
+        verify(built, store_only=True)
+
+
+def test_verify__metadata_that_disagree(built: Path):
+    path = built / "split" / "zarr.json"
+    path.write_text(path.read_text().replace("0 train", "0 tra1n"))
+    with pytest.raises(CheckError, match="consolidated metadata are not those of the arrays"):
+        verify(built, store_only=True)
+
+
+def test_verify__hdf5_attributes(built: Path, tmp_path: Path):
+    path = tmp_path / "a.h5"
+    store.convert(built, path, engine=Engine())
+    with h5py.File(path, "r+") as file:
+        file["split"].attrs["description"] = "something else"
+    with pytest.raises(CheckError, match="variable 'split'"):
+        verify(path, store_only=True)
+    with h5py.File(path, "r+") as file:
+        file.create_group("mine")
+    with pytest.raises(CheckError, match="an object that is not part of the store"):
+        verify(path, store_only=True)
+
+
+def test_verify__functions_are_not_run(tmp_path: Path):
+    """A store can name any code as its recipe's: its scores are taken as they are, and that is said."""
+    recipe = write_simulated_dataset(tmp_path / "simulated", SIMPLE.replace("1500", "400"))
+    path = building.build(recipe, tmp_path / "a.zarr").path
+    ran = tmp_path / "ran"
+    own = tmp_path / "simulated" / "own.py"
+    own.write_text(f"open({str(ran)!r}, 'w').close()\n" + own.read_text())
+    recipe.write_text(recipe.read_text())
+    again = building.build(recipe, tmp_path / "b.zarr").path
+    ran.unlink()
+    checked = verify(again)
+    assert not ran.exists()
+    assert any("own functions, which are not run: own" in text for text in checked.unchecked)
+    with pytest.raises(CheckError, match="source of 'function' has changed"):
+        verify(path)
+
+
+def test_verify__report_has_every_count(built: Path):
+    checked = verify(built)
+    counts = json.loads(store.open_store(built).attrs["counts"])
+    assert checked.counts == counts
+    for name in counts:
+        assert f"  {name} " in checked.report()[1]
+        assert f"  {name} " in describe(built)[1]
+
+
+def test_verify__counts_that_are_not_json(built: Path):
+    change_attribute(built, "counts", "{")
+    reseal(built)
+    with pytest.raises(InputError, match="counts"):
+        verify(built, store_only=True)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -82,6 +83,11 @@ class MotifsRecipe:
         "bits; outer positions of a motif with less are cut off", None, above=0, maximum=2
     )
 
+    @property
+    def n_named(self) -> int:
+        """Motifs that are named; files may hold more where no names are given."""
+        return len(self.names or ()) + len(self.sequences)
+
     def __post_init__(self) -> None:
         if not self.files and not self.sequences:
             raise InputError("no motif", expected="`files`, `sequences` or both")
@@ -135,7 +141,7 @@ class SitesRecipe:
                 found="neither" if self.number is None else "both",
                 expected="`number` or `groups`",
             )
-        if not self.groups and not any(self.weights[1:]):
+        if not self.groups and not self.max_sites:
             raise InputError("no site", where="number", expected="1 or more, or a weight above 0 for that")
         if self.groups and self.repeats:
             raise InputError("groups draw one motif each", where="repeats", remedy="remove `repeats`")
@@ -238,6 +244,7 @@ class Target:
         "cell types of this kind, each drawn for itself: NAME_1, NAME_2, ...; needs `draw` where above 1",
         1,
         minimum=1,
+        maximum=1_000_000,
     )
 
     def __post_init__(self) -> None:
@@ -364,7 +371,15 @@ class SimulationRecipe:
         return tuple(name for target in self.targets for name in target.cell_types)
 
     def require_fits(self, length: int) -> None:
-        """Raise where given positions lie outside a window; the motifs' widths are not known here."""
+        """Raise where sites cannot lie in a window; the motifs' widths are not known here."""
+        if self.sites.max_sites > length:
+            raise InputError(
+                "more sites than a window has positions",
+                where="simulation.sites.number",
+                found=f"{self.sites.max_sites:,}",
+                expected=f"at most {length:,}",
+                remedy="fewer sites, or longer windows",
+            )
         if any(position >= length for position in self.sites.positions):
             raise InputError(
                 "a position outside the window",
@@ -375,7 +390,7 @@ class SimulationRecipe:
 
 
 def _require_unique(names: Sequence[str], *, where: str) -> None:
-    twice = sorted({name for name in names if list(names).count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError("given twice", where=where, found=", ".join(twice))
 

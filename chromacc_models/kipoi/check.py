@@ -32,19 +32,30 @@ class Checked(NamedTuple):
     n_regions: int
     n_cell_types: int
     largest_difference: float
+    #: Texts without a checksum, in folders of older releases.
+    unchecked: tuple[str, ...] = ()
 
 
-def check(folder: Path | str) -> Checked:
+def check(folder: Path | str, *, accept_texts: bool = False) -> Checked:
     """Check a model folder: what its files say, their checksums, and its predictions.
 
     Strict where Kipoi is silent: unknown keys, missing texts, wrong checksums, files that are not listed,
     shapes and labels that do not fit the network, and warnings of Kipoi's own parser are errors. Then the
     folder's example goes through the loader and the model, as Kipoi loads them.
 
+    Parameters
+    ----------
+    folder
+        Model folder.
+    accept_texts
+        Take model.yaml, dataloader.yaml and README.md as they are now, and list their checksums again, once
+        all else has passed.
+
     Returns
     -------
     Checked
-        Regions and cell types compared, and the largest difference from the stored predictions.
+        Regions and cell types compared, the largest difference from the stored predictions, and the texts
+        that nothing vouches for.
 
     Raises
     ------
@@ -59,12 +70,16 @@ def check(folder: Path | str) -> Checked:
     _require_no_other_files(folder)
     for name in kf.TEXT_FILES:
         kf.require_inside(folder, name)
-    if not (folder / kf.CARD).is_file() or not (folder / kf.CARD).read_text(encoding="utf-8").strip():
+    if not (folder / kf.CARD).is_file() or not (folder / kf.CARD).read_bytes().strip():
         raise InputError("no model card", where=folder / kf.CARD)
     network = load_network(folder / description.args.weights)
     require_sequences(network, where=folder / description.args.weights)
     _require_fitting(folder, description, loader, network)
-    return _require_predictions(folder, load_with_kipoi(folder))
+    unchecked = () if accept_texts else kf.require_text_checksums(folder)
+    checked = _require_predictions(folder, load_with_kipoi(folder))
+    if accept_texts:
+        kf.write_checksums(folder)
+    return checked._replace(unchecked=unchecked)
 
 
 def load_with_kipoi(folder: Path) -> Any:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import yaml
 
 from chromacc_data.errors import InputError
+from chromacc_data.files import write_text_atomically
 from chromacc_data.options import Options, from_yaml, option, read_text
 from chromacc_models.weights import file_sha256
 
@@ -33,6 +34,7 @@ __all__ = [
     "EXAMPLE_INDEX",
     "EXPECTED",
     "MODEL_FILE",
+    "OWN_TEXTS",
     "TARGETS",
     "TEXT_FILES",
     "WEIGHTS",
@@ -53,12 +55,15 @@ __all__ = [
     "Ranges",
     "RangesMetadata",
     "parse_shape",
+    "read_checksums",
     "read_dataloader_file",
     "read_model_file",
     "require_checksums",
     "require_inside",
     "require_labels",
+    "require_text_checksums",
     "to_yaml",
+    "write_checksums",
 ]
 
 # The files of a model folder.
@@ -73,9 +78,11 @@ EXAMPLE_BED = "example_files/example.bed"
 EXAMPLE_INDEX = "example_files/example.fa.fai"  # or its first user would write it into a shared folder
 EXPECTED = "example_files/expected.h5"
 
-#: Files under a checksum. The texts are not: a model card may be added to.
 DATA_FILES = (WEIGHTS, TARGETS, EXAMPLE_FASTA, EXAMPLE_INDEX, EXAMPLE_BED, EXPECTED)
-TEXT_FILES = (MODEL_FILE, DATALOADER_FILE, CARD, CHECKSUMS)
+#: Files that their owner may add to: `check --accept-texts` takes their checksums anew. Folders of older
+#: releases have no checksums of them.
+OWN_TEXTS = (MODEL_FILE, DATALOADER_FILE, CARD)
+TEXT_FILES = (*OWN_TEXTS, CHECKSUMS)
 
 _TEXT = (r"(?s)\s*\S.*", "a text that is not empty")
 _SHA256 = (r"[0-9a-f]{64}", "a SHA-256: 64 hexadecimal digits in quotes")
@@ -97,6 +104,7 @@ _CONDA = (
     "a package and its version, such as python=3.11",
 )
 _CHANNEL = (r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?", "the name of a channel, such as conda-forge")
+_FETCH = "fetch the model again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,15 +305,7 @@ def require_checksums(folder: Path, description: ModelDescription, names: Sequen
     InputError
         If the list of checksums is missing or damaged, or a file is missing or has another checksum.
     """
-    path = folder / CHECKSUMS
-    if not path.is_file():
-        raise InputError("no checksums", where=path, remedy="package the model again")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    if sorted(sums) != sorted(DATA_FILES):
-        raise InputError(
-            "lists other files", where=path, found=", ".join(sums), expected=", ".join(DATA_FILES)
-        )
+    sums = read_checksums(folder)
     for name in names:
         require_inside(folder, name)
         if not (folder / name).is_file():
@@ -344,6 +344,63 @@ def require_inside(folder: Path, name: str) -> None:
             expected="a file in the folder",
             remedy="replace the link by the file, or fetch the model again",
         )
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file that the list of a model folder names, by name.
+
+    Raises
+    ------
+    InputError
+        If the list is missing, a line of it is not ``SHA-256  NAME``, or it names other files.
+    """
+    path = folder / CHECKSUMS
+    if not path.is_file():
+        raise InputError("no checksums", where=path, remedy="package the model again")
+    # Not `splitlines`: it would take a damaged name for two lines.
+    lines = path.read_bytes().decode(errors="backslashreplace").split("\n")
+    sums: dict[str, str] = {}
+    for number, line in enumerate(lines[:-1], start=1):
+        digest, _, name = line.partition("  ")
+        if not re.fullmatch(_SHA256[0], digest) or name in sums:
+            raise InputError(
+                "not a line of checksums",
+                where=f"{path} line {number}",
+                found=repr(line[:100]),
+                expected="a SHA-256, two spaces, and the name of a file that no other line names",
+                remedy=_FETCH,
+            )
+        sums[name] = digest
+    if lines[-1]:
+        raise InputError("the last line is cut", where=path, found=repr(lines[-1][:100]), remedy=_FETCH)
+    if sorted(sums) not in (sorted(DATA_FILES), sorted((*DATA_FILES, *OWN_TEXTS))):
+        expected = ", ".join((*DATA_FILES, *OWN_TEXTS))
+        raise InputError(
+            "lists other files", where=path, found=", ".join(sums), expected=expected, remedy=_FETCH
+        )
+    return sums
+
+
+def require_text_checksums(folder: Path) -> tuple[str, ...]:
+    """Raise an InputError where a text is not what it was; gives the texts that have no checksum."""
+    sums = read_checksums(folder)
+    for name in OWN_TEXTS:
+        if name in sums and (found := file_sha256(folder / name)) != sums[name]:
+            raise InputError(
+                "a text has changed since its checksum was taken",
+                where=folder / name,
+                found=found,
+                expected=f"{sums[name]}, as in {CHECKSUMS}",
+                remedy=f"accept your own edits: chromacc-models check {folder} --accept-texts; "
+                "else fetch the model again",
+            )
+    return tuple(name for name in OWN_TEXTS if name not in sums)
+
+
+def write_checksums(folder: Path) -> None:
+    """List the checksums of all files of a model folder, as ``sha256sum`` does."""
+    lines = [f"{file_sha256(folder / name)}  {name}\n" for name in (*DATA_FILES, *OWN_TEXTS)]
+    write_text_atomically(folder / CHECKSUMS, "".join(lines))
 
 
 def require_labels(labels: Sequence[str], n_outputs: int, *, where: Path) -> None:

@@ -6,7 +6,7 @@ The folder is plain files, each with a checksum, and works from any kind of Kipo
     model.keras targets.txt       the network, and the cell type of each output
     example_files/                example.fa, example.bed, and expected.h5: inputs and predictions for them
     README.md                     the model card
-    SHA256SUMS                    checksums of the data; `sha256sum -c SHA256SUMS` checks them too
+    SHA256SUMS                    checksums of the others; `sha256sum -c SHA256SUMS` checks them too
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def package(
             folder, trained, doc=doc or _default_doc(trained), authors=authors, requirement=requirement
         )
         _write_expected(folder)
-        _write_checksums(folder)
         _write_card(folder, trained, name=to.name, doc=doc or _default_doc(trained))
+        kf.write_checksums(folder)
         check(folder)
         publish(folder, to)
     return to
@@ -207,11 +207,6 @@ def _write_expected(folder: Path) -> None:
     for batch in batches:
         writer.batch_write({**batch, "preds": model.predict_on_batch(batch["inputs"])})
     writer.close()
-
-
-def _write_checksums(folder: Path) -> None:
-    lines = [f"{file_sha256(folder / name)}  {name}\n" for name in kf.DATA_FILES]
-    (folder / kf.CHECKSUMS).write_text("".join(lines))
 
 
 def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
