@@ -19,6 +19,8 @@ __all__ = ["DROPPED", "Assignment", "assign", "assign_random", "leak_audit", "re
 #: Split of a window that is left out because it would leak.
 DROPPED = -1
 
+_MAX_FOLDS = np.iinfo(np.int8).max
+
 _TRAIN, _VALIDATION, _TEST = range(len(schema.SPLITS))
 
 
@@ -290,6 +292,13 @@ def _folds(n_windows: np.ndarray, split: np.ndarray, recipe: SplitRecipe) -> np.
     fold = np.full(n_windows.size, schema.NO_FOLD)
     if not recipe.folds:
         return fold
+    if recipe.folds > _MAX_FOLDS:
+        raise InputError(
+            "more folds than a store can number",
+            where="split.folds",
+            found=recipe.folds,
+            expected=f"at most {_MAX_FOLDS}",
+        )
     units = np.flatnonzero((split != _TEST) & (n_windows > 0))
     if units.size < recipe.folds:
         raise InputError(

@@ -237,3 +237,9 @@ def test_require_no_leaks__says_which_sets_share_what():
     assert error.value.found == "splits train-test: 2 windows, 4 bp"
     require_no_leaks(audit, recipe("chromosome", allow_leaks=True), where="a.zarr")
     require_no_leaks(audit, recipe("random"), where="a.zarr")
+
+
+def test_assign__folds_are_numbered_within_int8(windows):
+    assert assign(*windows, recipe(folds=127), names=NAMES).fold.max() == 126
+    with pytest.raises(InputError, match="more folds than a store can number"):
+        assign(*windows, recipe(folds=129), names=NAMES)
