@@ -107,14 +107,16 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full disk into a DiskFullError that says what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL and not any(text in str(error) for text in _FULL_TEXTS):
+    except (OSError, RuntimeError) as error:
+        number = getattr(error, "errno", None)
+        if number not in _FULL and not any(text in str(error) for text in _FULL_TEXTS):
             raise
-        limited = " or a file is larger than allowed (ulimit -f)" if error.errno == errno.EFBIG else ""
+        too_large = number == errno.EFBIG or os.strerror(errno.EFBIG) in str(error)
+        limited = " or a file is larger than allowed (ulimit -f)" if too_large else ""
         raise DiskFullError(
             f"the disk is full{limited}",
             where=path,
-            found=error.strerror or error,
+            found=getattr(error, "strerror", None) or str(error).splitlines()[0],
             remedy="free some space, then run the same command again to resume",
         ) from error
 

@@ -6,6 +6,8 @@ regions; only the regions themselves, and of a bigWig one column at a time, are 
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from chromacc_data import schema
+from chromacc_data.child import CHECK_THE_DISK, call_in_child
 from chromacc_data.errors import InputError
 
 __all__ = ["SUFFIXES", "Predictions", "mean_over_bases", "output_paths", "write_predictions"]
@@ -29,6 +32,8 @@ REGION = "region"
 PREDICTION = "prediction"
 
 _BLOCK = 1 << 15
+_BIGWIG_MAGIC = b"\x26\xfc\x8f\x88"
+_CPU_SECONDS, _VALUES_PER_SECOND = 30, 10_000
 _MAX_SCORE = 1000  # BED's score column is an integer from 0 to 1000
 
 
@@ -124,7 +129,23 @@ def write_predictions(predictions: Predictions, path: Path, *, column: int | Non
     - `.bw`: each base has the mean of the regions that cover it; bases past a chromosome's end are left out.
     - `.h5`, `.zarr`: an xarray Dataset with `prediction` (region, cell_type) and coordinates.
     """
-    _WRITERS[path.suffix](predictions, path, column or 0)
+    write = _WRITERS[path.suffix]
+    if path.suffix not in _CRASHING:
+        write(predictions, path, column or 0)
+        return
+    # Values on disk are opened again by their path.
+    values = predictions.values
+    mapped = (Path(values.filename), values.shape) if isinstance(values, np.memmap) else None
+    sent = predictions if mapped is None else dataclasses.replace(predictions, values=np.zeros(0))
+    # A full disk lets these libraries crash, or never end.
+    limit = _CPU_SECONDS + values.size // _VALUES_PER_SECOND
+    call_in_child(
+        _write_in_child,
+        *(write, sent, mapped, path, column or 0),
+        file=path,
+        remedy=CHECK_THE_DISK,
+        cpu_seconds=limit,
+    )
 
 
 def mean_over_bases(
@@ -213,6 +234,32 @@ def _write_bigwig(predictions: Predictions, path: Path, column: int) -> None:
         file.close()
 
 
+def _write_in_child(
+    write: Callable[[Predictions, Path, int], None],
+    predictions: Predictions,
+    mapped: tuple[Path, tuple[int, int]] | None,
+    path: Path,
+    column: int,
+) -> None:
+    if mapped is not None:
+        file, shape = mapped
+        predictions = dataclasses.replace(predictions, values=np.memmap(file, np.float32, "r", shape=shape))
+    write(predictions, path, column)
+    if path.suffix == ".bw":
+        _require_whole_bigwig(path)
+
+
+def _require_whole_bigwig(path: Path) -> None:
+    """Raise OSError for a file without head or end: pyBigWig says nothing of a full disk."""
+    with path.open("rb") as file:
+        head = file.read(64)
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 4))
+        magic = file.read(4)
+    if len(head) < 64 or head[:4] != _BIGWIG_MAGIC or magic != _BIGWIG_MAGIC:
+        raise OSError(errno.ENOSPC, "the file was not written whole", str(path))
+
+
 def _dataset(predictions: Predictions) -> xr.Dataset:
     regions = predictions.regions
     text = {name: regions[name].to_numpy(dtype=object) for name in ("name", "strand")}
@@ -272,6 +319,7 @@ _WRITERS: dict[str, Callable[[Predictions, Path, int], None]] = {
     ".zarr": _write_zarr,
 }
 _ONE_CELL_TYPE = (".bed", ".bw")
+_CRASHING = (".bw", ".h5")
 
 #: Suffixes of the formats.
 SUFFIXES = tuple(_WRITERS)

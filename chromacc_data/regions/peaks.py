@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyBigWig
 
+from chromacc_data.child import call_in_child
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import FragmentRecipe, Sample
 from chromacc_data.regions.bed import (
@@ -198,6 +199,18 @@ def _text_regions(path: Path, genome: _Genome, threshold: float | None) -> Peaks
 
 
 def _bigwig_regions(path: Path, genome: _Genome, threshold: float) -> Peaks:
+    """Runs of nucleotides with signal >= threshold; read in a child, as damaged files crash the process."""
+    return call_in_child(
+        _read_bigwig,
+        path,
+        genome,
+        threshold,
+        file=path,
+        remedy="the bigWig file is damaged: get it again (bigWigInfo FILE tells whether it is whole)",
+    )
+
+
+def _read_bigwig(path: Path, genome: _Genome, threshold: float) -> Peaks:
     """Runs of nucleotides with signal >= threshold of a bigWig; runs may break between spans."""
     try:
         with pyBigWig.open(str(path)) as signal:
