@@ -1,4 +1,4 @@
-"""numba's compiler, whose cache is a help and no need: without a folder to write to, it compiles each time."""
+"""numba's compiler, which goes without its cache where there is no folder to write to."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class _TqdmHandler(logging.Handler):
 
 
 def run(command: click.Command, *, name: str) -> None:
-    """Run a command line: exit 0 done, 1 a check did not hold, 2 bad input, 130 or 143 stopped; no traceback."""
+    """Run a command line: exit 0 done, 1 a check did not hold, 2 bad input, 130 or 143 stopped."""
     # What the libraries make when they are imported stays: looking through it for garbage again and again,
     # and once more at the end, takes a fifth of the time of a short command.
     gc.set_threshold(10_000)

@@ -14,6 +14,7 @@ import logging
 import os
 import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ __all__ = [
     "remove_working_folder",
     "staged",
     "working_folder",
+    "writable_home",
     "write_text_atomically",
 ]
 
@@ -196,8 +198,8 @@ def hold_working_folder(
                     break
             yield folder
     finally:
-        with suppress(OSError):  # not empty: something was published, or is left for the next run
-            for empty in (folder, *missing):
+        for empty in (folder, *missing):
+            with suppress(OSError):  # not empty: something was published, or is left for the next run
                 empty.rmdir()
 
 
@@ -238,6 +240,29 @@ def staged(path: Path, *, wait: bool = True, overwrite: bool = True) -> Iterator
         temporary = folder / path.name
         yield temporary
         publish(temporary, path, overwrite=overwrite)
+
+
+@contextmanager
+def writable_home() -> Iterator[None]:
+    """Where the home folder cannot be written, let a temporary one stand in: Kipoi writes there on import."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111  (Path.home raises where there is none)
+    try:
+        (home / ".kipoi").mkdir(exist_ok=True)
+    except OSError:
+        pass
+    else:
+        yield
+        return
+    before = os.environ.get("HOME")
+    with tempfile.TemporaryDirectory(prefix="chromacc-home-") as folder:
+        os.environ["HOME"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["HOME"]
+            else:
+                os.environ["HOME"] = before
 
 
 def publish(finished: Path, path: Path, *, overwrite: bool = True) -> None:

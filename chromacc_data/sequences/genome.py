@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
-import numba
 import numpy as np
 import pandas as pd
 
+from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import BYTE_TO_CODE, one_hot
 from chromacc_data.sequences.fasta import FastaFile, Record, RecordBytes
@@ -355,7 +355,7 @@ def _runs(chrom: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
             yield int(chrom[order[first]]), order[first:last]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _look_up(
     raw: np.ndarray,
     line_bases: int,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-import numba
 import numpy as np
 
+from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.simulation.recipe import Pair, Target
 from chromacc_data.simulation.sites import Pool, Sites
@@ -204,7 +204,7 @@ def _drawn(
     return replace(model, contributions=dict(zip(names, values.tolist(), strict=True)))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _add_up(
     motif: np.ndarray, contributions: np.ndarray, present: np.ndarray, of_pairs: np.ndarray
 ) -> np.ndarray:
@@ -219,7 +219,7 @@ def _add_up(
     return score
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _present(
     rules: np.ndarray, motif: np.ndarray, start: np.ndarray, strand: np.ndarray, widths: np.ndarray
 ) -> np.ndarray:
