@@ -345,6 +345,7 @@ def test_open_store__a_replaced_store_is_kept_or_an_error(make_store: Callable[.
             ds["accessibility"].compute()
     else:
         assert not store.read_variable(ds, "accessibility").any()
+        ds.close()
     with pytest.raises(InputError, match="was replaced"):
         pickle.loads(sent)["accessibility"].compute()
     assert store.read_variable(store.open_store(path), "accessibility").all()
