@@ -11,6 +11,7 @@ import logging
 import re
 import shutil
 import time
+import urllib.parse
 from pathlib import Path
 
 import requests
@@ -150,7 +151,10 @@ class ResumingDownloader:
         length = response.headers.get("Content-Length", "").strip()
         chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
         # Some servers compress although they are asked not to: the length is then that of what is sent.
-        encoded = response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity")
+        # Others say "gzip" of a file that is stored so: that one is kept as it is.
+        stored = urllib.parse.urlsplit(url).path.endswith((".gz", ".bgz", ".tgz"))
+        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        encoded = encoding not in ("", "identity") and not stored
         total = have + int(length) if length.isdecimal() and not chunked and not encoded else None
         with disk_errors(self.part):
             self._check_space(total, have)
