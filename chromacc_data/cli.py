@@ -19,7 +19,11 @@ def engine_options(command: Callable) -> Callable:
     for option in (
         click.option("--workers", type=POSITIVE, help="Local workers; the number of cores when not given."),
         click.option("--processes", is_flag=True, help="Local processes instead of threads."),
-        click.option("--scheduler", metavar="tcp://HOST:PORT", help="A running dask scheduler."),
+        click.option(
+            "--scheduler",
+            metavar="tcp://HOST:PORT",
+            help="A running dask scheduler; give up after 30 s without an answer or a worker.",
+        ),
     ):
         command = option(command)
     return command

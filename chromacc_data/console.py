@@ -7,8 +7,11 @@ import gc
 import json
 import logging
 import math
+import os
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,15 @@ from chromacc_data.errors import InputError
 LOG = logging.getLogger("chromacc")
 
 
-def progress_bar(total: int, *, unit: str, description: str, show: bool) -> tqdm:
+def progress_bar(total: int | None, *, unit: str, description: str, show: bool) -> tqdm:
     """Bar with rate and time left on standard error; silent when `show` is false."""
-    return tqdm(total=total, unit=f" {unit}", desc=description, disable=not show, unit_scale=total >= 10_000)
+    return tqdm(
+        total=total,
+        unit=f" {unit}",
+        desc=description,
+        disable=not show,
+        unit_scale=total is None or total >= 10_000,
+    )
 
 
 def common_options(command: Callable) -> Callable:
@@ -73,23 +82,87 @@ class _TqdmHandler(logging.Handler):
 
 
 def run(command: click.Command, *, name: str) -> None:
-    """Run a command line: exit 0 done, 1 a check did not hold, 2 bad input; no traceback for either."""
+    """Run a command line: exit 0 done, 1 a check did not hold, 2 bad input, 130 or 143 stopped."""
     # What the libraries make when they are imported stays: looking through it for garbage again and again,
     # and once more at the end, takes a fifth of the time of a short command.
     gc.set_threshold(10_000)
     atexit.register(gc.freeze)
+    _open_standard_streams()
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = _exit_code(command, name)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    sys.exit(code)
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM: unwinds like Ctrl-C, so that what is half-written is removed."""
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
+    raise _TerminatedError
+
+
+def _exit_code(command: click.Command, name: str) -> int:
     try:
         code = command.main(prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
     except InputError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except click.exceptions.Abort:
-        click.echo("interrupted; the same command goes on where it was", err=True)
-        sys.exit(130)
+        return _fail(str(error), error.exit_code)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _fail("interrupted; run the same command again to resume", 130, kind=None)
+    except _TerminatedError:
+        return _fail("terminated; run the same command again to resume", 143, kind=None)
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 2
+    except BrokenPipeError:
+        _silence_stdout()
+        return 141  # as a program that SIGPIPE ends: whoever read the output has seen enough
+    except OSError as error:
+        _silence_stdout()
+        return _fail(describe_os_error(error), 2)
+    except MemoryError as error:
+        return _fail(f"not enough memory{f': {error}' if str(error) else ''}", 2)
+    return code if isinstance(code, int) else 0
+
+
+def describe_os_error(error: OSError) -> str:
+    """One line about a failed system call: which file, and what was wrong.
+
+    >>> describe_os_error(OSError(30, "Read-only file system", "/out/a.zarr"))
+    '/out/a.zarr: Read-only file system'
+    """
+    what = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return what if error.filename is None else f"{error.filename}: {what}"
+
+
+def _fail(message: str, code: int, *, kind: str | None = "error") -> int:
+    with suppress(OSError):
+        click.echo(message if kind is None else f"{kind}: {message}", err=True)
+    return code
+
+
+def _open_standard_streams() -> None:
+    """Open what the caller has closed (``>&-``): libraries write there, into whatever file got its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+def _silence_stdout() -> None:
+    """Let Python's last flush write nowhere: it would report the same error once more."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def _finite(value: Any) -> Any:

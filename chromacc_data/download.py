@@ -11,6 +11,7 @@ import logging
 import re
 import shutil
 import time
+import urllib.parse
 from pathlib import Path
 
 import requests
@@ -79,7 +80,7 @@ class ResumingDownloader:
                         f"the download failed {failures} times",
                         where=url,
                         found=f"{error}; {most:,} bytes arrived",
-                        remedy="check the network and give the same command again: it goes on where it was; "
+                        remedy="check the network and run the same command again to resume; "
                         "or fetch the file otherwise and name its folder with --sources",
                     ) from error
                 wait = self.backoff * 2 ** (failures - 1)
@@ -107,6 +108,8 @@ class ResumingDownloader:
             response = requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT)
         except (requests.ConnectionError, requests.Timeout) as error:
             raise _TransientError(f"no answer from {url.split('/')[2]} ({_cause(error)})") from error
+        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
+            raise _TransientError(f"the answer was broken ({_cause(error)})") from error
         except requests.RequestException as error:
             raise InputError(
                 "cannot be downloaded", where=url, found=error, remedy="check the address"
@@ -117,8 +120,8 @@ class ResumingDownloader:
             self._check_status(response, url)
             if response.status_code != requests.codes.partial_content:
                 have = 0
-            elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                self._discard()
+            elif not re.match(rf"bytes\s+{have}-", response.headers.get("Content-Range", ""), re.I):
+                self._discard()  # several parts, or another range: the next attempt asks for the whole file
                 raise _TransientError("the server sent another range than was asked for")
             self._append(response, have, url)
 
@@ -145,22 +148,29 @@ class ResumingDownloader:
 
     def _append(self, response: requests.Response, have: int, url: str) -> None:
         """Write the body of an answer behind the first `have` bytes; all of it, or raise."""
-        length = response.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdecimal() else None
+        length = response.headers.get("Content-Length", "").strip()
+        chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+        # Some servers compress although they are asked not to: the length is then that of what is sent.
+        # Others say "gzip" of a file that is stored so: that one is kept as it is.
+        stored = urllib.parse.urlsplit(url).path.endswith((".gz", ".bgz", ".tgz"))
+        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        encoded = encoding not in ("", "identity") and not stored
+        total = have + int(length) if length.isdecimal() and not chunked and not encoded else None
         with disk_errors(self.part):
             self._check_space(total, have)
             if not have:
                 self._discard()
-                self._validator_file.write_text(_validator(response))
+                # Without a length, or compressed, bytes that follow those that came cannot be asked for.
+                self._validator_file.write_text("" if encoded else _validator(response))
             name = url.rpartition("/")[2]
             bar = progress_bar(total, unit="B", description=name, show=self.show_progress)
             with self.part.open("ab") as file, bar:
                 bar.update(have)
                 try:
-                    for block in response.raw.stream(_BLOCK, decode_content=False):
+                    for block in response.raw.stream(_BLOCK, decode_content=encoded):
                         file.write(block)
                         bar.update(len(block))
-                except urllib3.exceptions.HTTPError as error:
+                except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
                     raise _TransientError(f"the connection broke ({_cause(error)})") from error
         if total is not None and self._size() != total:
             raise _TransientError(f"{self._size():,} of {total:,} bytes arrived")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import threading
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from chromacc_data.errors import InputError
 __all__ = ["Engine"]
 
 #: What numba, TensorFlow and BLAS read their numbers of threads from.
+_GREETING_BYTES = 64
 _THREADS = ("NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -41,6 +44,8 @@ class Engine:
     threads
         Threads of numba and TensorFlow in each local process; when not given, the processors divided by the
         workers, or what the environment says.
+    timeout
+        Seconds to wait for an answer of the scheduler, and for its first worker.
 
     Examples
     --------
@@ -52,6 +57,7 @@ class Engine:
     processes: bool = False
     scheduler: str | None = None
     threads: int | None = None
+    timeout: float = 30.0
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -126,25 +132,68 @@ class Engine:
                 else:
                     os.environ[name] = value
 
+    def _require_scheduler(self) -> None:
+        """Look at who answers: distributed itself waits without end for a listener that says nothing."""
+        try:
+            address = urllib.parse.urlsplit(self.scheduler)
+            host, port = address.hostname, address.port
+        except ValueError as error:
+            raise self._no_scheduler(str(error)) from error
+        if address.scheme != "tcp":
+            return  # tls and others begin in their own way
+        if host is None or port is None:
+            raise self._no_scheduler("an address without host or port")
+        try:
+            greeting = _greeting(host, port, self.timeout)
+        except TimeoutError as error:
+            raise self._no_scheduler(f"no answer within {self.timeout:g} s") from error
+        except OSError as error:
+            raise self._no_scheduler(error.strerror or str(error)) from error
+        if b"compression" not in greeting and b"pickle-protocol" not in greeting:
+            said = f"it says {greeting[:20]!r}" if greeting else "it closed the connection"
+            raise self._no_scheduler(f"not a dask scheduler: {said}")
+
+    def _no_scheduler(
+        self,
+        found: str,
+        *,
+        remedy: str = "start one with `dask scheduler`, and workers with `dask worker SCHEDULER`",
+    ) -> InputError:
+        return InputError(
+            "cannot reach the dask scheduler",
+            where="--scheduler",
+            found=f"{self.scheduler} ({found})",
+            expected="tcp://HOST:PORT of a running scheduler",
+            remedy=remedy,
+        )
+
     def _run_on_cluster(self, tasks: list[Delayed], finished: Any) -> list[Any]:
         from distributed import Client, as_completed
 
+        self._require_scheduler()
         try:
-            client = Client(self.scheduler, timeout="10s", set_as_default=False)
+            client = Client(self.scheduler, timeout=self.timeout, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise InputError(
-                "cannot reach the dask scheduler",
-                where="--scheduler",
-                found=f"{self.scheduler} ({error})",
-                expected="tcp://HOST:PORT of a running scheduler",
-                remedy="start one with `dask scheduler`, and workers with `dask worker`",
-            ) from error
+            raise self._no_scheduler(str(error)) from error
         with client:
+            try:
+                client.wait_for_workers(1, timeout=self.timeout)
+            except TimeoutError as error:
+                raise self._no_scheduler(
+                    f"a scheduler without workers: none came within {self.timeout:g} s",
+                    remedy="start workers with `dask worker SCHEDULER` before the command",
+                ) from error
             futures = client.compute(tasks, optimize_graph=False)
             for future in as_completed(futures, loop=client.loop):
                 future.result()  # raises the error of a failed task at once
                 finished(future.key)
             return client.gather(futures)
+
+
+def _greeting(host: str, port: int, timeout: float) -> bytes:
+    """First bytes that a server sends by itself; a dask scheduler does so at once."""
+    with socket.create_connection((host, port), timeout=timeout) as connection:
+        return connection.recv(_GREETING_BYTES)
 
 
 def _end_with_parent() -> None:

@@ -14,6 +14,7 @@ import logging
 import os
 import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ __all__ = [
     "remove_working_folder",
     "staged",
     "working_folder",
+    "writable_home",
     "write_text_atomically",
 ]
 
@@ -107,14 +109,16 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full disk into a DiskFullError that says what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL and not any(text in str(error) for text in _FULL_TEXTS):
+    except (OSError, RuntimeError) as error:
+        number = getattr(error, "errno", None)
+        if number not in _FULL and not any(text in str(error) for text in _FULL_TEXTS):
             raise
-        limited = " or a file is larger than allowed (ulimit -f)" if error.errno == errno.EFBIG else ""
+        too_large = number == errno.EFBIG or os.strerror(errno.EFBIG) in str(error)
+        limited = " or a file is larger than allowed (ulimit -f)" if too_large else ""
         raise DiskFullError(
             f"the disk is full{limited}",
             where=path,
-            found=error.strerror or error,
+            found=getattr(error, "strerror", None) or str(error).splitlines()[0],
             remedy="free some space, then run the same command again to resume",
         ) from error
 
@@ -194,8 +198,8 @@ def hold_working_folder(
                     break
             yield folder
     finally:
-        with suppress(OSError):  # not empty: something was published, or is left for the next run
-            for empty in (folder, *missing):
+        for empty in (folder, *missing):
+            with suppress(OSError):  # not empty: something was published, or is left for the next run
                 empty.rmdir()
 
 
@@ -236,6 +240,29 @@ def staged(path: Path, *, wait: bool = True, overwrite: bool = True) -> Iterator
         temporary = folder / path.name
         yield temporary
         publish(temporary, path, overwrite=overwrite)
+
+
+@contextmanager
+def writable_home() -> Iterator[None]:
+    """Where the home folder cannot be written, let a temporary one stand in: Kipoi writes there on import."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111  (Path.home raises where there is none)
+    try:
+        (home / ".kipoi").mkdir(exist_ok=True)
+    except OSError:
+        pass
+    else:
+        yield
+        return
+    before = os.environ.get("HOME")
+    with tempfile.TemporaryDirectory(prefix="chromacc-home-") as folder:
+        os.environ["HOME"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["HOME"]
+            else:
+                os.environ["HOME"] = before
 
 
 def publish(finished: Path, path: Path, *, overwrite: bool = True) -> None:

@@ -20,13 +20,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from kipoi.data import Dataset, kipoi_dataloader
-from kipoi.metadata import GenomicRanges
 
 from chromacc_data.errors import InputError
+from chromacc_data.files import writable_home
 from chromacc_data.regions.bed import read_intervals
 from chromacc_data.sequences.encoding import reverse_complement, reverse_complement_one_hot
 from chromacc_data.sequences.genome import Genome
+
+with writable_home():
+    from kipoi.data import Dataset, kipoi_dataloader
+    from kipoi.metadata import GenomicRanges
 
 __all__ = ["BedLoader"]
 

@@ -8,7 +8,6 @@ it is whole and its checksum is right, and two processes that want the same file
 from __future__ import annotations
 
 import errno
-import fcntl
 import gzip
 import hashlib
 import logging
@@ -18,7 +17,6 @@ import urllib.parse
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
@@ -26,7 +24,7 @@ import pooch
 
 from chromacc_data.download import ResumingDownloader
 from chromacc_data.errors import InputError
-from chromacc_data.files import disk_errors, write_text_atomically
+from chromacc_data.files import disk_errors, file_digest, locked, write_text_atomically
 from chromacc_data.recipe import Source
 
 __all__ = ["default_cache_dir", "file_digest", "resolve", "resolve_fasta"]
@@ -109,34 +107,6 @@ def resolve_fasta(source: Source, *, base: Path, cache_dir: Path | None = None, 
     return _unpacked(path, cache_dir)
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal digits.
-
-    Read in blocks; a file that has not changed (inode, size, time) is read once per process.
-
-    Raises
-    ------
-    InputError
-        For a file that cannot be read.
-    """
-    try:
-        status = path.stat()
-        return _digest(path.absolute(), status.st_ino, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise InputError(
-            "cannot be read", where=path, found=error.strerror, remedy="check the file"
-        ) from error
-
-
-@lru_cache(maxsize=4096)
-def _digest(path: Path, inode: int, size: int, mtime_ns: int) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _checked(path: Path, source: Source) -> Path:
     """The same path, if it is a file with the checksum of the recipe."""
     if not path.is_file():
@@ -160,7 +130,7 @@ def _downloaded(source: Source, cache_dir: Path, show_progress: bool) -> Path:
     path = folder / name
     with _cache_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f"{name}.lock"):
+        with locked(folder / f"{name}.lock", wait=True, what="download"):
             recorded = _read_registry(folder).registry.get(name)
             expected = source.sha256 or recorded
             if path.is_file() and expected in (None, file_digest(path)):
@@ -237,7 +207,7 @@ def _read_registry(folder: Path) -> pooch.Pooch:
 
 def _record(folder: Path, name: str, digest: str, url: str) -> None:
     """Write a checksum to the registry; processes that record other files at the same time wait."""
-    with _locked(folder / f"{REGISTRY}.lock"):
+    with locked(folder / f"{REGISTRY}.lock", wait=True, what="record"):
         registry = _read_registry(folder)
         registry.registry[name], registry.urls[name] = digest, url
         lines = [f"{n} {d} {registry.urls.get(n, '')}".rstrip() for n, d in sorted(registry.registry.items())]
@@ -250,7 +220,7 @@ def _unpacked(path: Path, cache_dir: Path) -> Path:
     target = folder / (path.name.removesuffix(".gz") if path.suffix == ".gz" else path.name + ".fa")
     with _cache_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / "lock"):
+        with locked(folder / "lock", wait=True, what="FASTA"):
             if target.is_file():
                 return target
             LOG.info("%s: unpacking plain gzip to %s", path, target)
@@ -274,18 +244,6 @@ def _gunzip(path: Path, out: Path) -> None:
             found=error,
             remedy="copy or download it again",
         ) from error
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that other processes and threads wait for; the system lets go of it when a process dies."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            LOG.info("waiting for another process that prepares %s", path.name.removesuffix(".lock"))
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from chromacc_data import schema
+from chromacc_data.child import CHECK_THE_DISK, call_in_child, require_readable
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, DiskFullError, InputError
@@ -38,7 +39,7 @@ from chromacc_data.files import (
     remove_working_folder,
     write_text_atomically,
 )
-from chromacc_data.handles import StoreFolder, open_hdf5, replaced
+from chromacc_data.handles import StoreFolder, open_hdf5, read_heads, replaced
 from chromacc_data.hdf5 import require_plain
 from chromacc_data.layout import require_plain_zarr
 from chromacc_data.seal import attribute_checksums, require_chunks, require_sealed
@@ -63,6 +64,7 @@ __all__ = [
 FORMATS = {".zarr": "zarr", ".h5": "hdf5"}
 
 _CHUNKS_PER_TASK = 16
+_DAMAGED = "the file is damaged: build or fetch the store again"
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -110,6 +112,7 @@ def open_store(path: Path | str) -> xr.Dataset:
             folder = StoreFolder(path)
             ds = xr.open_zarr(folder, consolidated=False, chunks={}, zarr_format=3)
         else:
+            require_readable(path, read_heads, remedy=_DAMAGED)
             ds = open_hdf5(path, identity=schema.ATTR_CONTENT_HASH)
     except InputError:
         raise
@@ -262,7 +265,7 @@ def write_store(
         layout.unlink()  # a kill after the next line leaves the older store in the place of this one
         publish(staged, path)
     else:
-        _publish_hdf5(open_store(staged), path, partial.folder / "store.h5", show_progress=show_progress)
+        _publish_hdf5(staged, path, partial.folder / "store.h5", expected=root, show_progress=show_progress)
     partial.remove()
     return root
 
@@ -286,7 +289,9 @@ def convert(source: Path, out: Path, *, engine: Engine, show_progress: bool = Fa
             partial.remove()
             raise InputError("exists already", where=out, remedy="name another file, or delete it")
         if store_format(out) == "hdf5":
-            _publish_hdf5(ds, out, partial.folder / "store.h5", show_progress=show_progress)
+            _publish_hdf5(
+                source, out, partial.folder / "store.h5", expected=expected, show_progress=show_progress
+            )
             partial.remove()
             return expected
         return write_store(
@@ -482,19 +487,20 @@ def _root_hash(ds: xr.Dataset, digests: list[str | None]) -> str:
     return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()
 
 
-def _publish_hdf5(ds: xr.Dataset, path: Path, staged: Path, *, show_progress: bool) -> None:
-    with disk_errors(staged):
-        _write_hdf5(ds, staged, show_progress=show_progress)
+def _publish_hdf5(source: Path, path: Path, staged: Path, *, expected: str, show_progress: bool) -> None:
+    # HDF5 crashes on a full disk, when it closes the file.
+    with disk_errors(path):
+        call_in_child(_write_hdf5, source, staged, show_progress, file=path, remedy=CHECK_THE_DISK)
     found = content_hash(staged)
-    expected = ds.attrs[schema.ATTR_CONTENT_HASH]
     if found != expected:
         raise CheckError("content differs from its hash", where=path, found=found, expected=expected)
     require_sealed(open_store(staged), where=staged)
     publish(staged, path)
 
 
-def _write_hdf5(ds: xr.Dataset, staged: Path, *, show_progress: bool) -> None:
+def _write_hdf5(source: Path, staged: Path, show_progress: bool) -> None:
     # HDF5 has one writer: blocks are read and written in order, in this process.
+    ds = open_store(source)
     n = ds.sizes[schema.WINDOW]
     bar = progress_bar(n, unit="windows", description="writing HDF5", show=show_progress)
     with h5netcdf.File(staged, "w") as file, bar:

@@ -25,11 +25,11 @@ from chromacc_data import schema
 from chromacc_data.batches import Batches
 from chromacc_data.console import progress_bar
 from chromacc_data.errors import InputError
-from chromacc_data.files import disk_errors, write_text_atomically
+from chromacc_data.files import disk_errors, staged, write_text_atomically
 from chromacc_data.store import open_store
 from chromacc_models import plots
 from chromacc_models.architectures import gains_from_xla
-from chromacc_models.run import Run, read_arrays
+from chromacc_models.run import Run, lock_folder, read_arrays
 from chromacc_models.tables.accelerate import accelerated
 
 __all__ = [
@@ -173,7 +173,7 @@ def evaluate(
     labels = batches.labels()
     evaluation = score(labels, predictions, run.cell_types, confidence=confidence)
     suffix = _suffix(run, batches, split)
-    with disk_errors(run.folder):
+    with disk_errors(run.folder), lock_folder(run.folder, wait=True):
         if pictures:
             _draw(run, suffix, evaluation, labels, predictions)
         _write(run, suffix, evaluation, batches.indices, labels, predictions)
@@ -445,9 +445,8 @@ def _write(
 ) -> None:
     folder = run.folder
     arrays = {"windows": windows, "labels": labels, "predictions": predictions}
-    staged = folder / f"evaluation{suffix}.partial.npz"
-    np.savez_compressed(staged, **arrays)
-    staged.replace(folder / f"evaluation{suffix}.npz")
+    with staged(folder / f"evaluation{suffix}.npz") as temporary:
+        np.savez_compressed(temporary, **arrays)
     text = json.dumps(evaluation.to_dict(), indent=2, allow_nan=False)
     write_text_atomically(folder / f"evaluation{suffix}.json", text)
 

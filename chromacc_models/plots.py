@@ -13,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from chromacc_data.files import staged
+
 __all__ = [
     "calibration",
     "histograms",
@@ -305,10 +307,9 @@ def histograms(
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure in the format of the path's suffix, whole or not at all."""
-    staged = path.with_name(f"{path.stem}.partial{path.suffix}")
-    with mpl.rc_context({"svg.hashsalt": path.name, "svg.fonttype": "none", "pdf.fonttype": 42}):
-        figure.savefig(staged, dpi=200)
-    staged.replace(path)
+    style = {"svg.hashsalt": path.name, "svg.fonttype": "none", "pdf.fonttype": 42}
+    with staged(path) as temporary, mpl.rc_context(style):
+        figure.savefig(temporary, dpi=200)
 
 
 def _figure(*, width: float = 5.0, height: float = 3.4) -> tuple[Figure, Axes]:

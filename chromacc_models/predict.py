@@ -6,10 +6,8 @@ The numbers are those of ``kipoi predict`` with the same model; the loader and t
 from __future__ import annotations
 
 import functools
-import shutil
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,12 +19,11 @@ import numpy as np
 from chromacc_data.console import LOG, progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
-from chromacc_data.files import disk_errors
+from chromacc_data.files import disk_errors, publish, working_folder
 from chromacc_data.regions.bed import read_intervals
 from chromacc_data.sequences.encoding import N_CODE, reverse_complement
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.sizes import require_disk
-from chromacc_data.store import publish
 from chromacc_models.kipoi import files as kf
 from chromacc_models.prediction_files import Predictions, output_paths, write_predictions
 
@@ -164,7 +161,8 @@ def predict(
     require_disk(
         out, 2 * 4 * n_regions * len(names), what=f"{n_regions:,} regions x {len(names):,} cell types"
     )
-    with _partial(out) as folder:
+    with working_folder(out) as folder:
+        _require_writable(out, paths, overwrite=overwrite)  # again: another process may have written them
         with disk_errors(out):
             values = _allocate(folder / "values", (n_regions, len(names)))
         _predict_all(job, values, engine or Engine(), show_progress=show_progress)
@@ -173,7 +171,7 @@ def predict(
             for column, path in enumerate(paths):
                 write_predictions(predictions, folder / path.name, column=column)
             for path in paths:
-                publish(folder / path.name, path)
+                publish(folder / path.name, path, overwrite=overwrite)
     return paths
 
 
@@ -306,21 +304,6 @@ def _require_writable(out: Path, paths: Sequence[Path], *, overwrite: bool) -> N
             raise InputError("exists already", where=path, remedy="name another file, or give --overwrite")
         if path.is_dir() and not (path / "zarr.json").is_file():
             raise InputError("a folder that is no Zarr store", where=path, remedy="name another file")
-
-
-@contextmanager
-def _partial(out: Path) -> Iterator[Path]:
-    folder = out.with_name(out.name + ".partial")
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        with disk_errors(out):
-            folder.mkdir()
-    except OSError as error:
-        raise InputError("cannot write here", where=out, found=error.strerror) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _chrom_sizes(fasta: tuple[Path, ...]) -> dict[str, int]:

@@ -7,6 +7,7 @@ regions; only the regions themselves, and of a bigWig one column at a time, are 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from chromacc_data import schema
+from chromacc_data.child import CHECK_THE_DISK, call_in_child
 from chromacc_data.errors import InputError
 from chromacc_data.names import REGION_COLUMNS, column_names, file_names
 from chromacc_data.regions.intervals import PairKeys
@@ -33,6 +35,7 @@ REGION = "region"
 PREDICTION = "prediction"
 
 _BLOCK = 1 << 15
+_CPU_SECONDS, _VALUES_PER_SECOND = 30, 10_000
 _MAX_SCORE = 1000  # BED's score column is an integer from 0 to 1000
 
 
@@ -129,7 +132,23 @@ def write_predictions(predictions: Predictions, path: Path, *, column: int | Non
     - `.bw`: each base has the mean of the regions that cover it; bases past a chromosome's end are left out.
     - `.h5`, `.zarr`: an xarray Dataset with `prediction` (region, cell_type) and coordinates.
     """
-    _WRITERS[path.suffix](predictions, path, column or 0)
+    write = _WRITERS[path.suffix]
+    if path.suffix != ".h5":
+        write(predictions, path, column or 0)
+        return
+    # Values on disk are opened again by their path.
+    values = predictions.values
+    mapped = (Path(values.filename), values.shape) if isinstance(values, np.memmap) else None
+    sent = predictions if mapped is None else dataclasses.replace(predictions, values=np.zeros(0))
+    # A full disk lets HDF5 crash, or never end.
+    limit = _CPU_SECONDS + values.size // _VALUES_PER_SECOND
+    call_in_child(
+        _write_in_child,
+        *(write, sent, mapped, path, column or 0),
+        file=path,
+        remedy=CHECK_THE_DISK,
+        cpu_seconds=limit,
+    )
 
 
 def mean_over_bases(
@@ -225,6 +244,19 @@ def _write_bigwig(predictions: Predictions, path: Path, column: int) -> None:
     first, last, mean = mean_over_bases(keys.of(chrom, start), keys.of(chrom, end), values[inside])
     chrom, start = keys.pairs(first)
     write_bigwig(path, sizes, chrom, start, start + (last - first), mean)
+
+
+def _write_in_child(
+    write: Callable[[Predictions, Path, int], None],
+    predictions: Predictions,
+    mapped: tuple[Path, tuple[int, int]] | None,
+    path: Path,
+    column: int,
+) -> None:
+    if mapped is not None:
+        file, shape = mapped
+        predictions = dataclasses.replace(predictions, values=np.memmap(file, np.float32, "r", shape=shape))
+    write(predictions, path, column)
 
 
 def _dataset(predictions: Predictions) -> xr.Dataset:

@@ -8,7 +8,6 @@ after the last epoch.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import importlib.metadata
 import math
@@ -30,7 +29,7 @@ import xarray as xr
 
 from chromacc_data import schema
 from chromacc_data.errors import InputError
-from chromacc_data.files import write_text_atomically
+from chromacc_data.files import locked, staged, write_text_atomically
 from chromacc_models import plots
 from chromacc_models.config import TrainConfig
 from chromacc_models.run_info import RunInfo, RunResult, StoreOfRun, read_info
@@ -61,7 +60,7 @@ _DAMAGE = (
 )  # fmt: skip
 
 #: What a kill can leave before `run.json` is there.
-_OF_A_KILLED_CLAIM = (".lock", "run.json.tmp")
+_OF_A_KILLED_CLAIM = (".lock", "run.json.partial")
 
 
 class Epoch(NamedTuple):
@@ -188,23 +187,19 @@ def read_filters(path: Path) -> InitialFilters:
 
 
 @contextmanager
-def lock_folder(out: Path) -> Iterator[None]:
-    """Hold a run folder, made when it is not there, against other processes."""
+def lock_folder(out: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a run folder, made when it is not there, against other processes, or `wait` for them."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(
             "cannot be a folder: a file is in its place", where=out, remedy="name another folder"
         ) from error
-    with (out / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                "another process is working in this folder",
-                where=out,
-                remedy="wait until it is done, or name another folder",
-            ) from None
+    except OSError as error:
+        raise InputError(
+            "cannot be written", where=out, found=error.strerror, remedy="name another folder"
+        ) from error
+    with locked(out / ".lock", wait=wait, what="folder", where=out):
         yield
 
 
@@ -281,9 +276,8 @@ def _identity(info: RunInfo) -> dict[str, Any]:
 
 def finish_run(out: Path, info: RunInfo, model: keras.Model, history: list[Epoch]) -> RunInfo:
     best = best_epoch(history, info.config.min_delta)
-    staged = out / "model.partial.keras"
-    model.save(staged)
-    staged.replace(out / "model.keras")
+    with staged(out / "model.keras") as temporary:
+        model.save(temporary)
     write_history(out, history)
     plots.save(plots.learning_curves(pd.DataFrame(history)), out / "curves.png")
     result = RunResult(
@@ -305,12 +299,8 @@ def write_history(out: Path, history: list[Epoch]) -> None:
 
 def write_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write the checkpoint so that a kill at any moment leaves the older one or the whole new one."""
-    staged = folder / f"{CHECKPOINT}.tmp"
-    with staged.open("wb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(folder / CHECKPOINT)
+    with staged(folder / CHECKPOINT) as temporary:
+        np.savez(temporary, **arrays)
 
 
 def read_arrays(path: Path, *, remedy: str) -> dict[str, np.ndarray]:

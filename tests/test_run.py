@@ -42,7 +42,7 @@ def test_claim_folder__killed_in_between_goes_on(
         patched.setattr(run_module, name, stop)
         with pytest.raises(KeyboardInterrupt):
             train(store, CONFIG, out)
-    (out / "run.json.tmp").touch()
+    (out / "run.json.partial").mkdir()
     train(store, CONFIG, out)
     assert load_config(out / "config.yaml") == CONFIG
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data import schema, store
+from chromacc_data import files, schema, store
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, DiskFullError, InputError
 from tests.conftest import make_dataset
@@ -326,3 +327,55 @@ def test_write_store__disk_full(tmp_path: Path):
     assert "run the same command again to resume" in done.stdout
     assert not (tmp_path / "a.zarr").exists()
     shutil.rmtree(tmp_path / "a.zarr.partial")
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".h5"])
+def test_open_store__a_replaced_store_is_kept_or_an_error(make_store: Callable[..., Path], suffix: str):
+    """A handle from before never gives values of the store that took its place."""
+    path = make_store(f"a{suffix}", labels=np.zeros((10, 2)))
+    ds = store.open_store(path)
+    sent = pickle.dumps(ds)
+    store.read_window_block(ds, "accessibility", 0, 4)
+    other = make_store(f"b{suffix}", labels=np.ones((10, 2)))
+    files.publish(other, path)
+    if suffix == ".zarr":
+        with pytest.raises(InputError, match="was replaced"):
+            store.read_window_block(ds, "accessibility", 4, 8)
+        with pytest.raises(InputError, match="was replaced"):
+            ds["accessibility"].compute()
+    else:
+        assert not store.read_variable(ds, "accessibility").any()
+        ds.close()
+    with pytest.raises(InputError, match="was replaced"):
+        pickle.loads(sent)["accessibility"].compute()
+    assert store.read_variable(store.open_store(path), "accessibility").all()
+
+
+def test_open_store__a_chunk_that_goes_is_no_zeros(make_store: Callable[..., Path]):
+    path = make_store()
+    ds = store.open_store(path)
+    next((path / "accessibility" / "c" / "1").rglob("0")).unlink()
+    (path / "accessibility" / "c" / "1" / "0").unlink(missing_ok=True)
+    with pytest.raises(FileNotFoundError, match="is missing"):
+        ds["accessibility"].compute()
+    with pytest.raises(InputError, match="damaged"):
+        store.read_variable(ds, "accessibility")
+
+
+def test_convert__hdf5_on_a_full_disk(make_store: Callable[..., Path], tmp_path: Path):
+    """HDF5 itself crashes when it closes a file on a full disk."""
+    path = make_store(n_windows=400, window_length=200)
+    script = (
+        "import resource, sys\nfrom pathlib import Path\nfrom chromacc_data import store\n"
+        "from chromacc_data.engine import Engine\nfrom chromacc_data.errors import InputError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try:\n    store.convert(Path(sys.argv[1]), Path(sys.argv[2]), engine=Engine(workers=1))\n"
+        "except InputError as error:\n    print(error)\n"
+    )
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", script, path, tmp_path / "b.h5"],
+        env={**os.environ, "PYTHONPATH": str(root)}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "the disk is full" in done.stdout
+    assert not (tmp_path / "b.h5").exists()

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pandas as pd
 
+from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.regions.formats import Format, require_format
 
@@ -369,7 +369,7 @@ def _read_blocks(path: Path) -> Iterator[tuple[bytes, int, bool]]:
     yield bytes(rest), line, True
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _split(text: np.ndarray, first_line: int, n_lines: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Field bounds (row, 11), column counts (row,) and line numbers (row,) of the data lines, all int64."""
     bounds = np.empty((n_lines, _KEPT_COLUMNS + 1), dtype=np.int64)
@@ -399,7 +399,7 @@ def _split(text: np.ndarray, first_line: int, n_lines: int) -> tuple[np.ndarray,
     return bounds[:row], columns[:row], lines[:row]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _is_display_line(text: np.ndarray, begin: int, end: int) -> bool:
     """Whether a line starts with the word `track` or `browser` (UCSC)."""
     for word in (b"track", b"browser"):
@@ -414,7 +414,7 @@ def _is_display_line(text: np.ndarray, begin: int, end: int) -> bool:
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def same_text(
     text: np.ndarray, begin: np.ndarray, after: np.ndarray, other_begin: np.ndarray, other_after: np.ndarray
 ) -> np.ndarray:
@@ -428,7 +428,7 @@ def same_text(
     return same
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _parse_integers(text: np.ndarray, begins: np.ndarray, afters: np.ndarray) -> np.ndarray:
     """Plain digits of each field as int64; -1 where it is empty, longer than 18 bytes or anything else."""
     values = np.full(begins.size, -1, dtype=np.int64)

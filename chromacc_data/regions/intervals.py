@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 
+from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.regions.bed import NEWLINE, TAB, ZERO, integers, read_rows
 
@@ -197,7 +197,7 @@ def few_names(names: Sequence[str], limit: int = 8) -> str:
     return " ".join(names) if len(names) <= limit else f"{' '.join(names[:limit])} … ({len(names)})"
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _format_rows(chrom: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Text of three int64 columns, tab-separated, as uint8."""
     widest = 1

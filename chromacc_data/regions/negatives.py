@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-import numba
 import numpy as np
 
+from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import NegativesRecipe
 from chromacc_data.regions.intervals import PairKeys, complement_intervals
@@ -270,7 +270,7 @@ def _gc_and_n(
     return np.where(known > 0, gc / np.maximum(known, 1), np.nan), n / length
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _count_gc_and_n(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Number of C and G, and of N, in each row of base codes, (window,) int64."""
     gc, n = np.zeros(len(codes), dtype=np.int64), np.zeros(len(codes), dtype=np.int64)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyBigWig
 
+from chromacc_data.child import call_in_child
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import Sample
 from chromacc_data.regions.bed import (
@@ -226,6 +227,18 @@ def _inside(regions: Peaks, genome: _Genome, past_end: str, counted: str) -> Pea
 
 
 def _bigwig_regions(path: Path, genome: _Genome, sample: Sample) -> Peaks:
+    """Runs of nucleotides with signal >= threshold; read in a child, as damaged files crash the process."""
+    return call_in_child(
+        _read_bigwig,
+        path,
+        genome,
+        sample,
+        file=path,
+        remedy="the bigWig file is damaged: get it again (bigWigInfo FILE tells whether it is whole)",
+    )
+
+
+def _read_bigwig(path: Path, genome: _Genome, sample: Sample) -> Peaks:
     """Runs of nucleotides with signal >= threshold of a bigWig; runs may break between spans."""
     try:
         with pyBigWig.open(str(path)) as signal:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
-import numba
 import numpy as np
 import pandas as pd
 
+from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import WindowRecipe
 from chromacc_data.regions.bed import read_intervals
@@ -365,7 +365,7 @@ def _require_lawful(path: Path | str, given: pd.DataFrame, lawful: np.ndarray, e
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _merge_greedily(
     centre: np.ndarray,
     cell_type: np.ndarray,
@@ -421,7 +421,7 @@ def _merge_greedily(
     return start[alive], labels[alive]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _window_about(centre: int, length: int, chromosome_length: int) -> int:
     """Start of the window about a centre, moved inside the chromosome."""
     start = max(0, centre - length // 2)

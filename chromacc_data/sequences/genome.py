@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
-import numba
 import numpy as np
 import pandas as pd
 
+from chromacc_data.compiled import compiled
 from chromacc_data.console import LOG
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import (
@@ -412,7 +412,7 @@ def _runs(chrom: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
             yield int(chrom[order[first]]), order[first:last]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _look_up(
     raw: np.ndarray,
     line_bases: int,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from chromacc_data.compiled import compiled
 from chromacc_data.sequences.encoding import N_CODE
 
 __all__ = ["below", "next_random", "shuffle_dinucleotides"]
@@ -42,7 +42,7 @@ def shuffle_dinucleotides(codes: np.ndarray, generator: np.random.Generator) -> 
     return _shuffle(codes, seeds)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def next_random(state: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Next state of a small generator, and 64 random bits (SplitMix64; Steele, Lea and Flood 2014).
 
@@ -55,13 +55,13 @@ def next_random(state: np.uint64) -> tuple[np.uint64, np.uint64]:
     return state, bits ^ (bits >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def below(bits: np.uint64, n: int) -> int:
     """An integer from 0 to n - 1 from 64 random bits; n at most 2**20, so that chances are equal to 1e-9."""
     return int(((bits >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _shuffle(codes: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     n, length = codes.shape
     out = np.empty_like(codes)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-import numba
 import numpy as np
 
+from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.options import Options, option
 from chromacc_data.simulation.recipe import Pair, Target
@@ -218,7 +218,7 @@ def _drawn(
     return replace(model, contributions=dict(zip(names, values.tolist(), strict=True)))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _add_up(
     motif: np.ndarray, contributions: np.ndarray, present: np.ndarray, of_pairs: np.ndarray
 ) -> np.ndarray:
@@ -233,7 +233,7 @@ def _add_up(
     return score
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _present(
     rules: np.ndarray, motif: np.ndarray, start: np.ndarray, strand: np.ndarray, widths: np.ndarray
 ) -> np.ndarray:

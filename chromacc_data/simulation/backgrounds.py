@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numba
 import numpy as np
 
+from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.files import map_array
 from chromacc_data.schema import BASES
@@ -131,7 +131,7 @@ class GenomeWindows:
         return shuffle_dinucleotides(codes, generator) if self.shuffled else codes
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def count_words(codes: np.ndarray, length: int) -> np.ndarray:
     """How often each word of `length` bases is in a sequence of base codes, (4**length,) int64.
 
@@ -157,7 +157,7 @@ def _cumulative(probabilities: np.ndarray) -> np.ndarray:
     return np.where(ends >= ends[..., -1:], 2.0, ends)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _walk(ends: np.ndarray, words: np.ndarray, uniform: np.ndarray, order: int) -> np.ndarray:
     n, length = uniform.shape
     codes = np.empty((n, length), dtype=np.uint8)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import reverse_complement
 from chromacc_data.sequences.shuffle import below, next_random
@@ -123,7 +123,7 @@ def _search(patterns: Patterns) -> tuple[np.ndarray, ...]:
     return patterns.motif, patterns.width, patterns.codes, patterns.first, patterns.order
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def find(
     codes: np.ndarray,
     width: np.ndarray,
@@ -159,7 +159,7 @@ def find(
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _cover(covered: np.ndarray, motif: np.ndarray, start: np.ndarray, width_of_motif: np.ndarray) -> None:
     covered[:] = False
     for site in range(len(motif)):
@@ -167,7 +167,7 @@ def _cover(covered: np.ndarray, motif: np.ndarray, start: np.ndarray, width_of_m
             covered[start[site] : start[site] + width_of_motif[motif[site]]] = True
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _width_of_motif(motif: np.ndarray, width: np.ndarray) -> np.ndarray:
     widths = np.zeros(motif.max() + 1, dtype=np.int64)
     for pattern in range(len(motif)):
@@ -175,7 +175,7 @@ def _width_of_motif(motif: np.ndarray, width: np.ndarray) -> np.ndarray:
     return widths
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _is_planted(motif: np.ndarray, start: np.ndarray, wanted: int, where: int) -> bool:
     found = False
     for site in range(len(motif)):
@@ -183,7 +183,7 @@ def _is_planted(motif: np.ndarray, start: np.ndarray, wanted: int, where: int) -
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _count(
     codes: np.ndarray,
     site_motif: np.ndarray,
@@ -224,7 +224,7 @@ def _count(
     return outside, inside
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _remove(
     codes: np.ndarray,
     site_motif: np.ndarray,

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from chromacc_data.compiled import compiled
 from chromacc_data.schema import BASES, NO_SITE
 from chromacc_data.simulation.occurrences import Patterns, find
 from chromacc_data.simulation.recipe import SitesRecipe
@@ -190,7 +190,7 @@ def _prior_of(pool: Pool, recipe: SitesRecipe) -> _Prior:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _candidates(
     codes: np.ndarray,
     width: np.ndarray,
@@ -239,7 +239,7 @@ def _candidates(
     return out_pattern, out_start, out_value, n_out
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _find_by_log_odds(
     codes: np.ndarray,
     width: np.ndarray,
@@ -272,7 +272,7 @@ def _find_by_log_odds(
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _enumerate(
     length: int,
     pattern: np.ndarray,
@@ -361,7 +361,7 @@ def _enumerate(
     return n_readings, out_motif, out_start, out_strand, out_weight
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _may_follow(
     one: int,
     chosen: np.ndarray,
@@ -388,7 +388,7 @@ def _may_follow(
     return not repeated
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _log_weight(
     length: int,
     chosen: np.ndarray,

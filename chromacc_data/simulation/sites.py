@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.motif_files import read_motifs
 from chromacc_data.motifs import Motif, trim
@@ -255,7 +255,7 @@ def plant(codes: np.ndarray, sites: Sites, bases: np.ndarray, widths: np.ndarray
     return planted
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _plant(
     codes: np.ndarray,
     motif: np.ndarray,

@@ -14,8 +14,7 @@ from __future__ import annotations
 import html
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -26,8 +25,9 @@ from kipoi.writers import HDF5BatchWriter
 
 from chromacc_data import BedLoader
 from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors, publish, working_folder
 from chromacc_data.sequences.genome import Genome
-from chromacc_data.store import open_store, publish
+from chromacc_data.store import open_store
 from chromacc_models.evaluation_file import SavedEvaluation, SavedScore, read_evaluation
 from chromacc_models.kipoi import files as kf
 from chromacc_models.kipoi.check import check, load_with_kipoi
@@ -89,7 +89,10 @@ def package(
         raise InputError("an example is a FASTA and a BED", where="--example-fasta, --example-bed")
     if to.exists() and not (to.is_dir() and ((to / kf.MODEL_FILE).is_file() or not any(to.iterdir()))):
         raise InputError("exists, and is no model folder", where=to, remedy="name another folder")
-    with _staged(to) as folder:
+    # Hidden, so that no source lists it as a model.
+    with disk_errors(to), working_folder(to, hidden=True, what="model folder") as working:
+        folder = working / "model"
+        folder.mkdir()
         shutil.copyfile(trained.folder / "model.keras", folder / kf.WEIGHTS)
         (folder / kf.TARGETS).write_text("".join(f"{name}\n" for name in trained.cell_types))
         (folder / kf.EXAMPLE_FASTA).parent.mkdir()
@@ -109,21 +112,6 @@ def package(
         check(folder)
         publish(folder, to)
     return to
-
-
-@contextmanager
-def _staged(to: Path) -> Iterator[Path]:
-    folder = to.with_name(f".{to.name}.partial")  # hidden, so that no source lists it as a model
-    missing = [parent for parent in folder.parents if not parent.exists()]
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # not empty: it was published
-            for parent in missing:
-                parent.rmdir()
 
 
 def _write_descriptions(

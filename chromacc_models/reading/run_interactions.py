@@ -48,7 +48,7 @@ from chromacc_models.reading.run_motifs import (
     read_planted,
 )
 from chromacc_models.reading.tomtom import match_motifs
-from chromacc_models.run import Run
+from chromacc_models.run import Run, lock_folder
 
 __all__ = [
     "FilterNames",
@@ -218,7 +218,7 @@ def run_interactions(
             tables["interaction_scores.tsv"] = _score_pairs(*ranked, names, run.cell_types, planted)
             _mark_planted(tables, filters, names, planted)
     picture = plots.interactions(table, n_bars=_N_BARS)  # before the first file: one that fails leaves none
-    with disk_errors(run.folder):
+    with disk_errors(run.folder), lock_folder(run.folder, wait=True):
         for file, rows in tables.items():
             write_text_atomically(run.folder / file, rows.to_csv(sep="\t", index=False, float_format="%.6g"))
         plots.save(picture, run.folder / "interactions.png")

@@ -34,7 +34,7 @@ from chromacc_models.reading.tomtom import (
     null_table,
     shuffle_columns,
 )
-from chromacc_models.run import Run
+from chromacc_models.run import Run, lock_folder
 
 __all__ = [
     "MAX_E",
@@ -216,7 +216,7 @@ def run_motifs(
     table = pd.DataFrame(columns).iloc[order]
     titles = None if found is None else [_title(motifs[i], found, i) for i in order[:n_logos]]
     picture = logo_grid(ranked[:n_logos], titles=titles)  # before the first file: one that fails leaves none
-    with disk_errors(run.folder):
+    with disk_errors(run.folder), lock_folder(run.folder, wait=True):
         write_motifs(run.folder / "motifs.meme", ranked)
         for name, rows in {"motifs.tsv": table, **tables}.items():
             write_text_atomically(run.folder / name, rows.to_csv(sep="\t", index=False, float_format="%.6g"))

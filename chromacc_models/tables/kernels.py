@@ -13,8 +13,8 @@ of the tile), column (filter and strand). Places are visited in phases: phase, p
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from chromacc_data.compiled import compiled
 from chromacc_models.tables.vectors import (
     Scan,
     activate,
@@ -61,7 +61,7 @@ WORD = 32
 _N_BASES = 4
 _WINDOWS_AT_ONCE = 32  # their codes stay in the first-level cache while filters take turns
 
-_kernel = njit(cache=True, nogil=True)
+_kernel = compiled
 
 
 # Sequence: base codes to letters (blocks of bases), to rows of tables, and to bits.
