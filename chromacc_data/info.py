@@ -9,6 +9,7 @@ import numpy as np
 
 from chromacc_data import schema
 from chromacc_data.batches import split_indices
+from chromacc_data.errors import InputError
 from chromacc_data.seal import plain
 from chromacc_data.simulation.truth import ceiling, every_occurrence, is_simulated
 from chromacc_data.store import count_lines, open_store, read_variable
@@ -19,7 +20,7 @@ __all__ = ["describe"]
 def describe(path: Path) -> tuple[dict, str]:
     """What a store holds and where it comes from, for programs and for people."""
     ds = open_store(path)
-    splits = np.bincount(read_variable(ds, schema.SPLIT.name), minlength=len(schema.SPLITS))
+    splits = _count_splits(read_variable(ds, schema.SPLIT.name), path)
     positives = read_variable(ds, schema.ACCESSIBILITY.name).sum(axis=0, dtype=np.int64)
     texts = (
         schema.ATTR_GENOME,
@@ -71,6 +72,20 @@ def describe(path: Path) -> tuple[dict, str]:
         lines += ["the same where every occurrence of a consensus outside other sites is taken for a site"]
         lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in naive.items()]
     return value, "\n".join(lines)
+
+
+def _count_splits(codes: np.ndarray, path: Path) -> np.ndarray:
+    """Windows of each split."""
+    unknown = codes[(codes < 0) | (codes >= len(schema.SPLITS))]
+    if len(unknown):
+        raise InputError(
+            "a split that is none",
+            where=f"{path}, variable {schema.SPLIT.name!r}",
+            found=int(unknown[0]),
+            expected=", ".join(f"{code} {name}" for code, name in enumerate(schema.SPLITS)),
+            remedy="build or fetch the store again",
+        )
+    return np.bincount(codes, minlength=len(schema.SPLITS))
 
 
 def _balance(open_windows: dict[str, int], n_windows: int) -> list[str]:

@@ -157,7 +157,7 @@ def compose_yaml(text: str, *, where: Path | str) -> yaml.Node | None:
         refused = error if isinstance(error, _RefusedError) else None
         raise InputError(
             refused.what if refused else "not YAML",
-            where=f"{where} line {mark.line + 1}" if mark else where,
+            where=f"{where} line {mark.line + 1}" if mark and isinstance(where, Path) else where,
             found=_short(getattr(error, "problem", None) or str(error).splitlines()[0]),
             expected=refused.expected if refused else None,
             remedy=refused.remedy

@@ -25,6 +25,7 @@ from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, map_array
 from chromacc_data.inputs import Inputs
+from chromacc_data.options import MAX_JSON, parse_json, read_text, typed
 from chromacc_data.recipe import Recipe, Sample, WindowRecipe
 from chromacc_data.regions import windows
 from chromacc_data.regions.negatives import closed_windows
@@ -81,9 +82,20 @@ def load_plan(folder: Path) -> Plan | None:
     plan = folder / "plan"
     if not plan.exists():
         return None
-    arrays = {path.stem: map_array(path) for path in sorted(plan.glob("*.npy"))}
-    notes = json.loads((plan / _NOTES).read_text())
-    return Plan(plan, arrays, notes["counts"], notes["leaks"])
+    try:
+        arrays = {path.stem: map_array(path) for path in sorted(plan.glob("*.npy"))}
+        notes = parse_json(read_text(plan / _NOTES, limit=MAX_JSON), where=plan / _NOTES)
+        counts = typed(notes["counts"], dict[str, int], where=plan / _NOTES)
+        leaks = typed(notes["leaks"], dict[str, dict[str, dict[str, int]]], where=plan / _NOTES)
+        _ = arrays[schema.SPLIT.name]
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        raise InputError(
+            "the plan of an unfinished build is damaged",
+            where=getattr(error, "where", None) or plan,
+            found=getattr(error, "found", None) or error,
+            remedy="--restart throws the unfinished build away; a finished store is not touched",
+        ) from error
+    return Plan(plan, arrays, counts, leaks)
 
 
 def plan_windows(

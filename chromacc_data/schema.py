@@ -354,7 +354,9 @@ def validate(ds: xr.Dataset, *, where: str = "store") -> None:
         raise InputError(
             "not a chromacc store",
             where=where,
-            found=f"attribute {ATTR_FORMAT!r} = {found!r}",
+            found=f"attribute {ATTR_FORMAT!r} = {str(found)[:80]!r}"
+            if found
+            else f"no attribute {ATTR_FORMAT!r}",
             expected=repr(FORMAT),
             remedy="build one with `chromacc-data build RECIPE -o NAME.zarr`",
         )
@@ -363,7 +365,7 @@ def validate(ds: xr.Dataset, *, where: str = "store") -> None:
         raise InputError(
             "a store of another format version",
             where=where,
-            found=version,
+            found=str(version)[:80],
             expected=FORMAT_VERSION,
             remedy="build it again with this chromacc, or open it with the one that wrote it",
         )

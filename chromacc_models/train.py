@@ -123,7 +123,7 @@ def build_network(config: TrainConfig, window_length: int, n_cell_types: int) ->
         If it cannot be built for such windows, or the initial filters cannot be read or do not fit.
     """
     chosen = dict(config.network_options)
-    _require_fits(config, window_length, n_cell_types)
+    _require_size(config, n_cell_types)
     initial = None if config.initial_filters is None else read_filters(Path(config.initial_filters))
     if initial is not None:
         chosen["initial_filters"] = initial.kernel
@@ -148,18 +148,9 @@ def build_network(config: TrainConfig, window_length: int, n_cell_types: int) ->
     return model
 
 
-def _require_fits(config: TrainConfig, window_length: int, n_cell_types: int) -> None:
-    """Raise where filters are wider than the window, or the network is beyond any memory."""
+def _require_size(config: TrainConfig, n_cell_types: int) -> None:
+    """Raise where a network is beyond any memory, before it is made."""
     width = config.filter_width or (config.block_length or 0) * (config.filter_blocks or 0)
-    scanned = config.scan_length or window_length
-    if width > scanned:
-        raise InputError(
-            f"{config.network} cannot be built",
-            where="filter_width" if config.filter_width else "block_length, filter_blocks",
-            found=f"filters of {width:,} bp",
-            expected=f"at most {scanned:,}, the bp that they scan",
-            remedy="make the filters shorter",
-        )
     n_weights = (config.n_filters or 0) * (
         4 * width
         + (config.filter_blocks or 0) * 4 ** (config.block_length or 0)

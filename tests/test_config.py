@@ -95,7 +95,8 @@ def test_describe__has_every_key():
 @pytest.mark.parametrize(
     "values",
     [
-        {"epochs": "3"}, {"epochs": 3.0}, {"epochs": True}, {"epochs": None}, {"epochs": 0}, {"epochs": 10**12},
+        {"epochs": "3"}, {"epochs": 3.0}, {"epochs": True}, {"epochs": None}, {"epochs": 0},
+        {"epochs": 10**12},
         {"learning_rate": 1e300}, {"learning_rate": float("nan")}, {"learning_rate": "0.1"},
         {"n_filters": 10**12}, {"batch_size": 10**12}, {"filter_width": 10**9}, {"l2": 1e300},
         {"fold": 77.5}, {"fold": 1000}, {"seed": -1}, {"seed": 2**70}, {"strands": "left"},

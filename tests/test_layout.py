@@ -167,7 +167,7 @@ TRUTHS = [
     "", "{}", "[]", '{"bases": "consensus", "motifs": [], "models": 3}',
     '{"bases": "x", "motifs": [], "models": []}',
     '{"bases": "consensus", "motifs": [{"name": "A", "id": "A", "full_name": "A", "ppm": []}], "models": []}',
-    '{"bases": "sampled", "motifs": [{"name": "A", "id": "A", "full_name": "A", "ppm": [[1]]}], "models": []}',
+    '{"bases": "sampled", "motifs": [{"name": "A", "id": "A", "full_name": "", "ppm": [[1]]}], "models": []}',
     '{"bases": "consensus", "motifs": [], "models": [{"cell_type": "x", "model": "additive", "threshold": 1, '
     '"contributions": {"B": 1}}]}',
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import write_text_atomically
 from chromacc_data.motif_files import read_motifs
 from chromacc_data.motifs import Motif
+from chromacc_data.options import MAX_JSON, parse_json, read_text
 from chromacc_data.recipe import load_recipe
 from chromacc_data.store import open_store
 from chromacc_models.config import TrainConfig
@@ -296,7 +297,7 @@ class _Work:
         if not path.exists():
             return None
         try:
-            known = json.loads(path.read_text())
+            known = parse_json(read_text(path, limit=MAX_JSON), where=path)
             if not isinstance(known, dict):
                 raise ValueError("no object")
             same = known["made_of"] == self._made_of(arm)
@@ -305,7 +306,7 @@ class _Work:
             raise InputError(
                 "damaged measures",
                 where=path,
-                found=f"no {error}" if isinstance(error, KeyError) else error,
+                found=f"no {error}" if isinstance(error, KeyError) else getattr(error, "found", error),
                 expected="what `reproduce` has written",
                 remedy="delete it and give the same command again",
             ) from error
@@ -347,7 +348,8 @@ class _Work:
     def _small_recipe(self, name: str) -> Path:
         """A recipe of few simulated windows, with the files of the whole one, or of real windows in folds."""
         folder = (self.datasets / name).absolute()
-        values = yaml.safe_load((folder / "recipe.yaml").read_text())
+        load_recipe(folder / "recipe.yaml")  # one that can be read
+        values = yaml.safe_load(read_text(folder / "recipe.yaml"))
         if "simulation" in values:
             values["simulation"]["n_windows"] = _QUICK_WINDOWS
             values["split"] |= {"validation": 0.15, "test": 0.15}
