@@ -6,6 +6,10 @@ from pathlib import Path
 
 __all__ = ["CheckError", "DiskFullError", "InputError"]
 
+# What is shown of each part of a message: paths and lists of cell types fit, damaged texts do not.
+_MOST_CHARACTERS = 1000
+_MOST_LINES = 6
+
 
 class InputError(ValueError):
     """Something that was given cannot be used; commands print it without a traceback and exit with 2.
@@ -45,10 +49,11 @@ class InputError(ValueError):
         super().__init__(what)
 
     def __str__(self) -> str:
-        lines = [f"{self.where}: {self.what}" if self.where is not None else self.what]
+        where = "" if self.where is None else f"{_on_screen(self.where)}: "
+        lines = [where + _on_screen(self.what)]
         for label, value in (("found", self.found), ("expected", self.expected), ("remedy", self.remedy)):
             if value is not None:
-                lines.append(f"  {label + ':':<9} {value}")
+                lines.append(f"  {label + ':':<9} {_on_screen(value)}")
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple:
@@ -64,6 +69,17 @@ class CheckError(InputError):
 
 class DiskFullError(InputError):
     """The disk is full: what is finished stays, and the same command goes on once there is space."""
+
+
+def _on_screen(value: object) -> str:
+    """Text of a value, cut where it comes from a damaged file and would fill screens."""
+    text = str(value)
+    lines = text.splitlines()
+    if len(lines) > _MOST_LINES:
+        text = "\n".join([*lines[:_MOST_LINES], f"... ({len(lines):,} lines)"])
+    return (
+        text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}... ({len(text):,} characters)"
+    )
 
 
 def _rebuild(

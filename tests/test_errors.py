@@ -20,3 +20,11 @@ def test_input_error__survives_pickling():
     assert isinstance(error, CheckError)
     assert error.exit_code == 1
     assert str(error) == str(CheckError("bad", where="w", found=1, expected=2, remedy="r"))
+
+
+def test_input_error__fits_on_a_screen():
+    error = InputError("bad " * 10_000, where="w" * 10_000, found="\n" * 5000, expected=["x" * 100_000])
+    assert len(str(error)) < 5000
+    assert len(str(error).splitlines()) < 25
+    assert "characters)" in str(error)
+    assert error.found == "\n" * 5000

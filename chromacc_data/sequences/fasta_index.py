@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numba
 import numpy as np
 
+from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import (
     BYTE_CLASS,
@@ -204,7 +204,7 @@ def _scan_part(part: np.ndarray, state: np.ndarray, rows: np.ndarray, foreign: n
     return rows
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _scan(
     part: np.ndarray,
     at: int,
@@ -266,14 +266,14 @@ def _scan(
     return at
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _count_foreign(byte: int, state: np.ndarray, foreign: np.ndarray) -> None:
     foreign[byte] += 1
     if not state[_FOREIGN_LINE]:
         state[_FOREIGN_LINE] = state[_LINE]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _end_line_of_bases(state: np.ndarray, rows: np.ndarray) -> None:
     """Add a line to its record, and see whether it may stand there."""
     width = state[_BYTES] + 1

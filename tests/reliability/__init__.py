@@ -1,0 +1,1 @@
+"""Try commands on hostile inputs, kills, flipped bytes and full disks; see docs/reliability.md."""
