@@ -60,7 +60,7 @@ def build(
 ) -> None:
     """Build the store that RECIPE describes.
 
-    Killed at any moment, the same command goes on where it was. A store that is there already is left alone.
+    Safe to interrupt: run the same command again to resume. A finished store is left alone.
     """
     from chromacc_data import build as building
 

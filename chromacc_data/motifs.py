@@ -31,7 +31,7 @@ class Motif:
     Parameters
     ----------
     id
-        Identifier, unique in a file; without blanks.
+        Identifier, unique in a file; without whitespace.
     ppm
         Probability of each base at each position, shape (width, 4), float64; each row sums to 1.
     name
@@ -62,7 +62,7 @@ class Motif:
             array.setflags(write=False)
             object.__setattr__(self, field, array)
         if not self.id or re.search(r"\s", self.id):
-            raise ValueError(f"motif id {self.id!r} is empty or has blanks")
+            raise ValueError(f"motif id {self.id!r} is empty or has whitespace")
 
     @property
     def width(self) -> int:

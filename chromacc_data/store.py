@@ -102,7 +102,7 @@ def open_store(path: Path | str) -> xr.Dataset:
     if not path.exists():
         partial = name_working_folder(path)
         make = f"make it: chromacc-data build RECIPE -o {path}"
-        remedy = "run its build again: it goes on where it was" if partial.exists() else make
+        remedy = "run its build again to resume it" if partial.exists() else make
         raise InputError("no such store", where=path, remedy=remedy)
     if kind == "zarr":
         require_plain_zarr(path)

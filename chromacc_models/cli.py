@@ -408,7 +408,7 @@ def reproduce(
 ) -> int:
     """Make EXPERIMENTS of the thesis again (5.1.1 5.1.2 5.2.1 5.2.2 5.2.3 5.3), and write what came of it.
 
-    Killed at any moment, the same command goes on where it was. Exit code 1 says that a part was left out.
+    Safe to interrupt: run the same command again to resume. Exit code 1: a part was left out.
     """
     if bool(experiments) == all_of_them:
         raise InputError(

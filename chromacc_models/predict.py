@@ -69,7 +69,7 @@ def find_network(model: Path | str) -> Network:
     if (path / kf.MODEL_FILE).is_file():
         description = kf.read_model_file(path)
         kf.require_checksums(path, description, (kf.WEIGHTS, kf.TARGETS))
-        names = (path / kf.TARGETS).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        names = kf.read_targets(path)
         return Network(path / description.args.weights, tuple(names), description.args.sha256)
     if (path / "run.json").is_file():
         from chromacc_models.run import Run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import keras
 
 import chromacc_models.layers  # noqa: F401  (registers the layers that a network may hold)
 from chromacc_data.errors import InputError
+from chromacc_data.files import file_digest
 from chromacc_models.keras_file import require_safe
 
-__all__ = ["file_sha256", "load_network", "require_sequences"]
+__all__ = ["load_network", "require_sequences"]
 
 
 def load_network(path: Path, *, sha256: str | None = None) -> keras.Model:
@@ -26,7 +26,7 @@ def load_network(path: Path, *, sha256: str | None = None) -> keras.Model:
     """
     if not path.is_file():
         raise InputError("no such file", where=path, expected="a network saved as .keras")
-    if sha256 is not None and (found := file_sha256(path)) != sha256:
+    if sha256 is not None and (found := file_digest(path, fresh=True)) != sha256:
         raise InputError(
             "the weights have another checksum",
             where=path,
@@ -73,8 +73,3 @@ def require_sequences(network: keras.Model, *, where: Path | str) -> None:
             found=f"output shape {' and '.join(map(str, outputs))}",
             expected="output shape (None, cell types)",
         )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from chromacc_data.errors import InputError
-from chromacc_models.kipoi.model import KipoiModel, file_sha256, load_network
+from chromacc_data.files import file_digest
+from chromacc_models.kipoi.model import KipoiModel
 from chromacc_models.layers import FactorizationMachine, GlobalPooling, SequenceConv1D
+from chromacc_models.weights import load_network
 
 LENGTH = 12
 
@@ -188,10 +190,10 @@ def test_input_grad__bad_arguments(model: KipoiModel, sequences: np.ndarray, opt
 
 
 def test_model__checksum(weights: Path):
-    assert KipoiModel(str(weights), sha256=file_sha256(weights)).model.name == "toy"
+    assert KipoiModel(str(weights), sha256=file_digest(weights)).model.name == "toy"
     with pytest.raises(InputError, match="another checksum") as error:
         KipoiModel(str(weights), sha256="0" * 64)
-    assert error.value.found == file_sha256(weights)
+    assert error.value.found == file_digest(weights)
 
 
 def test_load_network__download_without_suffix(weights: Path, tmp_path: Path):

@@ -97,7 +97,9 @@ class MotifsRecipe:
             raise InputError("no motif is left", where="names", expected="one name or more")
         blank = [name for name in self.sequences if len(name.split()) != 1]
         if blank:
-            raise InputError("a name that is empty or has blanks", where="sequences", found=repr(blank[0]))
+            raise InputError(
+                "a name that is empty or has whitespace", where="sequences", found=repr(blank[0])
+            )
         for key in ("names", "decoys"):
             _require_unique(getattr(self, key) or (), where=key)
 

@@ -150,7 +150,7 @@ def _require_fitting(
                 found=shape,
                 expected=expected[1:],
             )
-    labels = (folder / kf.TARGETS).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    labels = kf.read_targets(folder)
     kf.require_labels(labels, network.output_shape[1], where=folder / kf.TARGETS)
     length = loader.args.window_length.default
     if length != network.input_shape[1]:

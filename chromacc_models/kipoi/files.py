@@ -20,9 +20,8 @@ from typing import Any, Literal
 import yaml
 
 from chromacc_data.errors import InputError
-from chromacc_data.files import write_text_atomically
+from chromacc_data.files import file_digest, write_text_atomically
 from chromacc_data.options import Options, from_yaml, option, read_text
-from chromacc_models.weights import file_sha256
 
 __all__ = [
     "CARD",
@@ -58,6 +57,7 @@ __all__ = [
     "read_checksums",
     "read_dataloader_file",
     "read_model_file",
+    "read_targets",
     "require_checksums",
     "require_inside",
     "require_labels",
@@ -310,7 +310,7 @@ def require_checksums(folder: Path, description: ModelDescription, names: Sequen
         require_inside(folder, name)
         if not (folder / name).is_file():
             raise InputError("a file is missing", where=folder / name, remedy="fetch the model again")
-        if (found := file_sha256(folder / name)) != sums[name]:
+        if (found := file_digest(folder / name, fresh=True)) != sums[name]:
             raise InputError(
                 "a file has another checksum",
                 where=folder / name,
@@ -385,7 +385,7 @@ def require_text_checksums(folder: Path) -> tuple[str, ...]:
     """Raise an InputError where a text is not what it was; gives the texts that have no checksum."""
     sums = read_checksums(folder)
     for name in OWN_TEXTS:
-        if name in sums and (found := file_sha256(folder / name)) != sums[name]:
+        if name in sums and (found := file_digest(folder / name, fresh=True)) != sums[name]:
             raise InputError(
                 "a text has changed since its checksum was taken",
                 where=folder / name,
@@ -399,8 +399,13 @@ def require_text_checksums(folder: Path) -> tuple[str, ...]:
 
 def write_checksums(folder: Path) -> None:
     """List the checksums of all files of a model folder, as ``sha256sum`` does."""
-    lines = [f"{file_sha256(folder / name)}  {name}\n" for name in (*DATA_FILES, *OWN_TEXTS)]
+    lines = [f"{file_digest(folder / name, fresh=True)}  {name}\n" for name in (*DATA_FILES, *OWN_TEXTS)]
     write_text_atomically(folder / CHECKSUMS, "".join(lines))
+
+
+def read_targets(folder: Path) -> list[str]:
+    """Names of the cell types, a line each."""
+    return read_text(folder / TARGETS).removesuffix("\n").split("\n")
 
 
 def require_labels(labels: Sequence[str], n_outputs: int, *, where: Path) -> None:

@@ -16,9 +16,9 @@ from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import codes_from_one_hot
 from chromacc_models.kipoi.patches import ExpectationInFolder
 from chromacc_models.tables.accelerate import Accelerated, accelerated
-from chromacc_models.weights import file_sha256, load_network
+from chromacc_models.weights import load_network
 
-__all__ = ["KipoiModel", "file_sha256", "load_network"]
+__all__ = ["KipoiModel"]
 
 #: Reductions of a layer's output to one number per sequence, by Kipoi's names.
 _REDUCTIONS: dict[str, Callable[..., tf.Tensor]] = {

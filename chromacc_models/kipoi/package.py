@@ -25,7 +25,7 @@ from kipoi.writers import HDF5BatchWriter
 
 from chromacc_data import BedLoader
 from chromacc_data.errors import InputError
-from chromacc_data.files import disk_errors, publish, working_folder
+from chromacc_data.files import disk_errors, file_digest, publish, working_folder
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.store import open_store
 from chromacc_models.evaluation_file import SavedEvaluation, SavedScore, read_evaluation
@@ -33,7 +33,6 @@ from chromacc_models.kipoi import files as kf
 from chromacc_models.kipoi.check import check, load_with_kipoi
 from chromacc_models.kipoi.example import cut_example, write_example
 from chromacc_models.run import Run
-from chromacc_models.weights import file_sha256
 
 __all__ = ["package"]
 
@@ -128,7 +127,7 @@ def _write_descriptions(
     )
     model = kf.ModelDescription(
         defined_as="chromacc_models.KipoiModel",
-        args=kf.ModelArguments(weights=kf.WEIGHTS, sha256=file_sha256(folder / kf.WEIGHTS)),
+        args=kf.ModelArguments(weights=kf.WEIGHTS, sha256=file_digest(folder / kf.WEIGHTS, fresh=True)),
         info=kf.ModelInfo(
             authors=people,
             doc=doc,
@@ -215,7 +214,7 @@ def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
         trained_on=_trained_on(run),
         training_procedure=_training_procedure(run),
         store_hash=run.info.store.content_hash,
-        sha256=file_sha256(folder / kf.WEIGHTS),
+        sha256=file_digest(folder / kf.WEIGHTS, fresh=True),
         versions=run.info.versions,
         evaluation=_evaluation(run),
     )
