@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import h5netcdf
-import h5py
 import xarray as xr
 from xarray.backends import CachingFileManager, H5NetCDFStore
 from xarray.backends.h5netcdf_ import HDF5_LOCK
@@ -24,7 +23,7 @@ from zarr.storage import LocalStore
 
 from chromacc_data.errors import InputError
 
-__all__ = ["StoreFolder", "open_hdf5", "read_heads", "replaced"]
+__all__ = ["StoreFolder", "open_hdf5", "replaced"]
 
 
 class StoreFolder(LocalStore):
@@ -123,18 +122,6 @@ def open_hdf5(path: Path, *, identity: str) -> xr.Dataset:
         _open_same, path, mode="r", kwargs={"identity": identity, "expected": expected}
     )
     return xr.open_dataset(H5NetCDFStore(manager, lock=HDF5_LOCK), chunks={})
-
-
-def read_heads(path: Path) -> None:
-    """Read all metadata of an HDF5 file, and the first and last values of each array."""
-    with h5py.File(path, "r") as file:
-        dict(file.attrs)
-        for array in file.values():
-            dict(array.attrs)
-            if isinstance(array, h5py.Dataset) and array.size:
-                if array.chunks is not None:
-                    array.id.get_num_chunks()
-                array[:1], array[-1:]
 
 
 def _open_same(path: Path, mode: str, *, identity: str, expected: str) -> Any:

@@ -10,7 +10,7 @@ import h5py
 
 from chromacc_data.errors import InputError
 
-__all__ = ["require_plain"]
+__all__ = ["read_heads", "require_plain"]
 
 #: Most datasets and groups of a file of ours; a network has some hundred.
 _MAX_OBJECTS = 100_000
@@ -112,3 +112,15 @@ def _refused(where: Path | str, name: str, found: str) -> InputError:
         expected="datasets whose values are in the file itself",
         remedy="do not use the file unless you know who made it; `h5repack` or h5py can copy its values",
     )
+
+
+def read_heads(path: Path) -> None:
+    """Read all metadata of an HDF5 file, and the first and last values of each array."""
+    with h5py.File(path, "r") as file:
+        dict(file.attrs)
+        for array in file.values():
+            dict(array.attrs)
+            if isinstance(array, h5py.Dataset) and array.size:
+                if array.chunks is not None:
+                    array.id.get_num_chunks()
+                array[:1], array[-1:]

@@ -39,8 +39,8 @@ from chromacc_data.files import (
     remove_working_folder,
     write_text_atomically,
 )
-from chromacc_data.handles import StoreFolder, open_hdf5, read_heads, replaced
-from chromacc_data.hdf5 import require_plain
+from chromacc_data.handles import StoreFolder, open_hdf5, replaced
+from chromacc_data.hdf5 import read_heads, require_plain
 from chromacc_data.layout import require_plain_zarr
 from chromacc_data.seal import attribute_checksums, require_chunks, require_sealed
 from chromacc_data.sizes import require_disk, stored_bytes

@@ -123,7 +123,7 @@ def written(request: pytest.FixtureRequest, make_store: Callable[..., Path], tmp
 
 FACTS = {"assembly": "a", "sequences": {"chr1": {"length": 9, "md5": "x"}}}
 ATTRIBUTES = [
-    *((schema.ATTR_WINDOW_CHUNK, value) for value in (0, -1, "4", "many", 2**40, 2.5, True, [4])),
+    *((schema.ATTR_WINDOW_CHUNK, value) for value in (0, -1, "4", "many", 2**40, 2.5, True, [4, 4])),
     *((name, 7) for name in schema.TEXT_ATTRIBUTES),
     *(
         (name, value)
