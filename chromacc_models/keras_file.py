@@ -7,9 +7,7 @@ their sizes allow, name layers of a list, and describe a network whose weights a
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,17 +15,10 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 
-from chromacc_data.errors import InputError
-from chromacc_data.hdf5 import require_plain
-from chromacc_data.options import parse_json
+from chromacc_models.keras_archive import read_archive, refused, unreadable
 
 __all__ = ["require_safe"]
 
-_METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
-#: Most bytes of the two texts; a network of a hundred layers has some 100 kB.
-_MAX_TEXT = 16 << 20
-#: How much weights may shrink in the archive: Keras stores them as they are, and floats hardly compress.
-_MAX_RATIO = 20
 #: Most values in an output of a layer, for one sequence: 256 MB of float32.
 _MAX_OUTPUT = 1 << 26
 
@@ -78,46 +69,15 @@ def require_safe(path: Path) -> None:
         If it is not an archive of a network, unpacks to too much, names a class that is not on the list, its
         HDF5 leads out of it, or the network that it describes has other weights than it holds.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _require_members(archive, path)
-            config = parse_json(archive.read(_CONFIG).decode(), where=f"{path}, {_CONFIG}")
-            weights = archive.read(_WEIGHTS)
-    except InputError:
-        raise
-    except Exception as error:  # a damaged archive raises errors of every kind
-        raise _unreadable(path, error) from error
+    config, _, shapes = read_archive(path)
     _require_known_classes(config, path)
-    shapes = require_plain(io.BytesIO(weights), where=f"{path}, {_WEIGHTS}", max_ratio=1)
     _require_weights(config, sum(math.prod(shape) for shape in shapes.values()), path)
-
-
-def _require_members(archive: zipfile.ZipFile, path: Path) -> None:
-    members = archive.infolist()
-    if sorted(member.filename for member in members) != sorted((_METADATA, _CONFIG, _WEIGHTS)):
-        raise _refused(
-            "not the archive of a network",
-            path,
-            found=", ".join(member.filename[:60] for member in members[:8]) or "an empty archive",
-            expected=f"{_METADATA}, {_CONFIG} and {_WEIGHTS}, once each",
-        )
-    for member in members:
-        limit = max(1 << 20, _MAX_RATIO * member.compress_size)
-        if member.filename != _WEIGHTS:
-            limit = min(limit, _MAX_TEXT)
-        if member.file_size > limit:
-            raise _refused(
-                f"{member.filename} would unpack to too much",
-                path,
-                found=f"{member.file_size:,} bytes from {member.compress_size:,}",
-                expected=f"at most {limit:,} bytes",
-            )
 
 
 def _require_known_classes(config: Any, path: Path) -> None:
     """Raise unless each object that a configuration describes is of a class on the list."""
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
-        raise _refused("not the configuration of a network", path, found=str(type(config).__name__))
+        raise refused("not the configuration of a network", path, found=str(type(config).__name__))
     # Keras is told not to compile: what is here is never made.
     compiled = config.get("compile_config")
     for value in _mappings({**config, "compile_config": None} if isinstance(compiled, dict) else config):
@@ -130,7 +90,7 @@ def _require_known_classes(config: Any, path: Path) -> None:
         named = isinstance(name, str) and (name in known if known is not None else name.isidentifier())
         ours = f"chromacc>{name}"
         if not named or registered not in ((ours,) if module == "chromacc_models.layers" else (None, name)):
-            raise _refused(
+            raise refused(
                 "a network with a class that is not loaded",
                 path,
                 found=f"{str(name)[:60]} of {str(module)[:60]}, registered as {str(registered)[:60]}",
@@ -164,40 +124,20 @@ def _require_weights(config: dict[str, Any], n_held: int, path: Path) -> None:
                 for tensor in keras.tree.flatten(layer.output)
             )
     except Exception as error:  # Keras raises errors of every kind for a configuration that makes no sense
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     finally:
         # Else Keras would give them values at the end of its next scope.
         global_state.set_global_attribute("uninitialized_variables", waiting)
     if n_wanted > n_held:
-        raise _refused(
+        raise refused(
             "a network whose weights are not in its file",
             path,
-            found=f"{n_wanted:,} weights in {_CONFIG}, {n_held:,} in {_WEIGHTS}",
+            found=f"{n_wanted:,} weights in config.json, {n_held:,} in model.weights.h5",
         )
     if largest > _MAX_OUTPUT:
-        raise _refused(
+        raise refused(
             "a network with a layer that gives too much",
             path,
             found=f"{largest:,} values for each sequence",
             expected=f"at most {_MAX_OUTPUT:,}",
         )
-
-
-def _refused(what: str, path: Path, *, found: str, expected: str | None = None) -> InputError:
-    return InputError(
-        what,
-        where=path,
-        found=found,
-        expected=expected or "a .keras file saved by this version of chromacc",
-        remedy="fetch the file again from where it was published, or make it again",
-    )
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(
-        "cannot be loaded as a network",
-        where=path,
-        found=(str(error).splitlines() or [type(error).__name__])[0][:300],
-        expected="a .keras file saved by this version of chromacc",
-        remedy="restore it from a copy, or delete its folder and make it again",
-    )

@@ -38,13 +38,26 @@ def test_docs__reproduction_is_of_these_recipes_options_and_measures(
 
     monkeypatch.setattr(reproducing, "train_runs", not_again)
     shutil.copytree(ROOT / "docs" / "reproduction", tmp_path / "docs" / "reproduction")
+    shutil.copy(ROOT / "docs" / "trials.md", tmp_path / "docs")
     made = reproducing.reproduce([], tmp_path / "out", datasets=ROOT / "datasets", report=tmp_path / "docs")
     assert made.left_out == {}
     assert made.measures.keys() == ARMS.keys()
     assert made.page.read_text() == (ROOT / "docs" / "reproduction.md").read_text()
 
 
+def anchors(page: Path) -> set[str]:
+    """What links may name in a page, as GitHub gives it."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", ["README.md", *(p.relative_to(ROOT) for p in (ROOT / "docs").glob("*.md"))])
 def test_docs__links_lead_somewhere(page: str):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_docs__links_lead_to_headings(page: Path):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)", page.read_text()):
+        assert anchor in anchors(page.parent / target if target else page), f"{page}: {target}#{anchor}"

@@ -30,8 +30,11 @@ from chromacc_models.experiments import measures, page, pairs, pictures
 from chromacc_models.experiments import reproduce as reproducing
 from chromacc_models.experiments.arms import ARMS
 from chromacc_models.experiments.catalogue import EXPERIMENTS, arms_of
-from chromacc_models.experiments.claims import Claim, Experiment, Value
+from chromacc_models.experiments.cells import Cell, cell_of
+from chromacc_models.experiments.claims import Claim, Experiment, Tuning, Value
+from chromacc_models.experiments.comparisons import pair_tests
 from chromacc_models.experiments.measures import held_out_ratio, measure_runs, paired_differences
+from chromacc_models.experiments.pictures import CAPTIONS
 from chromacc_models.experiments.reproduce import Reproduction, chosen_experiments, reproduce
 from chromacc_models.reading.run_interactions import Interactions
 from chromacc_models.reading.run_motifs import DatabaseMatches, FilterReading, read_filters_of_run
@@ -92,7 +95,8 @@ def test_reproduce__every_experiment_has_its_measures_and_pictures(quick: Reprod
     for experiment in EXPERIMENTS:
         assert f"## {experiment.name} {experiment.title}" in text
         for claim in experiment.claims:
-            assert f"| {claim.what} | {claim.published} |" in text
+            assert f"| {claim.what} | {claim.published}" in text
+            assert f") | {claim.headline} | {claim.published} | " in text or not claim.headline
     pictures = re.findall(r"\]\((.*?\.png)\)", text)
     n_pictures = sum(title != "tables" for e in EXPERIMENTS for title in e.pictures)
     assert len(set(pictures)) == n_pictures
@@ -172,7 +176,7 @@ def test_reproduce__what_cannot_be_measured_again_stays(
     monkeypatch.setattr(reproducing, "train_runs", lost)
     again = reproduce(["5.3"], folder, datasets=DATASETS, quick=True, again=True, database=database)
     assert again.measures == quick.measures
-    why = "it stands as it was measured before; RuntimeError: a worker is gone"
+    why = "its earlier measures are kept; RuntimeError: a worker is gone"
     assert again.left_out == {arm.name: why for arm in arms_of(chosen_experiments(["5.3"]))}
     assert f"## Not made\n\n- positional/thesis-builder: {why}" in again.page.read_text()
     assert "Traceback" in caplog.text
@@ -341,7 +345,7 @@ def test_reproduce__an_arm_that_fails_does_not_stop_the_others(
     assert "positional/thesis-builder: not made, the loss is infinite" in result.output
     text = (tmp_path / "quick" / "reproduction.md").read_text()
     assert "- positional/thesis-builder: the loss is infinite" in text
-    assert "`positional/thesis-baseline`: baseline on positional-variants, 2 seeds; " in text
+    assert "| `positional/thesis-baseline` | baseline | positional-variants | 2 seeds | " in text
     assert "No figure here means anything" in text
 
 
@@ -654,11 +658,13 @@ def test_test_train_ratio():
     assert held_out_ratio({"runs": [{"n_train": 30, "n_test": 10}, {"n_train": 50, "n_test": 10}]}) == 0.25
 
 
-def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
+@pytest.fixture
+def two_runs() -> dict[str, object]:
+    """Measures of two runs, as small as the page can be written from."""
     run = {"auroc": 0.9, "seconds": 6.0, "cell_types": {"a": 0.9, "b": None}, "ceiling": 0.95}
     run |= {"n_train": 3, "n_test": 1, "filters": {"found": 2, "n_groups": 19}, "undefined": None}
     other = run | {"auroc": 0.8, "cell_types": {"a": 0.8, "b": 0.7}, "filters": {"found": 4, "n_groups": 19}}
-    measured = {
+    return {
         "arm": "paired/thesis",
         "runs": [run, other],
         "recipe": "r",
@@ -668,33 +674,111 @@ def test_write__goals_are_marked_as_they_are_reached(tmp_path: Path):
         "interaction_tests": {"raw": {"welch_p": 0.01234, "corrected_p": None}},
         "over": {"untrained": 3.0},
     }
+
+
+TUNING = Tuning("Tuned on these.", "section")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, Cell()),
+        (Value("paired/thesis", "auroc", 0.85), Cell("0.8500", "0.8500 ± 0.0707 (n = 2)", "≥ 0.85", True)),
+        (Value("paired/thesis", "auroc", 0.86), Cell("0.8500", "0.8500 ± 0.0707 (n = 2)", "≥ 0.86", False)),
+        (Value("paired/thesis", "filters.other"), Cell()),
+        (Value("paired/improved", "auroc", 0.5), Cell()),
+        (Value("paired/thesis", "auroc", less="paired/improved"), Cell()),
+        (
+            Value("paired/thesis", "auroc", 0.0, less="paired/thesis"),
+            Cell("+0.0000", "+0.0000 (same in all 2)", "≥ 0", True),
+        ),
+        (
+            Value("paired/thesis", "filters.found", of="filters.n_groups"),
+            Cell("3.0", "3.0 ± 1.4 of 19 (n = 2; 2 to 4)"),
+        ),
+        (Value("paired/thesis", "undefined", 3), Cell("not defined", "not defined")),
+        (Value("paired/thesis", "interaction_tests.raw.welch_p"), Cell("0.012", "0.012")),
+        (Value("paired/thesis", "interaction_tests.raw.corrected_p"), Cell("not defined", "not defined")),
+        (Value("paired/thesis", "over.untrained", 2, tuning=TUNING), Cell("3", "3", "≥ 2", True, True)),
+        (Value("paired/thesis", "over.untrained", 4, tuning=TUNING), Cell("3", "3", "≥ 4", False, True)),
+    ],
+)
+def test_cell_of(value: Value | None, expected: Cell, two_runs: dict[str, object]):
+    assert cell_of(value, {"paired/thesis": two_runs}) == expected
+
+
+def test_write__goals_are_marked_as_they_are_met(tmp_path: Path, two_runs: dict[str, object]):
+    met, missed = (Value("paired/thesis", "auroc", goal, tuning=TUNING) for goal in (0.85, 0.86))
     claims = (
-        Claim("AUROC", "0.7", Value("paired/thesis", "auroc", 0.85), Value("paired/thesis", "auroc", 0.86)),
-        Claim("not there", "1", Value("paired/thesis", "filters.other"), Value("paired/improved", "auroc")),
-        Claim("less", "0", Value("paired/thesis", "auroc", 0.0, less="paired/thesis")),
-        Claim("found", "5", Value("paired/thesis", "filters.found", of="filters.n_groups")),
-        Claim("undefined", "5", Value("paired/thesis", "undefined", 3)),
-        Claim("of all runs", "4e-14", Value("paired/thesis", "interaction_tests.raw.welch_p")),
-        Claim("of no runs", "1", Value("paired/thesis", "interaction_tests.raw.corrected_p")),
-        Claim("over", "1", *(Value("paired/thesis", "over.untrained", goal, chosen=True) for goal in (2, 4))),
+        Claim("AUROC of all", "0.7", met, missed, "another set", headline="AUROC"),
+        Claim("not there", "1", improved=Value("paired/improved", "auroc")),
+        Claim("minus itself", "", Value("paired/thesis", "auroc", 0.0, less="paired/thesis"), note="in 7.2"),
     )
-    experiment = Experiment("9", "Title", claims)
-    path = page.write(tmp_path / "page.md", [experiment], {"paired/thesis": measured}, {"b": "because"})
+    experiment = Experiment("9", "Title: this one", "What is asked?", claims)
+    path = page.write(tmp_path / "page.md", [experiment], {"paired/thesis": two_runs}, {"b": "because"})
     text = path.read_text()
-    mean = "0.8500 ± 0.0707 (n = 2)"
-    assert f"| AUROC | 0.7 | **{mean}**; ≥ 0.85 | {mean}; ≥ 0.86 not reached | 0.9500 |" in text
+    figure = "0.8500 ± 0.0707 (n = 2)"
+    assert f"| AUROC of all | 0.7 (another set) | {figure}; goal ≥ 0.85 met † " in text
+    assert f"| {figure}; **goal ≥ 0.86 missed** † | 0.9500 |" in text
     assert "| not there | 1 |  |  |  |" in text
-    assert "| less | 0 | **+0.0000 (each of 2)**; ≥ 0 |  |  |" in text
-    assert "| found | 5 | 3.0 ± 1.4 of 19 (n = 2; 2 to 4) |  |  |" in text
-    assert "| undefined | 5 | not defined |  |  |" in text
-    assert "| of all runs | 4e-14 | 0.012 |  |  |" in text
-    assert "| of no runs | 1 | not defined |  |  |" in text
-    assert "| over | 1 | **3**; ≥ 2 † | 3; ≥ 4 † not reached |  |" in text
-    assert "+0.0000 in 3 pairs of cell types and folds" in text
-    assert "corrected resampled t-test" in text
+    assert "| minus itself | in 7.2 | +0.0000 (same in all 2); goal ≥ 0 met |  |  |" in text
+    assert "| minus itself | thesis | +0.0000 | 3 (cell types × folds) | " in text
+    assert "- † AUROC of all: Tuned on these.\n" in text
+    assert text.count("Tuned on these.") == 1
     assert "- b: because" in text
-    assert "factorization_machine on r, 2 folds; filters of additive/thesis-20, kept; k 2; 0 min" in text
+    options = "filters of additive/thesis-20, kept, k 2"
+    assert f"| `paired/thesis` | factorization_machine | r | 2 folds | {options} | 0 |" in text
     assert "means anything" not in text
+
+
+def test_write__begins_with_a_table_of_what_is_met_and_missed(tmp_path: Path, two_runs: dict[str, object]):
+    values = [Value("paired/thesis", "auroc", goal) for goal in (0.85, 0.86)]
+    claims = (Claim("AUROC of all", "0.7", *values, headline="AUROC"), Claim("a row below", "", values[0]))
+    (tmp_path / "trials.md").touch()
+    path = page.write(
+        tmp_path / "page.md",
+        [Experiment("9", "Title: this one", "", claims)],
+        {"paired/thesis": two_runs},
+        {},
+    )
+    lines = path.read_text().splitlines()
+    assert lines[2:5] == [
+        "| | Claim | Thesis | Here, thesis settings | Goal | Here, improved | Goal |",
+        "|---|---|---|---|---|---|---|",
+        "| [9](#9-title-this-one) | AUROC | 0.7 | 0.8500 | ≥ 0.85 met | 0.8500 | ≥ 0.86 **MISSED** |",
+    ]
+    assert lines[6:8] == ["**2 of 3 goals are met.** Missed:", "AUROC (9, improved: 0.8500)."]
+    assert "[Trials](trials.md)" in path.read_text()
+
+
+def test_pair_tests__what_cannot_be_tested_says_why():
+    tested = {"n_correct": 2, "mean_correct": 0.5, "sd_correct": 0.1, "welch_p": 0.01, "permutation_p": None}
+    tested |= {"n_incorrect": 9, "mean_incorrect": -0.25, "sd_incorrect": 0.2, "corrected_p": None}
+    tests = {"raw": {"not_possible": "nothing to compare with"}, "scaled": tested}
+    experiment = Experiment("9", "Title", "", (), tested=("paired/thesis", "paired/improved"))
+    raw, scaled = pair_tests(experiment, {"paired/thesis": {"interaction_tests": tests}})
+    assert raw.planted == "not tested: nothing to compare with"
+    assert scaled[2:] == (
+        *("2: 0.5 ± 0.1", "9: -0.25 ± 0.2", "0.01", "not defined"),
+        "- (a run has no such pair)",
+    )
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+def test_experiments__are_told_in_words_of_their_own(experiment: Experiment):
+    assert experiment.question.endswith((".", "?"))
+    rows = [claim.what for claim in experiment.claims]
+    words = " ".join([experiment.question, experiment.remark, *rows, *CAPTIONS.values()])
+    assert not re.search(r"\b(reader|taken apart|beside|less|lawful|mend)\b", words)
+
+
+def test_experiments__goals_stand_in_the_first_table_which_fits_a_screen():
+    claims = [claim for experiment in EXPERIMENTS for claim in experiment.claims]
+    goals = [claim for claim in claims if any(value.goal is not None for value in claim.values)]
+    assert all(claim.headline for claim in goals)
+    headlines = [claim.headline for claim in claims if claim.headline]
+    assert 15 <= len(headlines) <= 25
+    assert max(map(len, headlines)) <= 65
 
 
 def test_write__a_picture_that_fails_does_not_stop_the_page(

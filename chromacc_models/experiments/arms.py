@@ -2,7 +2,7 @@
 
 "thesis" has the architecture and sizes of the thesis; what it leaves open or what trains faster was chosen
 (scales of the pooled values and of the first weights, learning rate, batches, averaged weights, when to
-stop). "improved" is the same family of networks, read the same way.
+stop). "improved" is the same family of networks, interpreted the same way.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ _THESIS = {
     "patience": 60,
     "plateau_patience": 20,
 }
-#: More filters than motifs, the best site instead of the average, and N beside the window, so that motifs at
+#: More filters than motifs, the best site instead of the average, and N around the window, so that motifs at
 #: its ends are seen.
 _IMPROVED = {**_SIMULATED, "pooling": "max", "n_filters": 128}
 _ADDITIVE_IMPROVED = {**_IMPROVED, "network": "baseline", "scan_length": 638, "learning_rate": 0.005}

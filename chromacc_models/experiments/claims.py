@@ -1,39 +1,58 @@
-"""What an experiment is: claims of the thesis, the figures that answer them, and pictures."""
+"""Types of an experiment: claims of the thesis, the figures here that answer them, and pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["Claim", "Experiment", "Value"]
+__all__ = ["Claim", "Experiment", "Tuning", "Value"]
+
+
+class Tuning(NamedTuple):
+    """Why a figure has a dagger: options were tuned on windows that are also used for the figure."""
+
+    #: One sentence for the page.
+    what: str
+    #: Heading of `docs/trials.md` that tells the rest, as a link names it.
+    section: str
 
 
 @dataclass(frozen=True)
 class Value:
-    """A figure: a measure of the runs of an arm, and what it is to reach."""
+    """A figure: a measure of the runs of an arm, and its goal."""
 
     arm: str
     #: Name of a measure, of each run or of all together; see :mod:`chromacc_models.experiments.measures`.
     measure: str
-    #: Smallest mean over runs that is enough; None where any value is a finding.
+    #: Smallest mean over runs that meets the goal; None where any value is a finding.
     goal: float | None = None
-    #: Arm whose same measure is taken off, run by run.
+    #: Arm whose same measure is subtracted, run by run.
     less: str | None = None
     #: Measure that is the most that this one can be.
     of: str | None = None
-    #: Whether some options, or the way of reading, were chosen by windows that this figure is of.
-    chosen: bool = False
+    #: How options, or the interpretation, were tuned on windows that this figure uses; None if they were not.
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One row of the page."""
+    """One row of a table of the page."""
 
     what: str
-    #: What the thesis has, in its own figures.
-    published: str
+    #: The figure of the thesis; empty where it reports none.
+    published: str = ""
     thesis: Value | None = None
     improved: Value | None = None
+    #: What the figure of the thesis refers to, where that is not what the row says.
+    note: str = ""
+    #: A few words for the table at the top of the page; empty for rows that do not stand there.
+    headline: str = ""
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The values of both settings, as far as they are there."""
+        return tuple(value for value in (self.thesis, self.improved) if value is not None)
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,8 @@ class Experiment:
 
     name: str
     title: str
+    #: What is asked, for someone who has not read the thesis.
+    question: str
     claims: tuple[Claim, ...]
     #: Pictures by kind and title; each is drawn of some arms, named as in the legend.
     pictures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -50,5 +71,15 @@ class Experiment:
     #: Arms whose interactions of planted pairs are tested against others, and what the thesis found.
     tested: tuple[str, ...] = ()
     published_test: str = ""
-    #: What a reader would wonder about.
+    #: What needs an explanation.
     remark: str = ""
+
+    @property
+    def values(self) -> list[Value]:
+        """All values of its claims."""
+        return [value for claim in self.claims for value in claim.values]
+
+    @property
+    def heading(self) -> str:
+        """Its heading on the page."""
+        return f"{self.name} {self.title}"

@@ -40,7 +40,7 @@ from chromacc_models.run import Run
 
 __all__ = ["VERSION", "held_out_ratio", "measure_runs", "paired_differences", "values_of"]
 
-#: Goes up when what is measured changes: older measures are then made again, from the runs as they are.
+#: Goes up when what is measured changes: older measures are then taken again, from the same runs.
 VERSION = 8
 
 #: Bins of predictions.
@@ -65,12 +65,12 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
     dict
         `runs`: of each run `auroc`, `auprc` (means over cell types, held-out windows), `cell_types`
         (AUROC by name), `n_train`, `n_test`, `epochs`, `seconds` (epochs times the median one); of simulated
-        data `ceiling` (AUROC of a perfect reader on the same windows) and `every_occurrence` (of a reader
-        that adds up all that looks like a site; None without additive cell types), `filters` (numbers of
-        single, combination and other filters by motif groups and, as in the thesis, by motifs; `found` of
-        `n_groups` groups have a single-motif filter, `found_driven` of them one that the motif drives when it
-        is inserted; `chance`: the same of filters that learned nothing) and `decomposed` (filters taken
-        apart, against the motifs that drive them, and against motifs that were never planted); of
+        data `ceiling` (AUROC of the ideal observer on the same windows) and `every_occurrence` (AUROC when
+        every consensus occurrence is scored as a site; None without additive cell types), `filters` (numbers
+        of single, combination and other filters by motif groups and, as in the thesis, by motifs; `found` of
+        `n_groups` groups have a single-motif filter, `found_driven` of them one that the motif activates when
+        it is inserted; `chance`: the same of filters that learned nothing) and `decomposed` (filters
+        decomposed into motifs, against the motifs that activate them, and against motifs never planted); of
         factorization machines on pairs `interactions`; with a database `database` (filters matched at E <=
         0.01, and the numbers expected of filters that learned nothing). `over`: of all runs, filters that
         match over those expected. `interaction_tests`, where there are pairs: correct against incorrect ones
@@ -159,7 +159,7 @@ def _scores(run: Run) -> dict[str, Any]:
         "n_train": open_batches(run, split="train").n_windows,
         "n_test": scored.cell_types[0].n_windows,
         "epochs": result.epochs,
-        # Not their sum, which counts the pauses of a machine that was put to sleep, or of a killed command.
+        # Not their sum, which counts the time that a machine sleeps or a command is interrupted.
         "seconds": rounded(len(history) * history["seconds"].median()),
         "history": {name: history[name].round(5).tolist() for name in ("loss", "validation_loss")},
     }
@@ -182,14 +182,14 @@ def _filters(
 ) -> dict[str, Any]:
     """Kinds of filters and groups found, by the rule of the thesis; and those of filters by chance.
 
-    `found_driven`: groups with a single-motif filter that a motif of the group drives when it is inserted. A
-    filter that looks like a motif by chance is no reader of it.
+    `found_driven`: groups with a single-motif filter that a motif of the group activates when it is inserted.
+    A filter may look like a motif by chance and not respond to it.
     """
-    reads = (responses.drives & matches.matched).any(axis=1)
+    responds = (responses.drives & matches.matched).any(axis=1)
     by_chance = planted_by_chance(reading, truth.pool.motifs)
     return matches.summary() | {
         "n_groups": matches.n_groups,
-        "found_driven": matches.of(reads).summary()["found"],
+        "found_driven": matches.of(responds).summary()["found"],
         "chance": {name: {key: rounded(n) for key, n in null.items()} for name, null in by_chance.items()},
     }
 
@@ -197,13 +197,14 @@ def _filters(
 def _decomposed(
     reading: FilterReading, matches: FilterMatches, truth: Truth, responses: FilterResponses
 ) -> dict[str, Any]:
-    """Filters taken apart into motifs: the planted ones, or their mirror images, which were never planted.
+    """Filters decomposed into motifs: the planted ones, or their mirror images, which were never planted.
 
     Mirror images that the rule matches with a planted motif are left out. `parts`: of all filters;
     `share_planted` of them are planted, None without parts, and `chance` of the motifs to choose from.
     `motifs`: groups of planted motifs that some filter holds; `mirrored`: groups of mirror images.
-    `precision`, `recall` and `exact`: parts against the groups that drive each filter when they are inserted
-    into backgrounds; `combination_recall`: of filters that several groups drive (None without any).
+    `precision`, `recall` and `exact`: parts against the groups that activate each filter when they are
+    inserted into backgrounds; `combination_recall`: of filters that several groups activate (None without
+    any).
     """
     planted, group = truth.written_motifs, matches.group
     images = [Motif(f"{motif.id}_mirrored", motif.ppm[::-1]) for motif in planted]
@@ -244,7 +245,7 @@ def _decomposed(
 
 
 def _database(reading: FilterReading, found: DatabaseMatches) -> dict[str, Any]:
-    """Filters matched at E <= 0.01, beside filters that learned nothing.
+    """Filters matched at E <= 0.01, alongside filters that learned nothing.
 
     `chance_NULL`: how many of as many filters match that learned nothing, with one match more than were seen
     among one filter more, so that none seen is not none ever.
@@ -282,7 +283,7 @@ def _logos(
     """Filters for a picture, those that predictions depend on most; and what they match in a database.
 
     With a database those that match first, else in turn one of a single motif, of several and of none, so
-    that some are there that are hard to read. `target_ppm` is the known motif where it lies on the filter.
+    that some are hard to interpret. `target_ppm` is the known motif where it lies on the filter.
     """
     importance = filter_importance(reading.model, reading.codes)
     order = np.argsort(-importance, kind="stable").tolist()
@@ -323,15 +324,15 @@ def _laid_on(found: DatabaseMatches, query: int, width: int) -> np.ndarray:
 
 def _histogram(run: Run) -> dict[str, list[int]]:
     """Counts of predictions in equal bins from 0 to 1, of open and of closed windows, over all cell types."""
-    read = read_predictions(run)
-    labels = read["labels"].astype(bool)
+    found = read_predictions(run)
+    labels = found["labels"].astype(bool)
     bins = np.linspace(0, 1, _N_BINS + 1)
     return {
-        name: np.histogram(read["predictions"][labels == kind], bins)[0].tolist()
+        name: np.histogram(found["predictions"][labels == kind], bins)[0].tolist()
         for name, kind in (("open", True), ("closed", False))
     }
 
 
 def _roc(run: Run) -> np.ndarray:
-    read = read_predictions(run)
-    return mean_roc(read["labels"], read["predictions"])
+    found = read_predictions(run)
+    return mean_roc(found["labels"], found["predictions"])

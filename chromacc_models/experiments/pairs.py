@@ -104,11 +104,12 @@ def rank_pairs(learned: LearnedPairs) -> dict[str, Any]:
     `raw_top10`: all pairs of filters, by inner products, as in the thesis; `raw_homotypic`: wrong ones among
     the first ten, of two filters with a motif in common. `scaled_top10`: all pairs, by scaled interactions;
     `chance_top10`: correct ones of ten in a random order. `raw_driven_top10`, `driven_chance_top10`: inner
-    products and a random order again, where filters hold the motifs that drive them when inserted, whatever
-    they look like. `filters_top10`: pairs of filters that match motifs, by scaled interactions, homotypic
-    ones left out; `filters_chance_top10`: as before, of these. `motifs_top10`: pairs of motif groups, by
-    :func:`~chromacc_models.reading.interactions.motif_interactions`. Where there are fewer than ten pairs,
-    the missing ones are wrong.
+    products and a random order again, where the motifs of a filter are those that activate it when
+    inserted, whatever it looks like. `filters_top10`: pairs of filters that match motifs, by scaled
+    interactions, homotypic ones left out; `filters_chance_top10`: as before, of these. `motifs_top10`: pairs
+    of motif groups, by
+    :func:`~chromacc_models.reading.interactions.motif_interactions`. Where there are fewer than ten
+    pairs, the missing ones are wrong.
     """
     rows = [_rankings(learned, cell_type) for cell_type in range(len(learned.planted))]
     means = {name: rounded(np.mean([row[name] for row in rows])) for name in rows[0]}

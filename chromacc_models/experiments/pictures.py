@@ -23,15 +23,15 @@ Measures = Mapping[str, Mapping[str, Any]]
 #: What a picture of a kind shows.
 CAPTIONS = {
     "filters": "Filters that match one planted motif or several: mean and standard deviation over runs",
-    "logos": "Filters that predictions depend on most: in turn one of a single motif, of several and of none",
-    "matched": "Filters that match a known motif and that predictions depend on most; beside each, the motif",
-    "roc": "Mean ROC curves over cell types and runs",
-    "loss": "Loss by epoch, that of training with the penalties of the weights",
-    "predictions": "Predictions of held-out windows",
-    "interactions": "Scaled interactions of pairs of filters that match different motifs, over all runs; the "
-    "first and the last bar hold all beyond them",
-    "products": "Inner products of the vectors of all pairs of filters, over all runs; the first and the "
-    "last bar hold all beyond them",
+    "logos": "The filters that predictions depend on most: in turn one that matches one motif, several, none",
+    "matched": "Filters that match a known motif, most important for predictions first, each with its motif",
+    "roc": "ROC curves, mean over cell types and runs",
+    "loss": "Loss by epoch, first run; the training loss includes the penalties on the weights",
+    "predictions": "Predictions for held-out windows, first run",
+    "interactions": "Scaled interactions of pairs of filters that match different motifs, all runs; the "
+    "first and the last bar also hold everything beyond them",
+    "products": "Inner products of the vectors of all pairs of filters, all runs; the first and the last "
+    "bar also hold everything beyond them",
 }
 
 

@@ -1,4 +1,4 @@
-"""Make experiments again: stores, runs, measures and page; killed, the same call goes on where it was."""
+"""Reproduce experiments: stores, runs, measures and page. Safe to interrupt: the same call resumes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ class Reproduction:
         """The result for programs and for people."""
         value = {"measures": self.measures, "left_out": self.left_out, "page": self.page}
         lines = [f"{name}: not made, {why}" for name, why in self.left_out.items()]
-        return value, "\n".join([*lines, f"the page is {self.page}; pictures and measures are beside it"])
+        return value, "\n".join(
+            [*lines, f"the page is {self.page}; pictures and measures are in {self.page.with_suffix('')}"]
+        )
 
 
 def chosen_experiments(names: Sequence[str]) -> tuple[Experiment, ...]:
@@ -89,10 +91,10 @@ def reproduce(
 ) -> Reproduction:
     """Train, measure and write down experiments of the thesis.
 
-    An arm whose measures stand beside the page, made of the same recipe and options, is not made again, on
-    any machine; a store or a run in `out` is used again, and one that was begun goes on. The page holds all
-    experiments of which there are measures, those that another process made meanwhile as well. An arm that
-    cannot be made is left out, with the reason, or stays as it was measured before, and the others are made.
+    An arm is skipped if its measures, of the same recipe and options, are in the page's folder, even if
+    another machine made them. Stores and runs in `out` are used again, unfinished ones are resumed. The page
+    holds every experiment that has measures, also those that another process made in the meantime. An arm
+    that cannot be made is left out with the reason, or keeps its earlier measures, and the others are made.
 
     Parameters
     ----------
@@ -112,9 +114,9 @@ def reproduce(
         Small sets, few filters and epochs, in folders `quick` of `out` and `report`: whether all works, in
         minutes. No figure of it means anything.
     again
-        Measure again what is measured already, from the runs that are there.
+        Recompute measures; keep trained runs.
     workers
-        Where runs are trained side by side; one after the other when None.
+        Where runs are trained in parallel; one after the other when None.
     progress
         Show bars.
 
@@ -186,7 +188,7 @@ def _make(work: _Work, experiment: Experiment, left_out: dict[str, str]) -> None
             why = f"{type(error).__name__}: {error}"
         else:
             continue
-        before = "it stands as it was measured before; " if work.found(arm, any_database=True) else ""
+        before = "its earlier measures are kept; " if work.found(arm, any_database=True) else ""
         left_out[arm.name] = before + "; ".join(" ".join(line.split()) for line in why.splitlines())
 
 
@@ -231,21 +233,21 @@ class _Work:
     measured: set[str] = field(default_factory=set)
 
     def make(self, arm: Arm) -> Mapping[str, Any]:
-        """Measures of an arm, from the file beside the page if they are of this recipe and these options."""
+        """Measures of an arm, from the page's folder if they are of this recipe and these options."""
         known = self.found(arm)
         if known is not None and (not self.again or arm.name in self.measured):
-            LOG.info("%s: measured before", arm.name)
+            LOG.info("%s: measured already", arm.name)
             return known
         if arm.is_real and self.sources is None and not self.quick:
             raise InputError(
-                "its data are not in the repository",
+                "the data are not in the repository",
                 where=arm.recipe,
                 remedy="give the folder of the recipe's files by --sources",
             )
         before = self.found(arm, any_database=True)
         if before is not None and before["database"] is not None and self.database is None:
             raise InputError(
-                "measured again without known motifs, its filters would match nothing",
+                "a new measurement needs the known motifs that the earlier one used",
                 where=arm.recipe,
                 remedy="give the file of known motifs by --database",
             )
@@ -279,12 +281,12 @@ class _Work:
         return measured
 
     def all_found(self) -> dict[str, Mapping[str, Any]]:
-        """Measures that stand beside the page, by arm, with whatever database."""
+        """Measures in the page's folder, by arm, with whatever database."""
         found = {arm.name: self.found(arm, any_database=True) for arm in ARMS.values()}
         return {name: measured for name, measured in found.items() if measured is not None}
 
     def found(self, arm: Arm, *, any_database: bool = False) -> Mapping[str, Any] | None:
-        """Measures that stand beside the page; None if there are none of this recipe, options and database.
+        """Measures in the page's folder; None if there are none of this recipe, options and database.
 
         Nor if the recipe's store, where it is there, has another content than was measured.
 
@@ -308,7 +310,7 @@ class _Work:
                 where=path,
                 found=f"no {error}" if isinstance(error, KeyError) else getattr(error, "found", error),
                 expected="what `reproduce` has written",
-                remedy="delete it and give the same command again",
+                remedy="delete it and run the same command again",
             ) from error
         if arm.is_real and self.database is not None and not any_database:
             same = same and database == self.database.about
@@ -380,7 +382,7 @@ class _Work:
     def _best_filters(self, arm: Arm) -> Path:
         """Run folder of an arm with single-motif filters of most motifs, then with most such filters.
 
-        It is made again if it is gone.
+        It is trained again if it is gone.
         """
         measured = self.make(arm)
         found, single = (measures.values_of(measured, f"filters.{name}") for name in ("found", "single"))

@@ -270,7 +270,7 @@ class FrontEnd:
         ]
 
         def encode(run: slice) -> None:
-            letters = self._letters(codes[run])
+            letters = self.letters(codes[run])
             rows = layout.digits, layout.row_of_word, layout.spacing, layout.row_units
             kernels.table_rows(letters, layout.n_letters, *rows, stream[run])
 
@@ -290,7 +290,8 @@ class FrontEnd:
         space.note("tables", *made_of)
         return _Scanned(stream, tables)
 
-    def _letters(self, codes: np.ndarray) -> np.ndarray:
+    def letters(self, codes: np.ndarray) -> np.ndarray:
+        """What a tap reads at each position: the bases, or the number of the block that begins there."""
         codes = np.ascontiguousarray(codes, np.uint8)
         if self.block_length == 1:
             return codes  # N is the highest already
@@ -302,7 +303,7 @@ class FrontEnd:
         columns = self._no_weights(space)
         for strand in range(self.n_strands):
             here = slice(strand * self.n_filters, (strand + 1) * self.n_filters)
-            columns.kernel[: self.width, :-1, here] = self._reverse_complement(kernel) if strand else kernel
+            columns.kernel[: self.width, :-1, here] = self.reverse_complement(kernel) if strand else kernel
             columns.bias[here] = 0 if bias is None else bias
         return columns
 
@@ -310,7 +311,8 @@ class FrontEnd:
         shape = self._layout.weights_shape
         return _Weights(space.zeros("weights", *shape), space.zeros("biases", shape[-1]))
 
-    def _reverse_complement(self, kernel: np.ndarray) -> np.ndarray:
+    def reverse_complement(self, kernel: np.ndarray) -> np.ndarray:
+        """Weights, (tap, letter, filter), of filters that find the same motifs on the other strand."""
         return kernel[::-1, self._reverse_letters]
 
     # Forward.
@@ -366,7 +368,7 @@ class FrontEnd:
     def _max_gradients(self, codes: np.ndarray, pooled: Pooled, gradients: np.ndarray) -> FilterGradients:
         gradients = gradients * _slope(self.activation, pooled.values / np.float32(self.scale))
         strands, places = np.divmod(pooled.places, self.n_places)
-        letters = self._letters(codes)
+        letters = self.letters(codes)
         # Filter first: each task writes in a range of its own.
         weights = np.zeros((self.n_strands, self.n_filters, self.width, self.n_letters), np.float32)
 
@@ -460,7 +462,7 @@ class FrontEnd:
 
     def _sum_strands(self, kernels_of_strands: np.ndarray) -> np.ndarray:
         forward, *reverse = kernels_of_strands
-        return np.ascontiguousarray(sum((self._reverse_complement(kernel) for kernel in reverse), forward))
+        return np.ascontiguousarray(sum((self.reverse_complement(kernel) for kernel in reverse), forward))
 
 
 class _Weights(NamedTuple):

@@ -41,6 +41,7 @@ __all__ = [
     "constants",
     "derivative",
     "exp",
+    "lane_bits",
     "last",
     "load",
     "load_bits",
@@ -262,6 +263,16 @@ def any_lane(context: Any, vector: _Vector) -> tuple[Any, _Emit]:
         return builder.icmp_unsigned("!=", whole, ir.Constant(whole.type, 0))
 
     return types.boolean(vector), emit
+
+
+@intrinsic
+def lane_bits(context: Any, mask: _Vector) -> tuple[Any, _Emit]:
+    """The lanes of a mask as the lowest bits of a number."""
+
+    def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        return builder.zext(builder.bitcast(args[0], ir.IntType(mask.lanes)), _I64)
+
+    return types.intp(mask), emit
 
 
 @intrinsic

@@ -1,0 +1,1 @@
+"""What single bases do to a trained network's answer, exactly."""

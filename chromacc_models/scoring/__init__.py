@@ -1,0 +1,1 @@
+"""Trained networks asked without TensorFlow: base codes to predictions."""

@@ -1,0 +1,91 @@
+"""The layers of a plain ``.keras`` file, read without Keras; nothing in it is executed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from chromacc_models.keras_archive import read_archive, unreadable
+
+__all__ = ["StoredLayer", "read_layers"]
+
+
+class StoredLayer(NamedTuple):
+    """One layer of a saved network.
+
+    Parameters
+    ----------
+    name
+        Its name in the network.
+    kind
+        Name of its class, such as ``SequenceConv1D``.
+    config
+        Its options, as Keras wrote them.
+    weights
+        Its variables, in the order in which the layer makes them.
+    inputs
+        Names of the layers whose outputs it takes.
+    """
+
+    name: str
+    kind: str
+    config: Mapping[str, Any]
+    weights: tuple[np.ndarray, ...]
+    inputs: tuple[str, ...]
+
+
+def read_layers(path: Path | str) -> tuple[StoredLayer, ...]:
+    """Layers of a functional network in a ``.keras`` file, in their order.
+
+    Raises
+    ------
+    InputError
+        If it is no ``.keras`` file of a functional network, or is damaged.
+    """
+    path = Path(path)
+    archive = read_archive(path)
+    try:
+        with h5py.File(archive.weights, "r") as arrays:
+            return _layers(archive.config, arrays)
+    except Exception as error:  # a configuration that makes no sense raises errors of every kind
+        raise unreadable(path, error) from error
+
+
+def _layers(config: Mapping[str, Any], arrays: h5py.File) -> tuple[StoredLayer, ...]:
+    seen: Counter[str] = Counter()
+    layers = []
+    for layer in config["config"]["layers"]:
+        # Keras names the groups of weights by the class, and numbers those of one class from the second on.
+        group = _snake_case(layer["class_name"])
+        number, seen[group] = seen[group], seen[group] + 1
+        variables = arrays[f"layers/{group}_{number}/vars" if number else f"layers/{group}/vars"]
+        weights = tuple(variables[str(i)][...] for i in range(len(variables)))
+        inputs = tuple(_tensor_sources(layer["inbound_nodes"]))
+        layers.append(StoredLayer(layer["name"], layer["class_name"], layer["config"], weights, inputs))
+    return tuple(layers)
+
+
+def _snake_case(name: str) -> str:
+    """Keras' rule.
+
+    >>> _snake_case("SequenceConv1D"), _snake_case("GlobalPooling")
+    ('sequence_conv1d', 'global_pooling')
+    """
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _tensor_sources(value: Any) -> list[str]:
+    """Names of the layers that made the tensors in Keras' description of a call."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "__keras_tensor__":
+            return [value["config"]["keras_history"][0]]
+        value = list(value.values())
+    return [name for part in value for name in _tensor_sources(part)] if isinstance(value, list) else []
