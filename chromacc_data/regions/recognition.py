@@ -72,6 +72,10 @@ _MAGIC = (
 )
 
 
+#: Whitespace that a text may have, as plain spaces.
+_SPACES = str.maketrans("\t\r\n", "   ")
+
+
 class Head(NamedTuple):
     """What a file begins with: lines of comments, names of the columns, and the fields of data lines."""
 
@@ -116,12 +120,18 @@ def _format_of_bytes(data: bytes, *, zipped: bool) -> str | None:
         return "gzip in gzip"
     if data[257:262] == b"ustar":
         return "tar"
-    even, odd = data[:4096:2].count(0), data[1:4096:2].count(0)
-    if min(even, odd) == 0 and max(even, odd) * 4 > min(len(data), 4096):
+    if _is_utf_16(data[:4096]):
         return "text in UTF-16"  # without the mark that says so
     if b"\n" not in data and b"\r" in data.rstrip(b"\r"):
         return "text whose lines end in CR alone"
     return None
+
+
+def _is_utf_16(data: bytes) -> bool:
+    """Whether every other byte is 0, and those between them are letters, digits or whitespace."""
+    even, odd = data[::2], data[1::2]
+    high, low = (even, odd) if even.count(0) else (odd, even)
+    return high.count(0) * 2 > len(high) and (low.decode("latin-1") + "a").translate(_SPACES).isprintable()
 
 
 def _format_of_text(data: bytes) -> str | None:
