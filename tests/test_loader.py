@@ -166,7 +166,7 @@ def test_gzip_bed__is_read(tmp_path, fasta):
         ("chr1\t4\t2\n", "end is below start"),
         ("chr1 0 4\n", "spaces"),
         ("chr1\t0\t4\nchr1\t4", "half-written|2 columns"),
-        ("\x00\x01\x02", "not a text file"),
+        ("\x00\x01\x02", "NUL bytes"),
         ("chr1\t0\t4\nchr7\t0\t4\n", "chr7 not in the genome"),
         ("1\t0\t4\n2\t0\t4\n", "1 2 not in the genome"),
         ("chr1\t0\t4\nchr2\t12\t16\n", "past the end of its chromosome"),
