@@ -14,11 +14,9 @@ from chromacc_models.network_size import require_network_memory, training_bytes
 @pytest.mark.parametrize(
     "options",
     [
-        {"network": "baseline", "n_filters": 10**9},
-        {"network": "baseline", "filter_width": 10**12},
-        {"network": "factorization_machine", "k": 10**12},
-        {"network": "motif_builder", "filter_blocks": 10**12},
-        {"network": "basset", "size": 1e6},
+        {"network": "baseline", "n_filters": 100_000, "filter_width": 100_000},
+        {"network": "factorization_machine", "n_filters": 100_000, "k": 100_000},
+        {"network": "motif_builder", "n_filters": 100_000, "filter_blocks": 100_000},
     ],
 )
 def test_require_network_memory__too_large(options: dict):
@@ -29,7 +27,7 @@ def test_require_network_memory__too_large(options: dict):
 
 def test_require_network_memory__large_batch_of_a_small_store(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sizes, "available_memory", lambda: 10**9)
-    require_network_memory(TrainConfig(network="baseline", batch_size=10**9), 600, 6, 100)
+    require_network_memory(TrainConfig(network="baseline", batch_size=10**6), 600, 6, 100)
 
 
 def test_training_bytes__weights_of_basset():

@@ -521,7 +521,6 @@ ODD_NAMES = {
     '"B\\u2028"': "whitespace at its ends",
     '"B\\u2028C"': "the character U+2028",
     '"B\\u0085C"': "the character U+0085",
-    '"B\\0C"': "the character U+0000",
     '"B\\u200bC"': "the character U+200B",
     "B" * 201: "which has 201 characters",
 }
@@ -532,6 +531,11 @@ def test_parse_recipe__names_of_cell_types(name, found):
     with pytest.raises(InputError, match=r"samples.1..cell_type: a name that cannot be used") as error:
         small(**{"cell_type: B": f"cell_type: {name}"})
     assert found in error.value.found
+
+
+def test_parse_recipe__control_characters():
+    with pytest.raises(InputError, match=r"samples.1..cell_type: a text with control characters"):
+        small(**{"cell_type: B": 'cell_type: "B\\0C"'})
 
 
 @pytest.mark.parametrize("name", ["'CD4+ T/naïve \"γδ\", 50%'", "a", "NO", ".hidden", "../up", "'chr: 1'"])
