@@ -156,7 +156,12 @@ BAD = {
     "no motifs": ("{sequences: {x: ACGTT, y: GGATT, z: CCCTA}}", "{}", "motifs: no motif", "`sequences`"),
     "letters": ("x: ACGTT", "x: ACGU", "sequences.x: a value of another form", "letters A C G T"),
     "names without files": ("z: CCCTA}", "z: CCCTA}, names: [a]", "motifs.names: names without", "`files`"),
-    "blank name": ("x: ACGTT", "x x: ACGTT", "motifs.sequences: a name that is empty or has blanks", "x x"),
+    "blank name": (
+        "x: ACGTT",
+        "x x: ACGTT",
+        "motifs.sequences: a name that is empty or has whitespace",
+        "x x",
+    ),
     "no number": ("number: 2", "strand: either", "sites: sites need a number or groups", "neither"),
     "number and groups": ("number: 2", "number: 2, groups: [[x]]", "sites: sites need a number", "both"),
     "no site": ("number: 2", "number: 0", "sites.number: no site", "1 or more"),
