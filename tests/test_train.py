@@ -339,7 +339,7 @@ def test_run__open_what_is_none(tmp_path: Path):
     [
         ({"fold": 77}, "no folds|no such fold"),
         ({"filter_width": 31}, "cannot be built"),
-        ({"n_filters": 100_000, "filter_width": 30, "k": 100_000}, "cannot be built"),
+        ({"n_filters": 100_000, "filter_width": 30, "k": 100_000}, "needs more memory"),
     ],
 )
 def test_train__what_cannot_be_trained_leaves_no_folder(
