@@ -219,7 +219,7 @@ def test_load_network__refuses_code(tmp_path: Path):
     sequence = keras.Input((LENGTH, 4))
     path = tmp_path / "model.keras"
     keras.Model(sequence, keras.layers.Lambda(lambda x: x[:, :, 0])(sequence)).save(path)
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="a class that is not loaded"):
         load_network(path)
 
 

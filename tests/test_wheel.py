@@ -57,8 +57,9 @@ print(sorted(m for m in sys.modules if m.split(".")[0] in ("tensorflow", "keras"
 #: the plumbing that both packages share.
 ALLOWED = {
     *("schema", "store", "batches", "loader", "simulation.truth", "motifs", "motif_files"),
-    *("sequences.encoding", "sequences.genome", "sequences.shuffle", "regions.bed"),
+    *("sequences.encoding", "sequences.genome", "sequences.shuffle", "regions.bed", "regions.intervals"),
     *("cli", "console", "engine", "errors", "files", "options"),
+    *("child", "compiled", "hdf5", "names", "sizes"),
 }
 
 
