@@ -17,36 +17,50 @@ What is checked, by rule:
   interval of any file.
 - No window touches the blacklist.
 
-Not checked: cell types of signal and fragments, files in other formats than BED and narrowPeak, and with
-those, under `joint_peak`, the other cell types too; which closed windows were drawn.
+Not checked: cell types of signal and fragments, and with those, under `joint_peak`, the other cell types
+too; which closed windows were drawn.
+
+Which format a file is in, the recipe or the builder's recognition says; its rows are read by pandas. One cell
+type is held at a time, and of all of them what fits in 8 bytes a peak (16 with summits).
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
+import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from chromacc_data import schema
-from chromacc_data.errors import CheckError
+from chromacc_data.errors import CheckError, InputError
 from chromacc_data.inputs import Inputs
-from chromacc_data.recipe import Recipe, Sample
+from chromacc_data.recipe import Recipe
+from chromacc_data.regions.formats import require_format
 from chromacc_data.regions.windows import merge_distance
 from chromacc_data.store import read_variable, read_window_block
 
 __all__ = ["check_windows"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_SUMMIT = 9  # narrowPeak's column of the summit's offset
+_BLOCK_BYTES = 1 << 25
+_BATCH_ROWS = 1 << 22  # rows sorted and given to bedtools at once
+_WRITTEN_ROWS = 1 << 16
+_POSITION_BITS = 40
 
-Row = tuple[str, int, int, str]
+#: Column of the summit: its offset from the start in narrowPeak, its 1-based position in MACS's table.
+_SUMMITS = {"narrowPeak": 9, "macs_xls": 4}
+_COLUMNS = [str(column) for column in range(10)]
+_NO_ROW = re.compile(rb"^(?:#.*|(?:track|browser)(?:[ \t].*)?|[ \t]*)\r?\n", re.MULTILINE)
 
 
 def check_windows(ds: xr.Dataset, recipe: Recipe, inputs: Inputs, *, path: Path) -> tuple[str, ...]:
@@ -68,69 +82,120 @@ def check_windows(ds: xr.Dataset, recipe: Recipe, inputs: Inputs, *, path: Path)
     ------
     CheckError
         At the first window that is not on the peaks it is labelled by.
+    InputError
+        If a file cannot be read, or bedtools does not run.
     """
     windows = _StoredWindows.read(ds, path)
-    files = [_peak_rows(p, s, windows.lengths) for p, s in zip(inputs.samples, recipe.samples, strict=True)]
+    files = _PeakFiles(recipe, inputs, windows.genome)
+    by_joint_peak = recipe.windows.label_rule == "joint_peak"
+    n, n_checked = len(recipe.samples), len(files.readable)
+    if by_joint_peak and n_checked < n:
+        n_checked = 0
     with tempfile.TemporaryDirectory(prefix="chromacc-check-") as folder:
-        tools = _Bedtools(Path(folder))
-        blacklist = [] if inputs.blacklist is None else _text_rows(inputs.blacklist, windows.lengths)
-        _require_apart(tools, windows, np.arange(len(windows)), blacklist or [], "the blacklist")
-        unread = [s.cell_type for s, rows in zip(recipe.samples, files, strict=True) if rows is None]
-        if recipe.windows.label_rule != "joint_peak":
-            _check_labels(tools, windows, files, recipe)
-        elif not unread:
-            check = _check_basset if recipe.windows.overlap == "basset" else _check_joint
-            check(tools, windows, files, recipe, blacklist or [])
-            closed = np.flatnonzero(~windows.labels.any(axis=1))
-            _require_apart(tools, windows, closed, [row for rows in files for row in rows], "a peak")
-    n = len(recipe.samples)
-    checked = 0 if unread and recipe.windows.label_rule == "joint_peak" else n - len(unread)
-    findings = [f"windows of {checked} of {n} cell types lie on the peaks of their files, by bedtools"]
-    if checked < n:
-        findings.append("labels of signal, fragments and formats without peaks, by bedtools")
+        tools = _Bedtools(Path(folder), windows.genome)
+        blacklist = files.blacklist()
+        _require_off_blacklist(tools, windows, blacklist, inputs.blacklist)
+        if not by_joint_peak:
+            _check_labels(tools, windows, files)
+        elif n_checked and recipe.windows.overlap == "basset":
+            _check_basset(tools, windows, files)
+        elif n_checked:
+            _check_joint(tools, windows, files, blacklist)
+    findings = [f"windows of {n_checked} of {n} cell types lie on the peaks of their files, by bedtools"]
+    if n_checked < n:
+        others = ", and of the others, which share their joint peaks" if by_joint_peak else ""
+        findings.append(f"labels of signal and fragments{others}, by bedtools")
     return tuple(findings)
 
 
+class _Genome(NamedTuple):
+    """Names of the chromosomes used, in the order of text, and their lengths."""
+
+    names: pd.Index
+    lengths: np.ndarray
+
+    @classmethod
+    def of(cls, lengths: dict[str, int]) -> _Genome:
+        names = sorted(lengths)
+        return cls(pd.Index(names, dtype=object), np.array([lengths[name] for name in names], dtype=np.int64))
+
+    def rows(self, code: np.ndarray, start: np.ndarray, end: np.ndarray, **more: np.ndarray) -> pd.DataFrame:
+        """Intervals, in the order of text."""
+        chrom = pd.Categorical.from_codes(code, self.names)
+        rows = pd.DataFrame({"chrom": chrom, "start": start, "end": end, **more}, copy=False)
+        return rows.iloc[np.argsort(_keys(rows), kind="stable")]
+
+    def joined(self, parts: list[pd.DataFrame]) -> pd.DataFrame:
+        joined = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+        return joined.iloc[np.argsort(_keys(joined), kind="stable")]
+
+    def ends(self, rows: pd.DataFrame) -> np.ndarray:
+        """Length of each row's chromosome."""
+        return self.lengths[rows["chrom"].cat.codes.to_numpy()]
+
+
+def _keys(rows: pd.DataFrame, positions: np.ndarray | None = None) -> np.ndarray:
+    """One int64 of chromosome and position (by default the start) for each row, which sort alike."""
+    positions = rows["start"].to_numpy() if positions is None else positions
+    return (rows["chrom"].cat.codes.to_numpy().astype(np.int64) << _POSITION_BITS) + positions
+
+
+def _place(row: pd.Series) -> str:
+    return f"{row['chrom']}:{row['start']}-{row['end']}"
+
+
 class _StoredWindows(NamedTuple):
-    """Windows read back from a store: names of their chromosomes, places and labels; the genome's lengths."""
+    """Windows read back from a store.
+
+    `code` (window,) index into the genome's names; `labels` (window, byte) packed, as they may be billions.
+    """
 
     path: Path
-    chrom: list[str]
-    start: list[int]
-    end: list[int]
+    code: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
     labels: np.ndarray
-    lengths: dict[str, int]
+    is_open: np.ndarray
+    genome: _Genome
 
     @classmethod
     def read(cls, ds: xr.Dataset, path: Path) -> _StoredWindows:
-        names = [str(name) for name in np.atleast_1d(ds[schema.CHROM.name].attrs[schema.ATTR_NAMES])]
         facts = json.loads(ds.attrs[schema.ATTR_GENOME])["sequences"]
+        genome = _Genome.of({name: int(fact["length"]) for name, fact in facts.items()})
+        names = [str(name) for name in np.atleast_1d(ds[schema.CHROM.name].attrs[schema.ATTR_NAMES])]
         n, chunk = ds.sizes[schema.WINDOW], int(ds.attrs[schema.ATTR_WINDOW_CHUNK])
-        labels = [
-            read_window_block(ds, schema.ACCESSIBILITY.name, first, min(first + chunk, n))
-            for first in range(0, n, chunk)
-        ]
-        chrom = [names[code] for code in read_variable(ds, schema.CHROM.name).tolist()]
-        start, end = (read_variable(ds, v.name).tolist() for v in (schema.START, schema.END))
-        lengths = {name: int(facts[name]["length"]) for name in names}
-        return cls(path, chrom, start, end, np.concatenate(labels), lengths)
+        labels = np.zeros((n, -(-ds.sizes[schema.CELL_TYPE] // 8)), dtype=np.uint8)
+        for first in range(0, n, chunk):
+            block = read_window_block(ds, schema.ACCESSIBILITY.name, first, min(first + chunk, n))
+            labels[first : first + chunk] = np.packbits(block, axis=1, bitorder="little")
+        code = genome.names.get_indexer(names)[read_variable(ds, schema.CHROM.name)]
+        start, end = (read_variable(ds, v.name).astype(np.int64) for v in (schema.START, schema.END))
+        windows = cls(path, code, start, end, labels, labels.any(axis=1), genome)
+        off = np.flatnonzero((code < 0) | (end <= 0) | (start >= genome.lengths[code]))
+        if off.size:
+            raise windows.error(int(off[0]), "the window is on no chromosome of the genome", "none", "one")
+        return windows
 
-    def __len__(self) -> int:
-        return len(self.start)
+    def label(self, cell_type: int) -> np.ndarray:
+        """Whether each window is open in a cell type."""
+        return (self.labels[:, cell_type // 8] >> (cell_type % 8) & 1).astype(bool)
 
-    def rows(self, selection: Iterable[int]) -> list[Row]:
+    def rows(self, selection: np.ndarray | slice = slice(None)) -> pd.DataFrame:
         """Windows as far as they are on their chromosomes, with their numbers."""
-        return [
-            (c, max(self.start[i], 0), min(self.end[i], self.lengths[c]), str(i))
-            for i in selection
-            for c in [self.chrom[i]]
-        ]
+        code = self.code[selection]
+        start = np.maximum(self.start[selection], 0)
+        end = np.minimum(self.end[selection], self.genome.lengths[code])
+        return self.genome.rows(code, start, end, number=np.arange(self.start.size)[selection])
+
+    def keys(self) -> np.ndarray:
+        """As :func:`_keys`, of the starts as they are."""
+        return (self.code.astype(np.int64) << _POSITION_BITS) + self.start
 
     def error(self, window: int, what: str, found: object, expected: object) -> CheckError:
-        place = f"{self.chrom[window]}:{self.start[window]}-{self.end[window]}"
+        name = self.genome.names[self.code[window]] if self.code[window] >= 0 else "?"
         return CheckError(
             what,
-            where=f"{self.path} window {window} ({place})",
+            where=f"{self.path} window {window} ({name}:{self.start[window]}-{self.end[window]})",
             found=found,
             expected=expected,
             remedy="build the store again",
@@ -138,204 +203,460 @@ class _StoredWindows(NamedTuple):
 
 
 class _Bedtools:
-    """The programs of bedtools, on rows of text in a folder."""
+    """The programs of bedtools, on sorted rows of text in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, genome: _Genome) -> None:
+        self._folder, self._genome = folder, genome
+        # bedtools takes lines that begin with `#`, `track` or `browser` for comments, whatever follows.
+        self._names = "_" + genome.names
 
-    def merge(self, rows: Iterable[Row], distance: int) -> list[Row]:
-        """Unions of intervals at most `distance` bp apart, with the fourth columns of what each joins."""
-        given = self._write("given.bed", sorted(rows))
-        made = self._run("merge", "-i", given, "-d", distance, "-c", 4, "-o", "collapse", "-delim", ";")
-        return [(c, int(s), int(e), text) for c, s, e, text in made]
-
-    def intersect(self, rows: Iterable[Row], others: Iterable[Row], *options: str) -> list[list[str]]:
-        """Fields of the lines that `bedtools intersect` gives."""
-        a, b = self._write("a.bed", rows), self._write("b.bed", others)
-        return self._run("intersect", "-a", a, "-b", b, *options)
-
-    def _write(self, name: str, rows: Iterable[Row]) -> Path:
+    def write(self, rows: pd.DataFrame, name: str) -> Path:
         path = self._folder / name
+        line = "\t".join(["{}"] * len(rows.columns)) + "\n"
+        rows = rows.assign(chrom=rows["chrom"].cat.rename_categories(self._names))
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(f"{c}\t{s}\t{e}\t{text}\n" for c, s, e, text in rows)
+            for first in range(0, len(rows), _WRITTEN_ROWS):
+                some = rows.iloc[first : first + _WRITTEN_ROWS]
+                file.writelines(map(line.format, *(some[column].tolist() for column in some)))
         return path
 
-    def _run(self, *command: object) -> list[list[str]]:
-        if not all(path.stat().st_size for path in command if isinstance(path, Path)):
-            return []
-        made = self._folder / "made.bed"
-        with made.open("wb") as file:
-            subprocess.run(["bedtools", *map(str, command)], check=True, stdout=file)
-        with made.open(encoding="utf-8") as file:
-            return [line.rstrip("\n").split("\t") for line in file]
+    def merge(self, rows: pd.DataFrame, distance: int) -> pd.DataFrame:
+        """Unions of intervals at most `distance` bp apart."""
+        made = self._run(["chrom", "start", "end"], "merge", "-i", self.write(rows, "rows"), "-d", distance)
+        return self._genome.joined(list(made))
+
+    def intersect(self, a: Path, b: Path) -> Iterator[pd.DataFrame]:
+        """Numbers of the rows of two files that overlap, and by how much, some at a time."""
+        columns = ["_", "_1", "_2", "number", "_3", "_4", "_5", "other", "overlap"]
+        return self._run(columns, "intersect", "-sorted", "-nonamecheck", "-wo", "-a", a, "-b", b)
+
+    def _run(self, columns: list[str], *command: object) -> Iterator[pd.DataFrame]:
+        made, messages = self._folder / "made", self._folder / "messages"
+        try:
+            with made.open("wb") as output, messages.open("wb") as errors:
+                subprocess.run(["bedtools", *map(str, command)], check=True, stdout=output, stderr=errors)
+        except (FileNotFoundError, subprocess.CalledProcessError) as error:
+            raise InputError(
+                "bedtools does not run",
+                found=messages.read_text(errors="replace").strip()[:400] or error,
+                expected="bedtools 2.27 or newer on the PATH",
+                remedy="apt-get install bedtools, or conda install -c bioconda bedtools",
+            ) from error
+        used = [name for name in columns if not name.startswith("_")]
+        if not made.stat().st_size:
+            empty = pd.DataFrame({name: np.zeros(0, np.int64) for name in used})
+            yield self._named(empty.astype({"chrom": object}) if "chrom" in used else empty)
+            return
+        dtypes = {name: "category" if name == "chrom" else np.int64 for name in used}
+        options = {"names": columns, "usecols": used, "dtype": dtypes, "chunksize": _BATCH_ROWS}
+        with pd.read_csv(made, sep="\t", keep_default_na=False, quoting=csv.QUOTE_NONE, **options) as reader:
+            yield from map(self._named, reader)
+
+    def _named(self, made: pd.DataFrame) -> pd.DataFrame:
+        if "chrom" not in made:
+            return made
+        chrom = pd.Categorical(made["chrom"], categories=self._names)
+        return made.assign(chrom=chrom.rename_categories(self._genome.names))
 
 
-def _peak_rows(path: Path, sample: Sample, lengths: dict[str, int]) -> list[Row] | None:
-    """Intervals of a cell type on the chromosomes used, with their summits as text; None if not peaks."""
-    return None if sample.kind != "peaks" else _text_rows(path, lengths, sample.center == "summit")
+class _PeakFiles:
+    """The peak files of a recipe, read by pandas: not by the builder's reader."""
+
+    def __init__(self, recipe: Recipe, inputs: Inputs, genome: _Genome) -> None:
+        self.recipe, self.inputs, self.genome = recipe, inputs, genome
+        self.names = [sample.cell_type for sample in recipe.samples]
+        self.readable = [i for i, sample in enumerate(recipe.samples) if sample.kind == "peaks"]
+
+    def intervals(self, cell_type: int) -> pd.DataFrame:
+        """Intervals of a file as `past_end` says, sorted; `summit` is -1 where there is none."""
+        sample, path = self.recipe.samples[cell_type], self.inputs.samples[cell_type]
+        form = require_format(path, use="peaks", stated=sample.format).name
+        rows = _read(path, form, self.genome, with_summits=sample.center == "summit")
+        if sample.past_end == "error":
+            return rows
+        ends = self.genome.ends(rows)
+        if sample.past_end == "drop":
+            return rows[rows["end"].to_numpy() <= ends]
+        rows = rows.assign(end=np.minimum(rows["end"], ends))
+        rows["summit"] = rows["summit"].where(rows["summit"] < rows["end"], -1)
+        return rows[rows["start"] < rows["end"]]
+
+    def blacklist(self) -> pd.DataFrame | None:
+        path = self.inputs.blacklist
+        if path is None:
+            return None
+        rows = _read(path, require_format(path, use="regions").name, self.genome, with_summits=False)
+        return rows[["chrom", "start", "end"]].assign(number=np.arange(len(rows)))
+
+    def peaks(self, cell_type: int, tools: _Bedtools) -> pd.DataFrame:
+        """Merged intervals, with the mean summit of each."""
+        rows, distance = self.intervals(cell_type), merge_distance(self.recipe.windows)
+        if distance is None or rows.empty:
+            return rows
+        merged = tools.merge(rows[["chrom", "start", "end"]], distance)
+        means = _Means(_keys(merged))
+        means.add(_keys(rows), rows["summit"].to_numpy())
+        return merged.assign(summit=means.values())
+
+    def overlapping(self, row: pd.Series, tools: _Bedtools, least: int = 1) -> tuple[str, str] | None:
+        """Cell type and place of a peak that overlaps an interval; for an error, after all else."""
+        for cell_type in self.readable:
+            found = _overlapping(self.peaks(cell_type, tools), row, least)
+            if found is not None:
+                return self.names[cell_type], found
+        return None
 
 
-def _text_rows(path: Path, lengths: dict[str, int], with_summits: bool = False) -> list[Row] | None:
-    """Rows of a BED or narrowPeak file, read line by line; None for a file of another format."""
+def _overlapping(peaks: pd.DataFrame, row: pd.Series, least: int = 1) -> str | None:
+    """Place of the first peak that overlaps an interval."""
+    overlap = np.minimum(peaks["end"], row["end"]) - np.maximum(peaks["start"], row["start"])
+    here = peaks[(overlap >= least).to_numpy() & (peaks["chrom"] == row["chrom"]).to_numpy()]
+    return None if here.empty else _place(here.iloc[0])
+
+
+def _read(path: Path, form: str, genome: _Genome, *, with_summits: bool) -> pd.DataFrame:
+    """Rows of a file on the chromosomes used, sorted: chrom, start, end and summit."""
+    column = _SUMMITS.get(form) if with_summits else None
+    parts = [_parsed(text, form, genome, column) for text in _blocks(path)]
+    return genome.joined(parts)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Text of a plain or gzip file without comments, blank lines and names of columns, in whole lines."""
     with path.open("rb") as raw:
         opened = gzip.open if raw.read(2) == _GZIP_MAGIC else Path.open
-    rows = []
-    with opened(path, "rt", encoding="utf-8-sig") as file:
-        for line in file:
-            fields = line.rstrip("\r\n").split("\t")
-            if not line.strip() or line.startswith(("#", "track", "browser")):
-                continue
-            if len(fields) < 3 or not (fields[1].isdigit() and fields[2].isdigit()):
-                return None
-            if with_summits and len(fields) != _SUMMIT + 1:
-                return None
-            if fields[0] in lengths:
-                start, end = int(fields[1]), int(fields[2])
-                offset = int(fields[_SUMMIT]) if with_summits else -1
-                summit = str(start + offset) if 0 <= offset < end - start else "."
-                rows.append((fields[0], start, end, summit))
-    return rows
+    is_first = True
+    with opened(path, "rb") as file:
+        while data := file.read(_BLOCK_BYTES) + file.readline():
+            if is_first:
+                data = data.removeprefix(b"\xef\xbb\xbf")
+            data = _NO_ROW.sub(b"", data if data.endswith(b"\n") else data + b"\n")
+            if is_first and data:
+                is_first = False
+                data = data if not _is_header(data.split(b"\n", 1)[0]) else data.split(b"\n", 1)[1]
+            yield data
 
 
-def _merged_peaks(
-    tools: _Bedtools, files: Sequence[list[Row]], recipe: Recipe
-) -> list[list[tuple[str, int, int, int | None]]]:
-    """Peaks of each cell type, with the mean summit of each."""
-    distance = merge_distance(recipe.windows)
-    peaks = []
-    for rows in files:
-        merged = rows if distance is None else tools.merge(rows, distance)
-        peaks.append([(c, s, e, _mean(text.split(";"))) for c, s, e, text in merged])
-    return peaks
+def _is_header(line: bytes) -> bool:
+    """Whether a line names its columns: letters where the coordinates would stand."""
+    fields = line.decode("utf-8", "replace").split("\t")[1:3]
+    return len(fields) == 2 and all(field[:1].isalpha() for field in fields)
 
 
-def _mean(summits: Sequence[str]) -> int | None:
-    numbers = [int(text) for text in summits if text != "."]
-    return sum(numbers) // len(numbers) if numbers else None
+def _parsed(text: bytes, form: str, genome: _Genome, column: int | None) -> pd.DataFrame:
+    used = ["0", "1", "2", *([] if column is None else [str(column)])]
+    dtypes = {"0": "category", "1": np.int64, "2": np.int64, str(column): str}
+    # A line of names above gives every row ten columns, whatever it has.
+    given = io.BytesIO("\t".join(_COLUMNS).encode() + b"\n" + text)
+    table = pd.read_csv(
+        given,
+        sep="\t",
+        usecols=used,
+        dtype={name: dtypes[name] for name in used},
+        index_col=False,
+        keep_default_na=False,
+        quoting=csv.QUOTE_NONE,
+    )
+    chrom, start, end = table["0"].cat, table["1"].to_numpy(), table["2"].to_numpy()
+    known = genome.names.get_indexer([str(name).strip(" ") for name in chrom.categories])
+    code = known[chrom.codes] if len(known) else np.zeros(0, dtype=np.int64)
+    first = int(form == "macs_xls")
+    summit = np.full(start.size, -1, dtype=np.int64)
+    if column is not None:
+        numbers = table[str(column)].str.strip(" ")
+        plain = numbers.where(numbers.str.fullmatch("[0-9]{1,18}"), "-1").astype(np.int64).to_numpy()
+        place = plain - 1 if first else start + plain
+        summit = np.where((plain >= 0) & (place >= start - first) & (place < end), place, -1)
+    here = code >= 0
+    return genome.rows(code[here], start[here] - first, end[here], summit=summit[here])
+
+
+class _Means:
+    """Means of numbers in groups that begin at sorted keys; those below 0 are none."""
+
+    def __init__(self, begins: np.ndarray) -> None:
+        self._begins = begins
+        self._total, self._count = (np.zeros(begins.size, dtype=np.int64) for _ in range(2))
+
+    def add(self, keys: np.ndarray, numbers: np.ndarray) -> None:
+        group = np.searchsorted(self._begins, keys, side="right") - 1
+        np.add.at(self._total, group[numbers >= 0], numbers[numbers >= 0])
+        np.add.at(self._count, group[numbers >= 0], 1)
+
+    def values(self) -> np.ndarray:
+        return np.where(self._count, self._total // np.maximum(self._count, 1), -1)
+
+
+class _Union:
+    """Unions of intervals that are given some at a time, so that only some are held."""
+
+    def __init__(self, tools: _Bedtools, genome: _Genome, distance: int) -> None:
+        self._tools, self._genome, self._distance = tools, genome, distance
+        self._parts: list[pd.DataFrame] = []
+        self._n_new = 0
+
+    def add(self, rows: pd.DataFrame) -> None:
+        self._parts.append(rows[["chrom", "start", "end"]])
+        self._n_new += len(rows)
+        if self._n_new >= _BATCH_ROWS:
+            self.merged()
+
+    def merged(self) -> pd.DataFrame:
+        if self._n_new:
+            self._parts = [self._tools.merge(self._genome.joined(self._parts), self._distance)]
+            self._n_new = 0
+        return self._parts[0]
+
+
+def _require_off_blacklist(
+    tools: _Bedtools, windows: _StoredWindows, blacklist: pd.DataFrame | None, path: Path | None
+) -> None:
+    if blacklist is None or blacklist.empty:
+        return
+    a, b = tools.write(windows.rows(), "windows"), tools.write(blacklist, "blacklist")
+    for found in tools.intersect(a, b):
+        if len(found):
+            window, row = found[["number", "other"]].iloc[0]
+            place = _place(blacklist[blacklist["number"] == row].iloc[0])
+            raise windows.error(
+                int(window), "the window overlaps the blacklist", f"{place} in {path}", "no overlap"
+            )
+
+
+def _require_closed_apart(
+    tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles, union: pd.DataFrame
+) -> None:
+    """Raise for a closed window that overlaps a peak; `union` is of the peaks of all cell types."""
+    a = tools.write(windows.rows(~windows.is_open), "closed")
+    b = tools.write(union.assign(number=0), "union")
+    if not a.stat().st_size:
+        return
+    for found in tools.intersect(a, b):
+        for window in found["number"].tolist():
+            row = windows.rows(np.array([window])).iloc[0]
+            peak = files.overlapping(row, tools)
+            name, place = ("?", "?") if peak is None else peak
+            raise windows.error(
+                window, f"the window overlaps a peak of {name!r}", f"peak {place}", "no peak, as it is closed"
+            )
 
 
 def _check_joint(
+    tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles, blacklist: pd.DataFrame | None
+) -> None:
+    union, members = _Union(tools, windows.genome, -1), []
+    for cell_type in files.readable:
+        peaks = files.peaks(cell_type, tools)
+        has_summits = files.recipe.samples[cell_type].center == "summit"
+        members.append((_keys(peaks), peaks["summit"].to_numpy() if has_summits else None))
+        union.add(peaks)
+    joint = union.merged()
+    begins, means = _keys(joint), _Means(_keys(joint))
+    for keys, summits in members:
+        if summits is not None:
+            means.add(keys, summits)
+    middle = (joint["start"].to_numpy() + joint["end"].to_numpy()) // 2
+    centre = np.where(means.values() >= 0, means.values(), middle)
+    expected = _keys(joint, centre - files.recipe.windows.length // 2)
+    peak_of = _joint_peaks_of(windows, joint, expected, centre)
+    is_open = np.flatnonzero(windows.is_open)
+    for cell_type, (keys, _) in enumerate(members):
+        has = np.zeros(len(joint), dtype=bool)
+        has[np.searchsorted(begins, keys, side="right") - 1] = True
+        differs = is_open[windows.label(cell_type)[is_open] != has[peak_of]]
+        if differs.size:
+            row = joint.iloc[peak_of[np.searchsorted(is_open, differs[0])]]
+            raise _wrong_label(tools, windows, files, int(differs[0]), cell_type, row)
+    absent = np.ones(len(joint), dtype=bool)
+    absent[peak_of] = False
+    _explain_absent(tools, windows, files, joint[absent], centre[absent], blacklist)
+    _require_closed_apart(tools, windows, files, joint)
+
+
+def _joint_peaks_of(
+    windows: _StoredWindows, joint: pd.DataFrame, expected: np.ndarray, centre: np.ndarray
+) -> np.ndarray:
+    """The joint peak of each open window; `expected` holds the key of each joint peak's window."""
+    is_open = np.flatnonzero(windows.is_open)
+    keys = windows.keys()[is_open]
+    peak_of = np.searchsorted(expected, keys).clip(max=expected.size - 1)
+    off = expected[peak_of] != keys
+    again = np.zeros(keys.size, dtype=bool)
+    again[1:] = keys[1:] == keys[:-1]
+    wrong = np.flatnonzero(off | again)
+    if wrong.size:
+        window, near = int(is_open[wrong[0]]), peak_of[wrong[0]]
+        where = f"one centred there; the next, {_place(joint.iloc[near])}, is centred at {centre[near]}"
+        what = "no joint peak is centred where this window is"
+        if again[wrong[0]]:
+            what = "no joint peak is centred where this window is that has no window yet"
+        raise windows.error(window, what, "no joint peak", where)
+    return peak_of
+
+
+def _wrong_label(
     tools: _Bedtools,
     windows: _StoredWindows,
-    files: Sequence[list[Row]],
-    recipe: Recipe,
-    blacklist: list[Row],
-) -> None:
-    peaks = _merged_peaks(tools, files, recipe)
-    members = [
-        (c, s, e, f"{cell_type},{'.' if summit is None else summit}")
-        for cell_type, of_cell_type in enumerate(peaks)
-        for c, s, e, summit in of_cell_type
-    ]
-    half = recipe.windows.length // 2
-    expected = {}
-    for chrom, start, end, text in tools.merge(members, -1):
-        cell_types, summits = zip(*(member.split(",") for member in text.split(";")), strict=True)
-        mean = _mean(summits)
-        centre = (start + end) // 2 if mean is None else mean
-        expected[chrom, centre - half] = {int(cell_type) for cell_type in cell_types}
-    for window in np.flatnonzero(windows.labels.any(axis=1)).tolist():
-        place = windows.chrom[window], windows.start[window]
-        found = set(np.flatnonzero(windows.labels[window]).tolist())
-        if place not in expected:
-            raise windows.error(
-                window, "no joint peak is centred where this window is", "no peak", "a joint peak"
-            )
-        if found != expected.pop(place):
-            raise windows.error(
-                window,
-                "the labels are not the cell types of its joint peak",
-                sorted(found),
-                "the cell types whose peaks are merged into it",
-            )
-    _explain_absent(tools, windows, list(expected), recipe, blacklist)
+    files: _PeakFiles,
+    window: int,
+    cell_type: int,
+    joint: pd.Series,
+) -> CheckError:
+    name, path = files.names[cell_type], files.inputs.samples[cell_type]
+    is_open = windows.label(cell_type)[window]
+    peak = _overlapping(files.peaks(cell_type, tools), joint)
+    return windows.error(
+        window,
+        f"the label of {name!r} is not that of its joint peak {_place(joint)}",
+        "open" if is_open else "closed",
+        f"closed: no peak of {path} is in it" if peak is None else f"open: peak {peak} of {path} is in it",
+    )
 
 
 def _explain_absent(
     tools: _Bedtools,
     windows: _StoredWindows,
-    absent: list[tuple[str, int]],
-    recipe: Recipe,
-    blacklist: list[Row],
+    files: _PeakFiles,
+    absent: pd.DataFrame,
+    centre: np.ndarray,
+    blacklist: pd.DataFrame | None,
 ) -> None:
     """Raise for joint peaks without a window that nothing in the recipe leaves out."""
-    length = recipe.windows.length
-    rows = [
-        (c, max(s, 0), min(s + length, windows.lengths[c]), f"{c}:{s}")
-        for c, s in absent
-        if recipe.windows.past_end != "drop" or 0 <= s <= windows.lengths[c] - length
-    ]
-    forbidden = {fields[3] for fields in tools.intersect(rows, blacklist, "-u")}
-    left = [text for *_, text in rows if text not in forbidden]
-    if left and recipe.split.by != "block":
+    recipe, ends = files.recipe, windows.genome.ends(absent)
+    if recipe.split.by == "block" or absent.empty:
+        return
+    start = centre - recipe.windows.length // 2
+    end = start + recipe.windows.length
+    left = np.ones(start.size, dtype=bool)
+    if recipe.windows.past_end == "drop":
+        left = (start >= 0) & (end <= ends)
+    codes = absent["chrom"].cat.codes.to_numpy()
+    bounds = np.maximum(start, 0), np.minimum(end, ends)
+    rows = windows.genome.rows(codes, *bounds, number=np.arange(start.size))
+    if blacklist is not None and len(blacklist):
+        for found in tools.intersect(tools.write(rows, "absent"), tools.write(blacklist, "blacklist")):
+            left[found["number"]] = False
+    if left.any():
+        joint = absent[left].iloc[0]
+        peak = files.overlapping(joint, tools)
         raise CheckError(
-            f"{len(left)} joint peaks have no window",
+            f"{int(left.sum())} joint peaks have no window",
             where=windows.path,
-            found=f"none at {left[0]}",
+            found=f"none on {_place(joint)}"
+            + ("" if peak is None else f", where {peak[0]!r} has the peak {peak[1]}"),
             expected="a window on every joint peak",
             remedy="build the store again",
         )
 
 
-def _check_basset(
-    tools: _Bedtools,
-    windows: _StoredWindows,
-    files: Sequence[list[Row]],
-    recipe: Recipe,
-    _blacklist: list[Row],
-) -> None:
-    length, extended = recipe.windows.length, []
-    for cell_type, rows in enumerate(files):
-        for chrom, start, end, summit in rows:
-            first = max(0, (int(summit) if summit != "." else (start + end) // 2) - length // 2)
-            first = min(first, windows.lengths[chrom] - length)
-            extended.append((chrom, max(first, 0), first + length, str(cell_type)))
-    allowed: dict[int, set[int]] = {}
-    is_open = np.flatnonzero(windows.labels.any(axis=1)).tolist()
-    runs = tools.merge(extended, -(recipe.windows.merge_overlap + 1))
-    for fields in tools.intersect(windows.rows(is_open), runs, "-f", "1.0", "-wa", "-wb"):
-        allowed.setdefault(int(fields[3]), set()).update(map(int, fields[7].split(";")))
-    for window in is_open:
-        found = set(np.flatnonzero(windows.labels[window]).tolist())
-        if not found <= allowed.get(window, set()):
+def _extended(rows: pd.DataFrame, genome: _Genome, length: int) -> pd.DataFrame:
+    """Peaks as windows about their summits or midpoints, moved inside their chromosomes."""
+    summit, ends = rows["summit"].to_numpy(), genome.ends(rows)
+    middle = (rows["start"].to_numpy() + rows["end"].to_numpy()) // 2
+    start = np.maximum(np.where(summit >= 0, summit, middle) - length // 2, 0)
+    start = np.maximum(np.minimum(start, ends - length), 0)
+    return genome.rows(rows["chrom"].cat.codes.to_numpy(), start, start + length)
+
+
+def _check_basset(tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles) -> None:
+    recipe, genome = files.recipe.windows, windows.genome
+    runs, union, members = _Union(tools, genome, -(recipe.merge_overlap + 1)), _Union(tools, genome, 0), []
+    for cell_type in files.readable:
+        rows = files.peaks(cell_type, tools)
+        extended = _extended(rows, genome, recipe.length)
+        members.append(np.unique(_keys(extended)))
+        runs.add(extended)
+        union.add(rows)
+    run = runs.merged()
+    run = run[~run.duplicated()]
+    window_of, run_of = _runs_about(tools, windows, run)
+    for cell_type, keys in enumerate(members):
+        has, allowed = np.zeros(len(run), dtype=bool), np.zeros(windows.start.size, dtype=bool)
+        has[np.searchsorted(_keys(run), keys, side="right") - 1] = True
+        allowed[window_of[has[run_of]]] = True
+        wrong = np.flatnonzero(windows.label(cell_type) & ~allowed)
+        if wrong.size:
+            here = run_of[window_of == wrong[0]]
+            where = f"in the run of extended peaks {_place(run.iloc[here[0]])}" if here.size else "about it"
             raise windows.error(
-                window,
-                "open in a cell type without a peak in reach",
-                sorted(found),
-                f"among {sorted(allowed.get(window, ()))}",
+                int(wrong[0]),
+                f"open in {files.names[cell_type]!r} without a peak in reach",
+                "open",
+                f"closed: no peak of {files.inputs.samples[cell_type]} is {where}",
             )
+    _require_closed_apart(tools, windows, files, union.merged())
 
 
-def _check_labels(
-    tools: _Bedtools, windows: _StoredWindows, files: Sequence[list[Row] | None], recipe: Recipe
-) -> None:
+def _runs_about(
+    tools: _Bedtools, windows: _StoredWindows, run: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a window and a run of extended peaks that holds all of it."""
+    rows = windows.rows(windows.is_open)
+    size = np.zeros(windows.start.size, dtype=np.int64)
+    size[rows["number"]] = rows["end"] - rows["start"]
+    a, b = tools.write(rows, "windows"), tools.write(run.assign(number=np.arange(len(run))), "runs")
+    pairs = [
+        found.loc[found["overlap"].to_numpy() == size[found["number"]], ["number", "other"]].to_numpy()
+        for found in tools.intersect(a, b)
+    ]
+    window_of, run_of = np.concatenate(pairs).T
+    return window_of, run_of
+
+
+def _check_labels(tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles) -> None:
     """Labels by `overlap` and `midpoint`: those that bedtools finds, of each cell type that can be read."""
-    everything = windows.rows(range(len(windows)))
-    for cell_type, rows in enumerate(files):
-        if rows is None:
-            continue
-        (peaks,) = _merged_peaks(tools, [rows], recipe)
-        least = recipe.windows.label_min_overlap
-        if recipe.windows.label_rule == "midpoint":
-            peaks, least = [(c, (s + e) // 2, (s + e) // 2 + 1, None) for c, s, e, _ in peaks], 1
-        found = np.zeros(len(windows), dtype=bool)
-        overlaps = tools.intersect(everything, [(*peak[:3], ".") for peak in peaks], "-wo")
-        found[[int(fields[3]) for fields in overlaps if int(fields[-1]) >= least]] = True
-        differs = np.flatnonzero(found != windows.labels[:, cell_type])
-        if differs.size:
-            window = int(differs[0])
-            raise windows.error(
-                window,
-                f"the label of {recipe.samples[cell_type].cell_type!r} is not what bedtools finds",
-                int(windows.labels[window, cell_type]),
-                int(found[window]),
-            )
+    a = tools.write(windows.rows(), "windows")
+    for batch in _batches(tools, files):
+        b = tools.write(windows.genome.joined(list(batch.values())), "peaks")
+        numbers = {cell_type: place for place, cell_type in enumerate(batch)}
+        found = np.zeros((len(batch), windows.start.size), dtype=bool)
+        place = np.zeros(len(files.names), dtype=np.int64)
+        place[list(numbers)] = list(numbers.values())
+        for overlaps in tools.intersect(a, b):
+            here = overlaps[overlaps["overlap"] >= _least(files.recipe)]
+            found[place[here["other"]], here["number"]] = True
+        for cell_type, row in numbers.items():
+            differs = np.flatnonzero(found[row] != windows.label(cell_type))
+            if differs.size:
+                raise _wrong_overlap(tools, windows, files, int(differs[0]), cell_type)
 
 
-def _require_apart(
-    tools: _Bedtools, windows: _StoredWindows, selection: np.ndarray, rows: list[Row], what: str
-) -> None:
-    """Raise for a window of the selection that overlaps one of the rows."""
-    plain = [(*row[:3], ".") for row in rows]
-    for fields in tools.intersect(windows.rows(selection.tolist()), plain, "-u"):
-        raise windows.error(int(fields[3]), f"the window overlaps {what}", "an overlap", "none")
+def _least(recipe: Recipe) -> int:
+    return 1 if recipe.windows.label_rule == "midpoint" else recipe.windows.label_min_overlap
+
+
+def _labelling(tools: _Bedtools, files: _PeakFiles, cell_type: int) -> pd.DataFrame:
+    """What of the peaks of a cell type has to lie in a window."""
+    peaks = files.peaks(cell_type, tools)[["chrom", "start", "end"]]
+    if files.recipe.windows.label_rule != "midpoint":
+        return peaks
+    middle = (peaks["start"] + peaks["end"]) // 2
+    return peaks.assign(start=middle, end=middle + 1)
+
+
+def _batches(tools: _Bedtools, files: _PeakFiles) -> Iterator[dict[int, pd.DataFrame]]:
+    """Peaks by cell type, with its number: of so many cell types as are compared at once."""
+    batch: dict[int, pd.DataFrame] = {}
+    for cell_type in files.readable:
+        batch[cell_type] = _labelling(tools, files, cell_type).assign(number=cell_type)
+        if sum(map(len, batch.values())) >= _BATCH_ROWS // 2:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch
+
+
+def _wrong_overlap(
+    tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles, window: int, cell_type: int
+) -> CheckError:
+    row, path = windows.rows(np.array([window])).iloc[0], files.inputs.samples[cell_type]
+    peak = _overlapping(_labelling(tools, files, cell_type), row, _least(files.recipe))
+    what = "midpoint" if files.recipe.windows.label_rule == "midpoint" else "peak"
+    return windows.error(
+        window,
+        f"the label of {files.names[cell_type]!r} is not what bedtools finds",
+        "open" if windows.label(cell_type)[window] else "closed",
+        f"closed: no {what} of {path} is in it"
+        if peak is None
+        else f"open: {what} {peak} of {path} is in it",
+    )
