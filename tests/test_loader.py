@@ -325,12 +325,12 @@ def test_real_regions__equal_kipoiseq(shared_data, tmp_path):
     np.testing.assert_array_equal(codes_from_one_hot(ours[7]["inputs"]), encode(lines[start : start + 600]))
 
 
-@pytest.mark.parametrize("form", ["list", "text", "text with blanks"])
+@pytest.mark.parametrize("form", ["list", "text", "text with spaces"])
 def test_loader__several_fasta_files_are_one_genome(tmp_path, form):
     for name in ("one", "two"):
         (tmp_path / f"{name}.fa").write_text(f">{name}\n{'A' if name == 'one' else 'C'}CGTACGTAC\n")
     paths = [str(tmp_path / "one.fa"), str(tmp_path / "two.fa")]
-    fasta = {"list": paths, "text": ",".join(paths), "text with blanks": ", ".join(paths)}[form]
+    fasta = {"list": paths, "text": ",".join(paths), "text with spaces": ", ".join(paths)}[form]
     loader = BedLoader(bed(tmp_path, "two\t0\t4\none\t0\t4\n"), fasta, 4)
     assert [decode(codes) for codes in loader.codes(slice(None))] == ["CCGT", "ACGT"]
 
