@@ -1,8 +1,7 @@
-"""A downloader for pooch that goes on where a broken download stopped, tries again, and says what went wrong.
+"""A downloader that goes on where a broken download stopped, tries again, and says what went wrong.
 
-pooch's own downloader starts from the first byte each time, which a genome over a bad line never survives.
-This one keeps what has arrived in a file of its own and asks for the rest (HTTP Range, RFC 9110 section 14),
-under the condition that the server's file is still the same one (If-Range).
+What has arrived is kept in a file, and the rest is asked for (HTTP Range, RFC 9110 section 14) under the
+condition that the server's file is still the same one (If-Range).
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ class _TransientError(Exception):
 
 
 class ResumingDownloader:
-    """Downloader in pooch's protocol: ``downloader(url, output_file, pooch)``.
+    """Downloads an address into a file: ``downloader(url)``.
 
     Parameters
     ----------
     part
-        File in which the bytes gather, on the same disk as the output file; kept when the download breaks
-        off, and continued by the next one.
+        The file; kept when the download breaks off, and continued by the next one. What identifies the
+        server's file is kept in ``PART.validator`` until the download is whole.
     attempts
         Attempts without a new byte after which it gives up.
     backoff
@@ -57,7 +56,7 @@ class ResumingDownloader:
         #: What identifies the server's file whose first bytes are in `part` (an ETag or a date).
         self._validator_file = part.with_name(part.name + ".validator")
 
-    def __call__(self, url: str, output_file: str, pooch: object, check_only: bool = False) -> None:
+    def __call__(self, url: str) -> None:
         """Download `url` whole, or raise.
 
         Raises
@@ -87,7 +86,6 @@ class ResumingDownloader:
                 LOG.info("%s: %s; trying again in %g s", url, error, wait)
                 time.sleep(wait)
         self._validator_file.unlink(missing_ok=True)
-        self.part.replace(output_file)
 
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["CheckError", "DiskFullError", "InputError"]
+__all__ = ["CheckError", "DiskFullError", "InputError", "NotWritableError"]
 
 # What is shown of each part of a message: paths and lists of cell types fit, damaged texts do not.
 _MOST_CHARACTERS = 1000
@@ -69,6 +69,10 @@ class CheckError(InputError):
 
 class DiskFullError(InputError):
     """The disk is full: what is finished stays, and the same command goes on once there is space."""
+
+
+class NotWritableError(InputError):
+    """A folder in which something was to be written cannot be written."""
 
 
 def _on_screen(value: object) -> str:

@@ -25,7 +25,7 @@ from typing import IO
 
 import numpy as np
 
-from chromacc_data.errors import DiskFullError, InputError
+from chromacc_data.errors import DiskFullError, InputError, NotWritableError
 
 __all__ = [
     "disk_errors",
@@ -339,8 +339,8 @@ def _open_lock(path: Path, where: Path) -> IO[bytes]:
         raise _cannot_write(path, error) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> InputError:
-    return InputError(
+def _cannot_write(path: Path, error: OSError) -> NotWritableError:
+    return NotWritableError(
         "cannot write here",
         where=path.parent,
         found=error.strerror,

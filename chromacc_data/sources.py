@@ -1,8 +1,8 @@
 """Sources of a recipe to local files: found beside the recipe or in a folder, or downloaded once and checked.
 
-Downloads are pooch's, into a cache. The SHA-256 of a file is recorded there on first use, in pooch's registry
-format, and checked ever after; a checksum in the recipe comes before it. A file has its final name only when
-it is whole and its checksum is right, and two processes that want the same file wait for each other.
+Downloads go into a cache. The SHA-256 of a file is recorded there on first use and checked ever after; a
+checksum in the recipe comes before it. A file has its final name only when it is whole and its checksum is
+right, and two processes that want the same file wait for each other.
 """
 
 from __future__ import annotations
@@ -18,20 +18,30 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import platformdirs
-import pooch
 
 from chromacc_data.download import ResumingDownloader
-from chromacc_data.errors import InputError
-from chromacc_data.files import disk_errors, file_digest, locked, write_text_atomically
+from chromacc_data.errors import InputError, NotWritableError
+from chromacc_data.files import (
+    disk_errors,
+    file_digest,
+    hold_working_folder,
+    locked,
+    publish,
+    remove_working_folder,
+    working_folder,
+    write_text_atomically,
+)
+from chromacc_data.options import read_text
 from chromacc_data.recipe import Source
 
 __all__ = ["default_cache_dir", "file_digest", "resolve", "resolve_fasta"]
 
 LOG = logging.getLogger("chromacc")
 
-#: Name of the registry in the cache: lines of `file sha256 address`, pooch's format.
+#: Name of the record of checksums in the cache: lines of `file sha256 address`.
 REGISTRY = "registry.txt"
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -128,108 +138,118 @@ def _downloaded(source: Source, cache_dir: Path, show_progress: bool) -> Path:
     # Files of one name at different addresses are different files.
     name = f"{hashlib.sha256(source.url.encode()).hexdigest()[:12]}-{_basename(source.url)}"
     path = folder / name
-    with _cache_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / f"{name}.lock", wait=True, what="download"):
-            recorded = _read_registry(folder).registry.get(name)
+    with (
+        _cache_errors(folder),
+        hold_working_folder(path, wait=True, hidden=True, what="download") as working,
+    ):
+        part = working / name
+        try:
+            recorded = _read_registry(folder).get(name, _NOT_RECORDED).sha256
             expected = source.sha256 or recorded
             if path.is_file() and expected in (None, file_digest(path)):
                 LOG.debug("%s: in the cache, %s", source.url, path)
             else:
                 if path.is_file():
                     LOG.warning("%s is not the file it was: downloading it again", path)
-                _download(source, path, expected, show_progress)
+                _download(source, part, recorded, folder, show_progress)
+                publish(part, path)
             if recorded != file_digest(path):
-                _record(folder, name, file_digest(path), source.url)
+                _record(folder, name, _Recorded(file_digest(path), source.url))
+        finally:
+            if not part.exists():  # nothing that the next run could go on with
+                remove_working_folder(working)
     return path
 
 
-def _download(source: Source, path: Path, expected: str | None, show_progress: bool) -> None:
-    downloader = _CheckingDownloader(path.with_name(path.name + ".part"), show_progress=show_progress)
-    # Our own log and bar say what happens.
-    pooch.get_logger().setLevel(logging.WARNING)
-    fetcher = pooch.create(
-        path=path.parent, base_url="", registry={path.name: expected}, urls={path.name: source.url}
-    )
+def _download(source: Source, part: Path, recorded: str | None, folder: Path, show_progress: bool) -> None:
+    ResumingDownloader(part, show_progress=show_progress)(source.url)
     try:
-        fetcher.fetch(path.name, downloader=downloader)
+        _require_right_file(part, source, recorded, folder)
     except InputError:
+        part.unlink()
         raise
-    except ValueError as error:  # pooch's word for another checksum
-        in_recipe = expected == source.sha256
+
+
+def _require_right_file(part: Path, source: Source, recorded: str | None, folder: Path) -> None:
+    """Raise for a file that is not what its name or its checksum says."""
+    with part.open("rb") as file:
+        head = file.read(60)
+    # A portal's or an error page under status 200 would else be recorded as the right file.
+    if _basename(source.url).endswith(".gz") and not head.startswith(_GZIP_MAGIC):
         raise InputError(
-            "the file at this address is not the one "
-            + ("that the recipe means" if in_recipe else "that was downloaded before"),
+            "the server sent something else",
             where=source.url,
-            found=f"SHA-256 {downloader.digest}",
-            expected=f"SHA-256 {expected}",
-            remedy="if the new file is right, "
-            + (
-                "correct `sha256` in the recipe"
-                if in_recipe
-                else f"remove its line from {path.parent / REGISTRY}"
-            ),
-        ) from error
+            found=repr(head[:40]),
+            expected="a gzip file",
+            remedy="fetch the file otherwise and name its folder with --sources",
+        )
+    expected = source.sha256 or recorded
+    if expected in (None, file_digest(part)):
+        return
+    if source.sha256:
+        whose, remedy = "that the recipe means", "correct `sha256` in the recipe"
+    else:
+        whose, remedy = "that was downloaded before", f"remove its line from {folder / REGISTRY}"
+    raise InputError(
+        f"the file at this address is not the one {whose}",
+        where=source.url,
+        found=f"SHA-256 {file_digest(part)}",
+        expected=f"SHA-256 {expected}",
+        remedy=f"if the new file is right, {remedy}",
+    )
 
 
-class _CheckingDownloader(ResumingDownloader):
-    """Looks at what arrived before pooch compares its checksum."""
+class _Recorded(NamedTuple):
+    """A line of the record of checksums."""
 
-    digest = ""
-
-    def __call__(self, url: str, output_file: str, pooch: object, check_only: bool = False) -> None:
-        super().__call__(url, output_file, pooch)
-        self.digest = file_digest(Path(output_file))
-        with Path(output_file).open("rb") as file:
-            head = file.read(60)
-        # A portal's or an error page under status 200 would else be recorded as the right file.
-        if _basename(url).endswith(".gz") and not head.startswith(_GZIP_MAGIC):
-            raise InputError(
-                "the server sent something else", where=url, found=repr(head[:40]), expected="a gzip file"
-            )
+    sha256: str | None
+    url: str
 
 
-def _read_registry(folder: Path) -> pooch.Pooch:
-    registry = pooch.create(path=folder, base_url="", registry={})
+_NOT_RECORDED = _Recorded(None, "")
+
+
+def _read_registry(folder: Path) -> dict[str, _Recorded]:
+    """The checksums on record, by file name."""
     file = folder / REGISTRY
-    if file.is_file():
-        try:
-            registry.load_registry(file)
-        except (OSError, ValueError) as error:
+    if not file.is_file():
+        return {}
+    recorded = {}
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if len(words) not in (2, 3) or not re.fullmatch("[0-9a-f]{64}", words[1]):
             raise InputError(
                 "the record of checksums is damaged",
-                where=file,
-                found=error,
+                where=f"{file}:{number}",
+                found=repr(line[:80]),
+                expected="a file, its SHA-256 and its address",
                 remedy="correct or remove the line",
-            ) from error
-    return registry
+            )
+        recorded[words[0]] = _Recorded(*words[1:], *[""][: 3 - len(words)])
+    return recorded
 
 
-def _record(folder: Path, name: str, digest: str, url: str) -> None:
-    """Write a checksum to the registry; processes that record other files at the same time wait."""
+def _record(folder: Path, name: str, file: _Recorded) -> None:
+    """Add a file to the record; processes that record other files at the same time wait."""
     with locked(folder / f"{REGISTRY}.lock", wait=True, what="record"):
-        registry = _read_registry(folder)
-        registry.registry[name], registry.urls[name] = digest, url
-        lines = [f"{n} {d} {registry.urls.get(n, '')}".rstrip() for n, d in sorted(registry.registry.items())]
-        write_text_atomically(folder / REGISTRY, "\n".join(lines) + "\n")
-    LOG.info("%s: recorded SHA-256 %s", url, digest)
+        lines = sorted((_read_registry(folder) | {name: file}).items())
+        text = "".join(f"{name} {sha256} {url}".rstrip() + "\n" for name, (sha256, url) in lines)
+        write_text_atomically(folder / REGISTRY, text)
+    LOG.info("%s: recorded SHA-256 %s", file.url, file.sha256)
 
 
 def _unpacked(path: Path, cache_dir: Path) -> Path:
     folder = cache_dir / "fasta" / file_digest(path)[:16]
     target = folder / (path.name.removesuffix(".gz") if path.suffix == ".gz" else path.name + ".fa")
     with _cache_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / "lock", wait=True, what="FASTA"):
-            if target.is_file():
-                return target
-            LOG.info("%s: unpacking plain gzip to %s", path, target)
-            part = target.with_name(target.name + ".part")
-            try:
-                _gunzip(path, part)
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
+        if not target.is_file():
+            with working_folder(target, wait=True, hidden=True, what="FASTA") as working:
+                if not target.is_file():  # another process may have unpacked it while this one waited
+                    LOG.info("%s: unpacking plain gzip to %s", path, target)
+                    _gunzip(path, working / target.name)
+                    publish(working / target.name, target)
     return target
 
 
@@ -249,18 +269,19 @@ def _gunzip(path: Path, out: Path) -> None:
 @contextmanager
 def _cache_errors(folder: Path) -> Iterator[None]:
     """Say of a full or closed cache folder what to do."""
-    with disk_errors(folder):
-        try:
+    try:
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
             yield
-        except OSError as error:
-            if error.errno not in _CLOSED:
-                raise
-            raise InputError(
-                "the cache cannot be written",
-                where=folder,
-                found=error.strerror,
-                remedy="make it writable, or put the cache elsewhere (XDG_CACHE_HOME)",
-            ) from error
+    except (OSError, NotWritableError) as error:
+        if isinstance(error, OSError) and error.errno not in _CLOSED:
+            raise
+        raise InputError(
+            "the cache cannot be written",
+            where=folder,
+            found=getattr(error, "strerror", None) or error.found,
+            remedy="make it writable, or put the cache elsewhere (XDG_CACHE_HOME)",
+        ) from error
 
 
 def _basename(url: str) -> str:

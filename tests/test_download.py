@@ -64,5 +64,6 @@ def test_downloader__whatever_the_standard_allows(
         part.write_bytes(b"x" * have)
         part.with_name("part.validator").write_text('"tag"')
     downloader = ResumingDownloader(part, attempts=1, show_progress=show_progress)
-    downloader(f"{server}/{kind}", str(tmp_path / "out"), None)
-    assert (tmp_path / "out").read_bytes() == BODY
+    downloader(f"{server}/{kind}")
+    assert part.read_bytes() == BODY
+    assert not part.with_name("part.validator").exists()

@@ -20,6 +20,7 @@ from Bio import bgzf
 
 from chromacc_data import download, sources
 from chromacc_data.errors import InputError
+from chromacc_data.files import name_working_folder
 from chromacc_data.recipe import Source
 from chromacc_data.sources import default_cache_dir, file_digest, resolve, resolve_fasta
 
@@ -126,11 +127,18 @@ def sha256(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
+def move_back(path: Path) -> Path:
+    """Put a downloaded file where it stands while it is on its way."""
+    working = name_working_folder(path, hidden=True)
+    working.mkdir()
+    return path.replace(working / path.name)
+
+
 def finals(tmp_path: Path) -> list[str]:
     """Names in the cache that a reader could take for a whole file."""
     folder = tmp_path / "cache" / "downloads"
     return sorted(
-        p.name[13:] for p in folder.iterdir() if re.fullmatch(r"[0-9a-f]{12}-[\w.]+\.(bed|gz)", p.name)
+        p.name[13:] for p in folder.glob("*") if re.fullmatch(r"[0-9a-f]{12}-[\w.]+\.(bed|gz)", p.name)
     )
 
 
@@ -262,7 +270,7 @@ def test_resolve__another_range_than_asked_for(fetch, server):
 
 def test_resolve__killed_when_all_bytes_were_there(fetch, server, tmp_path):
     path = fetch()
-    part = path.replace(path.with_name(path.name + ".part"))
+    part = move_back(path)
     etag = f'"{hashlib.md5(BODY).hexdigest()}"'
     part.with_name(part.name + ".validator").write_text(etag)
     assert fetch().read_bytes() == BODY
@@ -271,7 +279,7 @@ def test_resolve__killed_when_all_bytes_were_there(fetch, server, tmp_path):
 
 def test_resolve__part_longer_than_the_file(fetch, server):
     path = fetch()
-    part = path.replace(path.with_name(path.name + ".part"))
+    part = move_back(path)
     part.write_bytes(BODY + b"x")
     part.with_name(part.name + ".validator").write_text(f'"{hashlib.md5(BODY).hexdigest()}"')
     assert fetch().read_bytes() == BODY
@@ -453,7 +461,7 @@ def test_resolve__process_killed_midway(fetch, server, tmp_path):
     process.start()
     assert arrived.wait(60)
     folder = tmp_path / "cache" / "downloads"
-    while not any(p.stat().st_size for p in folder.glob("*.part")):
+    while not any(p.stat().st_size for p in folder.glob(".*.partial/*.bed")):
         threading.Event().wait(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
@@ -498,7 +506,7 @@ def test_resolve_fasta__half_written_gzip(tmp_path, cut):
     (tmp_path / "a.fa.gz").write_bytes(packed[:cut])
     with pytest.raises(InputError, match="damaged or half-written"):
         resolve_fasta(Source(file="a.fa.gz"), base=tmp_path, cache_dir=tmp_path / "cache")
-    assert [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()] == ["lock"]
+    assert not [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()]
 
 
 def test_resolve_fasta__corrupt_gzip(tmp_path):

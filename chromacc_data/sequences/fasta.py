@@ -11,7 +11,6 @@ import hashlib
 import mmap
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import platformdirs
 
 from chromacc_data.console import LOG
 from chromacc_data.errors import InputError
+from chromacc_data.files import publish, working_folder
 from chromacc_data.sequences.bgzip import BgzipText, format_gzi, is_bgzip, is_whole
 from chromacc_data.sequences.fasta_index import Record, disagreement, format_fai, index_text, read_fai
 
@@ -268,12 +268,11 @@ def write_index(path: Path, folder: Path, suffixes: Sequence[str] = (".fai", ".g
     if isinstance(text, BgzipText):
         content[".gzi"] = format_gzi(text)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.") as temporary:
+        with working_folder(folder / f"{path.name}.fai", wait=True, hidden=True, what="index") as working:
             for suffix in content.keys() & set(suffixes):
-                part = Path(temporary) / (path.name + suffix)
+                part = working / (path.name + suffix)
                 part.write_bytes(content[suffix])
-                part.replace(folder / part.name)
+                publish(part, folder / part.name)
     except OSError as error:
         raise InputError(
             "the index of the FASTA file cannot be written",
