@@ -16,7 +16,7 @@ import platform
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -47,6 +47,7 @@ __all__ = [
     "lock_folder",
     "read_arrays",
     "read_filters",
+    "release_folder",
     "write_checkpoint",
     "write_history",
 ]
@@ -261,6 +262,15 @@ def claim_folder(out: Path, info: RunInfo) -> RunInfo:
     if not (out / "config.yaml").exists():
         _write_config(out, found)
     return found
+
+
+def release_folder(out: Path) -> None:
+    """Give up the folder of a run that could not be trained, unless an epoch of it is saved."""
+    if not (out / CHECKPOINT).exists():
+        for name in ("config.yaml", "run.json", ".lock"):  # the lock last: nobody enters before
+            (out / name).unlink(missing_ok=True)
+        with suppress(OSError):  # it holds something else
+            out.rmdir()
 
 
 def _write_config(out: Path, info: RunInfo) -> None:

@@ -40,6 +40,7 @@ from chromacc_models.run import (
     lock_folder,
     read_arrays,
     read_filters,
+    release_folder,
     write_checkpoint,
     write_history,
 )
@@ -109,7 +110,11 @@ def train(
             with progress_bar(
                 config.epochs * data.train.n_windows, unit="windows", description="training", show=progress
             ) as bar:
-                history = _Training(config, model, fast, data, out).run(bar)
+                try:
+                    history = _Training(config, model, fast, data, out).run(bar)
+                except InputError:
+                    release_folder(out)
+                    raise
             info = finish_run(out, info, model, history)
     return Run(out, info)
 

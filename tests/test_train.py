@@ -261,6 +261,7 @@ def test_train__loss_that_explodes(store: Path, tmp_path: Path):
     with pytest.raises(InputError, match="no longer a number") as caught:
         train(store, chosen, tmp_path / "run")
     assert "learning_rate" in caught.value.remedy
+    assert not (tmp_path / "run").exists()
 
 
 def test_train__balanced_class_weights():
