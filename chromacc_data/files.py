@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import platformdirs
 
 from chromacc_data.errors import DiskFullError, InputError, NotWritableError
 
@@ -40,6 +41,7 @@ __all__ = [
     "recover",
     "remove_working_folder",
     "staged",
+    "user_cache",
     "working_folder",
     "writable_home",
     "write_text_atomically",
@@ -246,6 +248,31 @@ def staged(path: Path, *, wait: bool = True, overwrite: bool = True) -> Iterator
         temporary = folder / path.name
         yield temporary
         publish(temporary, path, overwrite=overwrite)
+
+
+def user_cache() -> Path:
+    """Folder for what can be made again: ``XDG_CACHE_HOME`` or ``~/.cache``, ``chromacc``.
+
+    A user without a home, as in many containers, has it among the temporary files.
+
+    Raises
+    ------
+    InputError
+        If there is no place for it.
+    """
+    try:
+        return platformdirs.user_cache_path("chromacc")
+    except RuntimeError:
+        pass
+    remedy = "set XDG_CACHE_HOME to a folder that you may write to"
+    try:
+        folder = Path(tempfile.gettempdir()) / f"chromacc-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise InputError("no place for a cache", found=error.strerror, remedy=remedy) from error
+    if folder.stat().st_uid != os.getuid():
+        raise InputError("the cache is another user's", where=folder, remedy=remedy)
+    return folder
 
 
 @contextmanager

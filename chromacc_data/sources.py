@@ -20,8 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import platformdirs
-
 from chromacc_data.download import ResumingDownloader
 from chromacc_data.errors import InputError, NotWritableError
 from chromacc_data.files import (
@@ -31,6 +29,7 @@ from chromacc_data.files import (
     locked,
     publish,
     remove_working_folder,
+    user_cache,
     working_folder,
     write_text_atomically,
 )
@@ -52,7 +51,7 @@ _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 def default_cache_dir() -> Path:
     """Folder that downloads are kept in: the user's cache (``XDG_CACHE_HOME``), ``chromacc/sources``."""
-    return platformdirs.user_cache_path("chromacc") / "sources"
+    return user_cache() / "sources"
 
 
 def resolve(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from chromacc_data import build as building
 from chromacc_data import schema
 from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
-from chromacc_data.errors import CheckError, InputError
+from chromacc_data.errors import CheckError, InputError, NotWritableError
+from chromacc_data.files import working_folder
 from chromacc_data.inputs import Inputs, resolve_inputs
 from chromacc_data.recipe import Recipe, load_recipe, parse_recipe
 from chromacc_data.regions.check import check_windows
@@ -179,10 +181,9 @@ def verify(
     if not is_simulated(ds):
         lie_on_peaks, *not_seen = check_windows(ds, recipe, inputs, path=path)
         unchecked += not_seen
-    # Beside the store: that is where the workers of a cluster can read.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        content = _without_functions(building.open_content(recipe, inputs, Path(folder)))
-        plan = building.make_plan(content, Path(folder), engine=engine, show_progress=show_progress)
+    with _scratch_folder(path) as folder:
+        content = _without_functions(building.open_content(recipe, inputs, folder))
+        plan = building.make_plan(content, folder, engine=engine, show_progress=show_progress)
         again = building.lazy_dataset(content, plan, attrs=building.provenance(content, plan))
         _compare_plan(ds, again, path, scored=_scored(content))
         _compare_attributes(ds, again, building.build_key(recipe, inputs), path, scored=_scored(content))
@@ -204,6 +205,18 @@ def verify(
     return Verified(
         path, found, n, len(rows), recipe.path, is_simulated(ds), tuple(held), tuple(unchecked), counts
     )
+
+
+@contextmanager
+def _scratch_folder(path: Path) -> Iterator[Path]:
+    """A folder for what is derived again: where the workers of a cluster see it, beside the store, if possible."""
+    with ExitStack() as stack:
+        try:
+            name = path.with_name(f"{path.name}.verify")
+            folder = stack.enter_context(working_folder(name, wait=True, hidden=True, what="store"))
+        except NotWritableError:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chromacc-verify-")))
+        yield folder
 
 
 def _unchecked(ds: xr.Dataset, *, store_only: bool) -> list[str]:

@@ -16,11 +16,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
 from chromacc_data.console import LOG
 from chromacc_data.errors import InputError
-from chromacc_data.files import publish, working_folder
+from chromacc_data.files import publish, user_cache, working_folder
 from chromacc_data.sequences.bgzip import BgzipText, format_gzi, is_bgzip, is_whole
 from chromacc_data.sequences.fasta_index import Record, disagreement, format_fai, index_text, read_fai
 
@@ -129,7 +128,7 @@ class FastaFile:
 
 def default_index_dir() -> Path:
     """Folder of this user for the indices of FASTA files in folders that cannot be written to."""
-    return platformdirs.user_cache_path("chromacc") / "fasta-index"
+    return user_cache() / "fasta-index"
 
 
 class _PlainText:
