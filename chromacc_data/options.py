@@ -211,7 +211,7 @@ def typed(value: Any, hint: Any, *, where: Path | str, remedy: str | None = None
     try:
         return _typed(value, hint, {}, "", build=True)
     except InputError as error:
-        place = f"{where}, {error.where}" if error.where else str(where)
+        place = ", ".join(part for part in (str(where), error.where) if part)
         raise InputError(
             "is damaged", where=place, found=error.found or error.what, expected=error.expected, remedy=remedy
         ) from None

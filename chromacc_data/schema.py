@@ -282,7 +282,14 @@ def read_attribute(ds: xr.Dataset, name: str, default: Any = None) -> Any:
     if name not in ds.attrs:
         return default
     where = f"{ds.encoding.get('source', 'store')}, attribute {name!r}"
-    return _read_json(name, _text(ds.attrs[name], where), where)
+    text = _text(ds.attrs[name], where)
+    try:
+        return _read_json(name, text)
+    except InputError as error:
+        place = ", ".join(filter(None, [where, error.where]))
+        raise InputError(
+            error.what, where=place, found=error.found, expected=error.expected, remedy=error.remedy
+        ) from error
 
 
 def chrom_names(ds: xr.Dataset) -> tuple[str, ...]:
@@ -295,9 +302,9 @@ def chrom_names(ds: xr.Dataset) -> tuple[str, ...]:
 
 # Every task opens the store, and a genome may have hundreds of thousands of sequences.
 @lru_cache(maxsize=16)
-def _read_json(name: str, text: str, where: str) -> Any:
-    value = parse_json(text, where=where, remedy=_BUILD_AGAIN)
-    return typed(value, JSON_ATTRIBUTES[name], where=where, remedy=_BUILD_AGAIN)
+def _read_json(name: str, text: str) -> Any:
+    value = parse_json(text, where="", remedy=_BUILD_AGAIN)
+    return typed(value, JSON_ATTRIBUTES[name], where="", remedy=_BUILD_AGAIN)
 
 
 def _text(value: object, where: str) -> str:

@@ -209,7 +209,7 @@ def verify(
 
 @contextmanager
 def _scratch_folder(path: Path) -> Iterator[Path]:
-    """A folder for what is derived again: where the workers of a cluster see it, beside the store, if possible."""
+    """A folder for what is derived again: beside the store, seen by the workers of a cluster, if possible."""
     with ExitStack() as stack:
         try:
             name = path.with_name(f"{path.name}.verify")

@@ -164,9 +164,8 @@ def disagreement(records: Sequence[Record], text: Text) -> str | None:
 def _line_at_odds(record: Record, text: Text) -> int | None:
     """The first of a few lines of a record that does not end where the index says; None if all do."""
     n_lines = -(-record.length // record.line_bases)
-    for line in np.unique(
-        np.linspace(0, max(n_lines - 1, 0), min(n_lines, _N_PROBES)).astype(np.int64)
-    ).tolist():
+    few = n_lines <= _N_PROBES
+    for line in range(n_lines) if few else np.linspace(0, n_lines - 1, _N_PROBES).astype(np.int64).tolist():
         last = record.byte(min((line + 1) * record.line_bases, record.length) - 1)
         stop = (
             min(record.offset + (line + 1) * record.line_width, record.end)
