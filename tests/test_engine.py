@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dask
@@ -121,6 +125,49 @@ def test_run__workers_end_with_a_parent_that_is_killed(tmp_path: Path):
 def test_run__unreachable_scheduler():
     with pytest.raises(InputError, match="cannot reach the dask scheduler"):
         Engine(scheduler="not-an-address").run([dask.delayed(_square)(1)])
+
+
+@contextmanager
+def _listener(says: bytes | None) -> Iterator[str]:
+    """Accepts one connection, says something (None: nothing, and waits), and gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                if says is None:
+                    connection.recv(1)  # until the other side hangs up
+                else:
+                    connection.sendall(says)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        (None, "no answer within 0.5 s"),
+        (b"", "it closed the connection"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "not a dask scheduler: it says b'SSH-2.0-OpenSSH"),
+    ],
+)
+def test_run__somebody_else_listens(says: bytes | None, found: str):
+    with _listener(says) as address, pytest.raises(InputError, match="cannot reach the dask sch") as caught:
+        Engine(scheduler=address, timeout=0.5).run([dask.delayed(_square)(1)])
+    assert found in caught.value.found
+    assert "dask worker" in caught.value.remedy
+
+
+def test_run__scheduler_without_workers():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        engine = Engine(scheduler=cluster.scheduler_address, timeout=1)
+        with pytest.raises(InputError, match="cannot reach the dask scheduler") as caught:
+            engine.run([dask.delayed(_square)(1)])
+    assert "a scheduler without workers" in caught.value.found
 
 
 def test_engine__no_workers():

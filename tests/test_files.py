@@ -4,6 +4,9 @@ import errno
 import fcntl
 import multiprocessing
 import os
+import pwd
+import stat
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +23,7 @@ from chromacc_data.files import (
     map_array,
     publish,
     staged,
+    user_cache,
     working_folder,
     write_text_atomically,
 )
@@ -146,3 +150,25 @@ def test_publish__folder_over_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [entry.name for entry in tmp_path.iterdir()] == ["old"]
     publish(tmp_path / "old", tmp_path / "third", overwrite=False)
     assert [entry.name for entry in tmp_path.iterdir()] == ["third"]
+
+
+def test_user_cache__of_a_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def no_home(*_: object) -> str:
+        raise KeyError("uid not found")
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_home)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert user_cache() == tmp_path / f"chromacc-{os.getuid()}"
+    assert stat.S_IMODE(user_cache().stat().st_mode) == 0o700
+    # What another user has put there is not trusted.
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    (tmp_path / "chromacc-4321").mkdir()
+    with pytest.raises(InputError, match="another user's"):
+        user_cache()
+    # Nowhere at all.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(InputError, match="no place for a cache") as caught:
+        user_cache()
+    assert "XDG_CACHE_HOME" in caught.value.remedy

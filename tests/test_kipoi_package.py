@@ -7,7 +7,9 @@ import hashlib
 import json
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -148,6 +150,25 @@ def test_package__failure_leaves_the_older_model(made: Path, tmp_path: Path):
         package(run, target)
     assert {p: p.read_bytes() for p in target.rglob("*") if p.is_file()} == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "run"]
+
+
+def test_package__two_at_once_with_one_output(made: Path, tmp_path: Path):
+    barrier = threading.Barrier(2)
+
+    def one(doc: str) -> str | None:
+        barrier.wait()
+        try:
+            package(made / "run", tmp_path / "model", doc=doc)
+        except InputError as error:
+            return error.what
+        return None
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(one, ["One.", "Other."]))
+    assert None in ends
+    assert set(ends) <= {None, "another process is writing this model folder"}
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    check(tmp_path / "model")  # the files of one, not of both
 
 
 def test_package__half_an_example(made: Path, tmp_path: Path):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -55,6 +57,30 @@ def run(
     place: Path, out: Path, *, model: str = "model", regions: str = "regions.bed", **options
 ) -> list[Path]:
     return predict(place / model, place / regions, place / "genome.fa", out, **options)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_predict__two_at_once_with_one_output(
+    place: Path, tmp_path: Path, expected: np.ndarray, overwrite: bool
+):
+    out = tmp_path / "out.zarr"
+    barrier = threading.Barrier(2)
+
+    def one() -> str | None:
+        barrier.wait()
+        try:
+            run(place, out, overwrite=overwrite)
+        except InputError as error:
+            return error.what
+        return None
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = sorted((f.result() for f in [pool.submit(one) for _ in range(2)]), key=str)
+    assert None in ends
+    assert set(ends) <= {None, "another process is writing this output", "exists already"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
+    with xr.open_zarr(out) as ds:
+        np.testing.assert_allclose(ds["prediction"], expected, rtol=1e-5)
 
 
 def test_predict__regions_of_n(

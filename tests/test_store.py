@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -356,6 +358,44 @@ def test_open_store__a_replaced_store_is_kept_or_an_error(
     assert done.returncode
     assert "the store was replaced" in done.stderr
     assert store.read_variable(store.open_store(path), "accessibility").all()
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".h5"])
+def test_open_store__replaced_many_times_under_a_reader(
+    make_store: Callable[..., Path], tmp_path: Path, suffix: str
+):
+    """What is read while a store is replaced again and again is of one store, or an error."""
+    stores = [
+        make_store(f"{value}{suffix}", n_windows=64, labels=np.full((64, 2), value)) for value in (0, 1)
+    ]
+    path, copy = tmp_path / f"out{suffix}", tmp_path / f"copy{suffix}"
+    copy_store = shutil.copytree if suffix == ".zarr" else shutil.copyfile
+    copy_store(stores[0], path)
+    read, done = [], threading.Event()
+
+    def read_on() -> None:
+        while not done.is_set():
+            try:
+                ds = store.open_store(path)
+                blocks = [store.read_window_block(ds, "accessibility", i, i + 8) for i in range(0, 64, 8)]
+                read.append(np.unique(np.concatenate(blocks)).tolist())
+                ds.close()
+            except InputError as error:
+                read.append(str(error))
+
+    thread = threading.Thread(target=read_on)
+    thread.start()
+    try:
+        for turn in range(50):
+            copy_store(stores[turn % 2], copy)
+            files.publish(copy, path)
+            time.sleep(0.01)
+    finally:
+        done.set()
+        thread.join()
+    values = [one for one in read if isinstance(one, list)]
+    assert values
+    assert all(one in ([0], [1]) for one in values)
 
 
 def test_open_store__a_chunk_that_goes_is_no_zeros(make_store: Callable[..., Path]):
