@@ -62,7 +62,7 @@ def build(
 
     Safe to interrupt: run the same command again to resume. A finished store is left alone.
     """
-    from chromacc_data import build as building
+    from chromacc_data import build_store as building
 
     built = building.build(
         recipe,
@@ -82,7 +82,7 @@ def build(
 @common_options
 def info(console: Console, store: Path) -> None:
     """Print what STORE holds and what it was made from."""
-    from chromacc_data import info as infos
+    from chromacc_data import describe_store as infos
 
     console.result(*infos.describe(store))
 
@@ -114,7 +114,7 @@ def verify(
 
     Exits with 1 where a check does not hold, and with 2 where the recipe or its sources are missing.
     """
-    from chromacc_data import verify as verifying
+    from chromacc_data import verify_store as verifying
 
     checked = verifying.verify(
         store,
@@ -143,7 +143,7 @@ def convert(
     scheduler: str | None,
 ) -> None:
     """Write STORE again as OUT, in the format that its suffix names (.zarr or .h5)."""
-    from chromacc_data import store as stores
+    from chromacc_data.store import store as stores
 
     engine = Engine(workers=workers, processes=processes, scheduler=scheduler)
     root = stores.convert(store, out, engine=engine, show_progress=console.progress)
@@ -154,7 +154,7 @@ def convert(
 @common_options
 def options(console: Console) -> None:
     """List the keys of a recipe, as a table."""
-    from chromacc_data import recipe
+    from chromacc_data.recipe import recipe
 
     table = recipe.describe()
     console.result({"options": table}, table)

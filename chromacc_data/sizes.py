@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from chromacc_data import schema
 from chromacc_data.errors import DiskFullError, InputError
-from chromacc_data.recipe import Recipe
-from chromacc_data.seal import LARGEST_CHUNK
+from chromacc_data.recipe.recipe import Recipe
+from chromacc_data.store import schema
+from chromacc_data.store.seal import LARGEST_CHUNK
 
 __all__ = [
     "Estimate",

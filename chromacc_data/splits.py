@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chromacc_data import schema
 from chromacc_data.errors import InputError
-from chromacc_data.recipe import SplitRecipe
+from chromacc_data.recipe.recipe import SplitRecipe
 from chromacc_data.regions.intervals import PairKeys, few_names
+from chromacc_data.store import schema
 
 __all__ = ["DROPPED", "Assignment", "assign", "assign_random", "leak_audit", "require_no_leaks"]
 
@@ -72,7 +72,8 @@ def assign(
     Returns
     -------
     Assignment
-        `split` by :data:`chromacc_data.schema.SPLITS`; `fold` is -1 in the test set and where there are none.
+        `split` by :data:`chromacc_data.store.schema.SPLITS`; `fold` is -1 in the test set and where there
+        are none.
 
     Raises
     ------

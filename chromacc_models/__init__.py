@@ -18,11 +18,11 @@ def __getattr__(name: str) -> Any:
     # Kipoi imports the top of a package and then reads the attribute, so these names are here, and lazy:
     # importing chromacc_models must not import TensorFlow.
     if name == "KipoiModel":
-        from chromacc_models.kipoi.model import KipoiModel
+        from chromacc_models.sharing.kipoi.model import KipoiModel
 
         return KipoiModel
     if name == "KipoiLoader":
-        from chromacc_models.kipoi.patches import folder_loader
+        from chromacc_models.sharing.kipoi.patches import folder_loader
 
         return folder_loader(Path.cwd())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -83,7 +83,7 @@ def train(
 ) -> None:
     """Train a network on STORE. Killed at any moment, the same command goes on after its last epoch."""
     start_tensorflow(threads)
-    from chromacc_models import train as training
+    from chromacc_models.training import train as training
 
     chosen = _config(network, config, settings)
     made = training.train(store, chosen, out, progress=console.progress, engine=engine)
@@ -112,7 +112,7 @@ def cross_validate(
 ) -> None:
     """Train a network for each fold of STORE, into OUT/fold-0, OUT/fold-1, ..., and score them all."""
     start_tensorflow(threads)
-    from chromacc_models import cross_validation
+    from chromacc_models.evaluation import cross_validation
 
     chosen = _config(network, config, settings)
     apart = workers is not None or scheduler is not None
@@ -134,7 +134,7 @@ def cross_validate(
 def options(console: Console) -> None:
     """List the options of a training, as a table."""
     start_tensorflow()
-    from chromacc_models import config as configuration
+    from chromacc_models.training import config as configuration
 
     table = configuration.describe()
     console.result({"options": table}, table)
@@ -148,7 +148,7 @@ def options(console: Console) -> None:
 def evaluate(console: Console, run_folder: Path, store: Path | None, split: str) -> None:
     """Score RUN on its held-out windows, or on those of another STORE."""
     start_tensorflow()
-    from chromacc_models import evaluate as evaluating
+    from chromacc_models.evaluation import evaluate as evaluating
 
     found = evaluating.evaluate(run_folder, store, split=split, progress=console.progress)
     console.result(found.to_dict(), f"{found}\nscores, curves and predictions are in {run_folder}")
@@ -170,7 +170,7 @@ def compare(
     Folders of two cross-validations are compared fold by fold.
     """
     start_tensorflow()
-    from chromacc_models import compare as comparing
+    from chromacc_models.evaluation import compare as comparing
 
     both = [(run_a, run_b), *pairs]
     found = comparing.compare([a for a, _ in both], [b for _, b in both], split=split)
@@ -198,7 +198,7 @@ def motifs(
 ) -> None:
     """Write the filters of RUN as motifs: a MEME file, a table, and logos of the most important."""
     start_tensorflow()
-    from chromacc_models.reading.run_motifs import run_motifs
+    from chromacc_models.interpretation.run_motifs import run_motifs
 
     found = run_motifs(run_folder, method=method, database=database, truth=truth, n_logos=n_logos, seed=seed)
     console.result(*found.report())
@@ -234,7 +234,7 @@ def interactions(
 ) -> None:
     """Write the interactions of RUN's filters, and of the motifs they match: tables and a picture."""
     start_tensorflow()
-    from chromacc_models.reading.run_interactions import run_interactions
+    from chromacc_models.interpretation.run_interactions import run_interactions
 
     found = run_interactions(
         run_folder,
@@ -255,7 +255,7 @@ def interactions(
 def report(console: Console, run_folder: Path, out: Path | None) -> None:
     """Write one page of what was made of RUN: scores, curves, motifs and interactions, pictures included."""
     start_tensorflow()
-    from chromacc_models.report import write_report
+    from chromacc_models.reporting.report import write_report
 
     page = write_report(run_folder, out)
     console.result({"page": page}, str(page))
@@ -289,7 +289,7 @@ def package(
             remedy="repeat the option for several FASTA files: --genome a.fa --genome b.fa",
         )
     start_tensorflow()
-    from chromacc_models.kipoi.package import package as package_run
+    from chromacc_models.sharing.kipoi.package import package as package_run
 
     made = package_run(
         run_folder,
@@ -313,7 +313,7 @@ def package(
 def check(console: Console, folder: Path, accept_texts: bool) -> None:
     """Check a Kipoi model FOLDER: its files, checksums, and predictions of its example."""
     start_tensorflow()
-    from chromacc_models.kipoi.check import check as check_model
+    from chromacc_models.sharing.kipoi.check import check as check_model
 
     checked = check_model(folder, accept_texts=accept_texts)
     console.result(
@@ -359,7 +359,7 @@ def predict(
 ) -> None:
     """Predict the accessibility of REGIONS (BED) of GENOME (FASTA files) with MODEL (model or run folder)."""
     start_tensorflow()
-    from chromacc_models import predict as predicting
+    from chromacc_models.scoring import predict as predicting
 
     written = predicting.predict(
         model,
@@ -440,7 +440,7 @@ def main() -> None:
 
 
 def _config(network: str | None, config: Path | None, settings: tuple[str, ...]) -> object:
-    from chromacc_models.config import load_config
+    from chromacc_models.training.config import load_config
 
     if network is not None:
         settings = (f"network={network}", *settings)

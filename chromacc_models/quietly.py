@@ -26,7 +26,7 @@ def start_tensorflow(threads: int | None = None) -> None:
             os.dup2(nowhere.fileno(), 2)
             import tensorflow as tf
 
-            from chromacc_models.train import limit_threads
+            from chromacc_models.training.train import limit_threads
 
             if threads is not None:
                 limit_threads(threads)
@@ -43,7 +43,7 @@ def train_quietly(store: Path, config: Mapping[str, Any], out: Path, engine: str
     """
     if "tensorflow" not in sys.modules:
         start_tensorflow()
-    from chromacc_models.config import TrainConfig
-    from chromacc_models.train import train
+    from chromacc_models.training.config import TrainConfig
+    from chromacc_models.training.train import train
 
     train(store, TrainConfig(**config), out, engine=engine)

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from chromacc_data import schema, store
 from chromacc_data.engine import Engine
 from chromacc_data.sequences.encoding import one_hot
+from chromacc_data.store import schema, store
+from tests import ROOT
 
 # Kipoi writes ~/.kipoi when it is imported: not into the home of whoever runs the tests.
 os.environ["HOME"] = tempfile.mkdtemp(prefix="chromacc-tests-home-")
 atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

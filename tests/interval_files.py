@@ -10,7 +10,7 @@ import numpy as np
 import pyBigWig
 from hypothesis import strategies as st
 
-from chromacc_data.recipe import Sample, Source, WindowRecipe
+from chromacc_data.recipe.recipe import Sample, Source, WindowRecipe
 from chromacc_data.regions import peaks
 from chromacc_data.regions.peaks import Peaks, cell_type_peaks
 from chromacc_data.regions.windows import (

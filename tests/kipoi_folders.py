@@ -13,12 +13,12 @@ import keras
 import numpy as np
 import yaml
 
-from chromacc_data import schema, store
 from chromacc_data.engine import Engine
 from chromacc_data.sequences.encoding import decode
 from chromacc_data.sequences.genome import Genome
-from chromacc_models.config import TrainConfig
-from chromacc_models.layers import FactorizationMachine, GlobalPooling, SequenceConv1D
+from chromacc_data.store import schema, store
+from chromacc_models.networks.layers import FactorizationMachine, GlobalPooling, SequenceConv1D
+from chromacc_models.training.config import TrainConfig
 from tests.conftest import make_dataset
 
 LENGTH = 120

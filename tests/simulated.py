@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from chromacc_data.motif_files import write_motifs
-from chromacc_data.motifs import Motif
+from chromacc_data.motifs.files import write_motifs
+from chromacc_data.motifs.motif import Motif
 from tests.small import write_small_dataset
 
 #: Consensus of the motifs in `motifs.meme`, by name.

@@ -16,12 +16,11 @@ from chromacc_data import cli as data_cli
 from chromacc_data import console
 from chromacc_data.console import Console
 from chromacc_data.errors import CheckError, InputError
-from chromacc_data.motif_files import write_motifs
-from chromacc_data.motifs import Motif
+from chromacc_data.motifs.files import write_motifs
+from chromacc_data.motifs.motif import Motif
 from chromacc_models import cli as models_cli
+from tests import ROOT
 from tests.small import RECIPE, write_small_dataset
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chromacc_data.compiled import compiled
+from tests import ROOT
 
 
 def test_compiled__goes_without_a_cache_on_a_full_disk(monkeypatch: pytest.MonkeyPatch):
@@ -30,10 +31,9 @@ def test_compiled__goes_without_a_folder(tmp_path: Path):
         "@compiled\ndef add(a, b):\n    return a + b\n"
         "print(add(1, 2))\n"
     )
-    root = Path(__file__).resolve().parents[1]
     done = subprocess.run(
         [sys.executable, module],
-        env={**os.environ, "PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache")},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache")},
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout == "3\n"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from chromacc_data import recipe, schema
-from chromacc_models import config
+from chromacc_data.recipe import recipe
+from chromacc_data.store import schema
 from chromacc_models.experiments import reproduce as reproducing
 from chromacc_models.experiments.arms import ARMS
-
-ROOT = Path(__file__).resolve().parents[1]
+from chromacc_models.training import config
+from tests import ROOT
 
 
 @pytest.mark.parametrize(("page", "table"), [("recipe.md", recipe.describe), ("options.md", config.describe)])

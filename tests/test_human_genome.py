@@ -14,11 +14,12 @@ import numpy as np
 import pyBigWig
 import pytest
 
-from chromacc_data import build as building
-from chromacc_data import schema, verify
+from chromacc_data import build_store as building
+from chromacc_data import verify_store as verify
 from chromacc_data.sequences.encoding import decode, one_hot
 from chromacc_data.sequences.genome import Genome
-from chromacc_data.store import open_store
+from chromacc_data.store import schema
+from chromacc_data.store.store import open_store
 
 LENGTHS = {
     **{"chr1": 248956422, "chr2": 242193529, "chr3": 198295559, "chr4": 190214555, "chr5": 181538259},
@@ -247,7 +248,7 @@ def test_build__every_coordinate_on_a_human_genome(human, tmp_path, monkeypatch,
 
 @pytest.mark.slow
 def test_predict__every_coordinate_on_a_human_genome(human, tmp_path):
-    from chromacc_models.predict import predict
+    from chromacc_models.scoring.predict import predict
     from tests.kipoi_folders import make_network
 
     network = make_network(1, WINDOW)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from chromacc_data import build as building
-from chromacc_data import schema, sizes, store
+from chromacc_data import build_store as building
+from chromacc_data import sizes
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
-from chromacc_data.recipe import load_recipe
+from chromacc_data.recipe.recipe import load_recipe
+from chromacc_data.store import schema, store
 from tests.simulated import SIMPLE, write_simulated_dataset
 from tests.small import RECIPE, write_small_dataset
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromacc_data import schema
 from chromacc_data.errors import InputError
-from chromacc_data.recipe import SplitRecipe
+from chromacc_data.recipe.recipe import SplitRecipe
 from chromacc_data.splits import DROPPED, assign, leak_audit, require_no_leaks
+from chromacc_data.store import schema
 
 TRAIN, VALIDATION, TEST = range(3)
 NAMES = [f"chr{i}" for i in range(1, 6)]

@@ -9,7 +9,8 @@ import venv
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import ROOT
+
 SOURCES = ("*.py", "*.cfg", "*.toml", "*.j2", "README.md", "LICENSE")
 
 

@@ -41,13 +41,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from chromacc_data import schema
 from chromacc_data.errors import CheckError, InputError
-from chromacc_data.inputs import Inputs
-from chromacc_data.recipe import Recipe
+from chromacc_data.recipe.recipe import Recipe
 from chromacc_data.regions.formats import require_format
 from chromacc_data.regions.windows import merge_distance
-from chromacc_data.store import read_variable, read_window_block
+from chromacc_data.sources.inputs import Inputs
+from chromacc_data.store import schema
+from chromacc_data.store.store import read_variable, read_window_block
 
 __all__ = ["check_windows"]
 

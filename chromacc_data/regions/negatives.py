@@ -9,7 +9,7 @@ import numpy as np
 
 from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
-from chromacc_data.recipe import NegativesRecipe
+from chromacc_data.recipe.recipe import NegativesRecipe
 from chromacc_data.regions.intervals import PairKeys, complement_intervals
 from chromacc_data.regions.peaks import Peaks
 from chromacc_data.regions.windows import Windows

@@ -12,7 +12,7 @@ import pyBigWig
 
 from chromacc_data.child import call_in_child
 from chromacc_data.errors import InputError
-from chromacc_data.recipe import Sample
+from chromacc_data.recipe.recipe import Sample
 from chromacc_data.regions.bed import (
     POINT,
     Rows,
@@ -24,12 +24,7 @@ from chromacc_data.regions.bed import (
     summits,
 )
 from chromacc_data.regions.formats import Format, require_format
-from chromacc_data.regions.intervals import (
-    PairKeys,
-    few_names,
-    match_chromosomes,
-    merge_intervals,
-)
+from chromacc_data.regions.intervals import PairKeys, few_names, match_chromosomes, merge_intervals
 
 __all__ = ["Peaks", "cell_type_peaks", "mean_summits"]
 

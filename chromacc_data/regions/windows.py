@@ -13,7 +13,7 @@ import pandas as pd
 
 from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
-from chromacc_data.recipe import WindowRecipe
+from chromacc_data.recipe.recipe import WindowRecipe
 from chromacc_data.regions.bed import read_intervals
 from chromacc_data.regions.intervals import PairKeys, match_chromosomes, merge_intervals
 from chromacc_data.regions.peaks import Peaks, mean_summits

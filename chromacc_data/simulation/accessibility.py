@@ -12,8 +12,8 @@ import numpy as np
 
 from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
-from chromacc_data.options import Options, option
-from chromacc_data.simulation.recipe import Pair, Target
+from chromacc_data.recipe.options import Options, option
+from chromacc_data.recipe.simulation import Pair, Target
 from chromacc_data.simulation.sites import Pool, Sites
 from chromacc_data.simulation.user_function import UserFunction
 
@@ -150,7 +150,7 @@ def scores(model: Model, sites: Sites, codes: np.ndarray, pool: Pool) -> np.ndar
 
     Examples
     --------
-    >>> from chromacc_data.simulation.recipe import MotifsRecipe
+    >>> from chromacc_data.recipe.simulation import MotifsRecipe
     >>> from chromacc_data.simulation.sites import read_pool
     >>> pool = read_pool(MotifsRecipe(sequences={"x": "ACG", "y": "TT"}), [])
     >>> sites = Sites(np.array([[0, 1], [1, -1]]), np.array([[2, 7], [0, -1]]), np.array([[1, 1], [1, 0]]))

@@ -12,9 +12,9 @@ import numpy as np
 from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.files import map_array
-from chromacc_data.schema import BASES
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.sequences.shuffle import shuffle_dinucleotides
+from chromacc_data.store.schema import BASES
 
 __all__ = ["Background", "GenomeWindows", "MarkovChain"]
 

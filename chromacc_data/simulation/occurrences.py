@@ -9,9 +9,9 @@ import numpy as np
 
 from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
+from chromacc_data.recipe.simulation import SitesRecipe
 from chromacc_data.sequences.encoding import reverse_complement
 from chromacc_data.sequences.shuffle import below, next_random
-from chromacc_data.simulation.recipe import SitesRecipe
 from chromacc_data.simulation.sites import Pool, Sites
 
 __all__ = ["Accidents", "Patterns", "count_accidental", "find", "remove_accidental"]

@@ -11,11 +11,11 @@ import numpy as np
 
 from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
-from chromacc_data.motif_files import read_motifs
-from chromacc_data.motifs import Motif, trim
-from chromacc_data.schema import BASES, NO_SITE
+from chromacc_data.motifs.files import read_motifs
+from chromacc_data.motifs.motif import Motif, trim
+from chromacc_data.recipe.simulation import MotifsRecipe, SitesRecipe
 from chromacc_data.sequences.encoding import encode, reverse_complement
-from chromacc_data.simulation.recipe import MotifsRecipe, SitesRecipe
+from chromacc_data.store.schema import BASES, NO_SITE
 
 __all__ = ["Pool", "Sites", "draw_bases", "draw_sites", "plant", "read_pool", "require_room"]
 

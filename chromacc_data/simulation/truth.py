@@ -11,15 +11,15 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from chromacc_data import schema
 from chromacc_data.errors import CheckError, InputError
-from chromacc_data.motifs import Motif
-from chromacc_data.options import Options, from_json, option
+from chromacc_data.motifs.motif import Motif
+from chromacc_data.recipe.options import Options, from_json, option
+from chromacc_data.recipe.simulation import Pair
 from chromacc_data.sequences.encoding import codes_from_one_hot, decode, encode, reverse_complement
 from chromacc_data.simulation.accessibility import Model, ModelOnRecord
-from chromacc_data.simulation.recipe import Pair
 from chromacc_data.simulation.sites import Pool, Sites
-from chromacc_data.store import read_variable, read_window_block
+from chromacc_data.store import schema
+from chromacc_data.store.store import read_variable, read_window_block
 
 __all__ = ["Truth", "auroc", "ceiling", "check_truth", "every_occurrence", "is_simulated", "read_truth"]
 
@@ -200,7 +200,7 @@ def ceiling(ds: xr.Dataset, *, indices: Sequence[int] | np.ndarray | None = None
 
     The reader sees the sequence alone, accidental occurrences included, and knows everything about how such
     sequences are made: it orders windows by the chance that they are open, by
-    :func:`~chromacc_data.simulation.reader.read_sequences`. No other order beats that chance; where the
+    :func:`~chromacc_data.simulation.posterior.read_sequences`. No other order beats that chance; where the
     reading is an estimate (see there), the ceiling is one, from below.
 
     Parameters

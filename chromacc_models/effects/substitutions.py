@@ -6,11 +6,11 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from chromacc_models.kmer_kernels import kernels, mutate
+from chromacc_models.kmer_kernels.layout import TableLayout, widest_vector
+from chromacc_models.kmer_kernels.vectors import Scan
+from chromacc_models.kmer_kernels.workers import in_parallel, n_threads, runs_of
 from chromacc_models.scoring.scorer import NotInterpretableError, Scorer
-from chromacc_models.tables import kernels, mutate
-from chromacc_models.tables.layout import TableLayout, widest_vector
-from chromacc_models.tables.vectors import Scan
-from chromacc_models.tables.workers import in_parallel, n_threads, runs_of
 
 __all__ = ["Substitutions"]
 

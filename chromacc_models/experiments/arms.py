@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chromacc_models.config import TrainConfig
+from chromacc_models.training.config import TrainConfig
 
 __all__ = ["ARMS", "REAL_IMPROVED", "Arm"]
 
@@ -27,7 +27,7 @@ class Arm:
     recipe
         Folder in `datasets/`.
     options
-        Options of :class:`~chromacc_models.config.TrainConfig`.
+        Options of :class:`~chromacc_models.training.config.TrainConfig`.
     repeats
         Whether the runs differ by their seed and the fold that they hold out, or by their seed alone, on one
         test split.

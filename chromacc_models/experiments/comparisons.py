@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chromacc_models.compare import corrected_resampled_t, paired_test
+from chromacc_models.evaluation.compare import corrected_resampled_t, paired_test
 from chromacc_models.experiments.arms import ARMS
 from chromacc_models.experiments.claims import Experiment, Value
 from chromacc_models.experiments.measures import held_out_ratio, paired_differences

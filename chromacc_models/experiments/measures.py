@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from chromacc_data.motifs import Motif, reverse_complement
+from chromacc_data.motifs.motif import Motif, reverse_complement
 from chromacc_data.simulation.truth import Truth, ceiling, every_occurrence, is_simulated, read_truth
-from chromacc_data.store import open_store
-from chromacc_models.evaluate import evaluate, mean_roc, open_batches, read_predictions, rounded
+from chromacc_data.store.store import open_store
+from chromacc_models.evaluation.evaluate import evaluate, mean_roc, open_batches, read_predictions, rounded
 from chromacc_models.experiments.pairs import (
     LearnedPairs,
     confirm_pairs,
@@ -20,13 +20,13 @@ from chromacc_models.experiments.pairs import (
     rank_pairs,
     stable_pairs,
 )
-from chromacc_models.reading.combinations import decompose_filters, score_decompositions
-from chromacc_models.reading.filters import base_weights
-from chromacc_models.reading.importance import filter_importance
-from chromacc_models.reading.insertions import FilterResponses
-from chromacc_models.reading.matching import FilterMatches, match_filters
-from chromacc_models.reading.run_interactions import interactions_of, responses_of
-from chromacc_models.reading.run_motifs import (
+from chromacc_models.interpretation.combinations import decompose_filters, score_decompositions
+from chromacc_models.interpretation.filters import base_weights
+from chromacc_models.interpretation.importance import filter_importance
+from chromacc_models.interpretation.insertions import FilterResponses
+from chromacc_models.interpretation.matching import FilterMatches, match_filters
+from chromacc_models.interpretation.run_interactions import interactions_of, responses_of
+from chromacc_models.interpretation.run_motifs import (
     MAX_E,
     DatabaseMatches,
     FilterReading,
@@ -36,7 +36,7 @@ from chromacc_models.reading.run_motifs import (
     read_filters_of_run,
     search_database,
 )
-from chromacc_models.run import Run
+from chromacc_models.training.run import Run
 
 __all__ = ["VERSION", "held_out_ratio", "measure_runs", "paired_differences", "values_of"]
 

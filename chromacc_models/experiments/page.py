@@ -12,14 +12,14 @@ import jinja2
 
 from chromacc_data.console import LOG
 from chromacc_data.files import write_text_atomically
-from chromacc_models import plots
-from chromacc_models.config import TrainConfig
 from chromacc_models.experiments.arms import ARMS
 from chromacc_models.experiments.cells import Cell, cell_of, ideal_observer
 from chromacc_models.experiments.claims import Claim, Experiment, Tuning, Value
 from chromacc_models.experiments.comparisons import differences, pair_tests
 from chromacc_models.experiments.measures import values_of
 from chromacc_models.experiments.pictures import CAPTIONS, DRAWN, Measures
+from chromacc_models.reporting import plots
+from chromacc_models.training.config import TrainConfig
 
 __all__ = ["write"]
 

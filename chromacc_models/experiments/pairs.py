@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from chromacc_data.simulation.truth import Truth
-from chromacc_models.compare import corrected_resampled_t
-from chromacc_models.evaluate import rounded, without_nan
-from chromacc_models.reading.insertions import FilterResponses
-from chromacc_models.reading.interactions import (
+from chromacc_models.evaluation.compare import corrected_resampled_t
+from chromacc_models.evaluation.evaluate import rounded, without_nan
+from chromacc_models.interpretation.insertions import FilterResponses
+from chromacc_models.interpretation.interactions import (
     RankingScores,
     candidate_pairs,
     compare_pairs,
@@ -22,10 +22,10 @@ from chromacc_models.reading.interactions import (
     rank_motif_pairs,
     ranking_scores,
 )
-from chromacc_models.reading.matching import FilterMatches
-from chromacc_models.reading.run_interactions import Interactions, inserter_of, mean_of_groups
-from chromacc_models.reading.run_motifs import FilterReading, filter_names, group_names
-from chromacc_models.run import Run
+from chromacc_models.interpretation.matching import FilterMatches
+from chromacc_models.interpretation.run_interactions import Interactions, inserter_of, mean_of_groups
+from chromacc_models.interpretation.run_motifs import FilterReading, filter_names, group_names
+from chromacc_models.training.run import Run
 
 __all__ = [
     "LearnedPairs",
@@ -108,7 +108,7 @@ def rank_pairs(learned: LearnedPairs) -> dict[str, Any]:
     inserted, whatever it looks like. `filters_top10`: pairs of filters that match motifs, by scaled
     interactions, homotypic ones left out; `filters_chance_top10`: as before, of these. `motifs_top10`: pairs
     of motif groups, by
-    :func:`~chromacc_models.reading.interactions.motif_interactions`. Where there are fewer than ten
+    :func:`~chromacc_models.interpretation.interactions.motif_interactions`. Where there are fewer than ten
     pairs, the missing ones are wrong.
     """
     rows = [_rankings(learned, cell_type) for cell_type in range(len(learned.planted))]

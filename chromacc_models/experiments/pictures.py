@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from chromacc_data.motifs import Motif
-from chromacc_models import plots
-from chromacc_models.evaluate import ROC_GRID
+from chromacc_data.motifs.motif import Motif
+from chromacc_models.evaluation.evaluate import ROC_GRID
 from chromacc_models.experiments.measures import values_of
-from chromacc_models.reading.logos import logo_grid
+from chromacc_models.interpretation.logos import logo_grid
+from chromacc_models.reporting import plots
 
 __all__ = ["CAPTIONS", "DRAWN", "Measures"]
 

@@ -12,24 +12,24 @@ from typing import Any
 
 import yaml
 
-from chromacc_data import schema
-from chromacc_data.build import build
+from chromacc_data.build_store import build
 from chromacc_data.console import LOG
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import write_text_atomically
-from chromacc_data.motif_files import read_motifs
-from chromacc_data.motifs import Motif
-from chromacc_data.options import MAX_JSON, parse_json, read_text
-from chromacc_data.recipe import load_recipe
-from chromacc_data.store import open_store
-from chromacc_models.config import TrainConfig
-from chromacc_models.cross_validation import train_runs
+from chromacc_data.motifs.files import read_motifs
+from chromacc_data.motifs.motif import Motif
+from chromacc_data.recipe.options import MAX_JSON, parse_json, read_text
+from chromacc_data.recipe.recipe import load_recipe
+from chromacc_data.store import schema
+from chromacc_data.store.store import open_store
+from chromacc_models.evaluation.cross_validation import train_runs
 from chromacc_models.experiments import measures, page
 from chromacc_models.experiments.arms import ARMS, Arm
 from chromacc_models.experiments.catalogue import EXPERIMENTS, arms_of
 from chromacc_models.experiments.claims import Experiment
-from chromacc_models.run import lock_folder
+from chromacc_models.training.config import TrainConfig
+from chromacc_models.training.run import lock_folder
 
 __all__ = ["Reproduction", "chosen_experiments", "reproduce"]
 

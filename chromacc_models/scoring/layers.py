@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from chromacc_models.keras_archive import read_archive, unreadable
+from chromacc_models.networks.keras_archive import read_archive, unreadable
 
 __all__ = ["StoredLayer", "read_layers"]
 

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.special import expit
 
 from chromacc_data.sequences.encoding import N_CODE
+from chromacc_models.kmer_kernels.scan import FrontEnd
 from chromacc_models.scoring.layers import StoredLayer, read_layers
-from chromacc_models.tables.front_end import FrontEnd
 
 __all__ = ["Head", "NotInterpretableError", "Scorer"]
 

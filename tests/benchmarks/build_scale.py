@@ -114,7 +114,7 @@ def main() -> None:
     if process.wait():
         sys.exit(process.returncode)
     seconds = time.perf_counter() - began
-    from chromacc_data import schema, store
+    from chromacc_data.store import schema, store
 
     n = store.open_store(out).sizes[schema.WINDOW]
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())

@@ -74,8 +74,8 @@ def step_seconds(n_windows: int, n_filters: int, n_cell_types: int, *, n_rounds:
     import keras
     import tensorflow as tf
 
-    from chromacc_models.architectures import baseline, logits_model
-    from chromacc_models.tables.accelerate import accelerated
+    from chromacc_models.kmer_kernels.keras_model import accelerated
+    from chromacc_models.networks.architectures import baseline, logits_model
 
     rng = np.random.default_rng(0)
     codes = tf.constant(rng.integers(0, 4, (n_windows, WINDOW_LENGTH), dtype=np.uint8))
@@ -157,8 +157,8 @@ def print_prediction(model: Path, fasta: Path, n_regions: int, suffixes: list[st
     from chromacc_data.engine import Engine
     from chromacc_data.loader import BedLoader
     from chromacc_data.sequences.genome import Genome
-    from chromacc_models import predict as predicting
-    from chromacc_models.kipoi.model import KipoiModel
+    from chromacc_models.scoring import predict as predicting
+    from chromacc_models.sharing.kipoi.model import KipoiModel
 
     genome = Genome.open(fasta)
     rng = np.random.default_rng(0)

@@ -38,8 +38,8 @@ def contents_of_store(path: Path) -> dict[str, object]:
     """Everything that a user can see of a store: as our reader, and as xarray alone, give it."""
     import xarray as xr
 
-    from chromacc_data import info
-    from chromacc_data.store import open_store
+    from chromacc_data import describe_store as info
+    from chromacc_data.store.store import open_store
 
     seen: dict[str, object] = {"info": json.dumps(info.describe(path)[0], default=str, sort_keys=True)}
     with warnings.catch_warnings():

@@ -22,10 +22,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chromacc_models.tables.front_end import FrontEnd
-from chromacc_models.tables.layout import Tile, widest_vector
-from chromacc_models.tables.vectors import Scan
-from chromacc_models.tables.workers import n_threads
+from chromacc_models.kmer_kernels.layout import Tile, widest_vector
+from chromacc_models.kmer_kernels.scan import FrontEnd
+from chromacc_models.kmer_kernels.vectors import Scan
+from chromacc_models.kmer_kernels.workers import n_threads
 
 WINDOW_LENGTH = 600
 WIDTH = 20

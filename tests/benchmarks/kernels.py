@@ -34,12 +34,12 @@ import numba
 import numpy as np
 import tensorflow as tf
 
-from chromacc_models.architectures import baseline, logits_model, motif_builder
-from chromacc_models.layers import GlobalPooling, KmerBlocks, OneHot
-from chromacc_models.tables.accelerate import Accelerated, accelerated
-from chromacc_models.tables.front_end import FrontEnd
-from chromacc_models.tables.vectors import Scan, constants, load, splat, store
-from chromacc_models.tables.workers import n_threads
+from chromacc_models.kmer_kernels.keras_model import Accelerated, accelerated
+from chromacc_models.kmer_kernels.scan import FrontEnd
+from chromacc_models.kmer_kernels.vectors import Scan, constants, load, splat, store
+from chromacc_models.kmer_kernels.workers import n_threads
+from chromacc_models.networks.architectures import baseline, logits_model, motif_builder
+from chromacc_models.networks.layers import GlobalPooling, KmerBlocks, OneHot
 
 WINDOW_LENGTH = 600
 WIDTH = 20

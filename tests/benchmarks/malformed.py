@@ -42,21 +42,21 @@ def run_command(arguments: tuple[str, ...]) -> None:
 
 def warm_up(*, networks: bool) -> None:
     """Import here what the commands need, or each child would; nothing that starts a thread."""
-    import chromacc_data.build
+    import chromacc_data.build_store
     import chromacc_data.cli
-    import chromacc_data.verify  # noqa: F401
+    import chromacc_data.verify_store  # noqa: F401
 
     if networks:
         import kipoi  # noqa: F401
         import tensorflow  # noqa: F401
 
         import chromacc_models.cli
-        import chromacc_models.cross_validation
-        import chromacc_models.kipoi.check
-        import chromacc_models.kipoi.package
-        import chromacc_models.predict
-        import chromacc_models.report
-        import chromacc_models.train  # noqa: F401
+        import chromacc_models.evaluation.cross_validation
+        import chromacc_models.reporting.report
+        import chromacc_models.scoring.predict
+        import chromacc_models.sharing.kipoi.check
+        import chromacc_models.sharing.kipoi.package
+        import chromacc_models.training.train  # noqa: F401
 
 
 def compile_readers(scene: Path) -> None:

@@ -17,12 +17,12 @@ import shutil
 import time
 from pathlib import Path
 
-from chromacc_data.build import build
-from chromacc_data.motif_files import read_motifs
-from chromacc_models.config import TrainConfig
+from chromacc_data.build_store import build
+from chromacc_data.motifs.files import read_motifs
 from chromacc_models.experiments.arms import ARMS, Arm
 from chromacc_models.experiments.measures import measure_runs
-from chromacc_models.train import train
+from chromacc_models.training.config import TrainConfig
+from chromacc_models.training.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
 

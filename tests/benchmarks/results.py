@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from chromacc_data import schema
-from chromacc_data.build import build
+from chromacc_data.build_store import build
 from chromacc_data.files import write_text_atomically
-from chromacc_data.store import open_store
-from chromacc_models.compare import corrected_resampled_t, paired_test
-from chromacc_models.config import TrainConfig
-from chromacc_models.evaluate import evaluate
+from chromacc_data.store import schema
+from chromacc_data.store.store import open_store
+from chromacc_models.evaluation.compare import corrected_resampled_t, paired_test
+from chromacc_models.evaluation.evaluate import evaluate
 from chromacc_models.experiments.arms import REAL_IMPROVED
-from chromacc_models.train import train
+from chromacc_models.training.config import TrainConfig
+from chromacc_models.training.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "results.md"

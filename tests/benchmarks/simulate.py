@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from chromacc_data.build import build, open_content
+from chromacc_data.build_store import build, open_content
 from chromacc_data.engine import Engine
-from chromacc_data.inputs import resolve_inputs
-from chromacc_data.recipe import load_recipe
-from chromacc_data.simulate import BLOCK, plan_simulation
+from chromacc_data.recipe.recipe import load_recipe
 from chromacc_data.simulation.occurrences import Patterns, count_accidental
-from chromacc_data.simulation.reader import read_sequences
+from chromacc_data.simulation.plan import BLOCK, plan_simulation
+from chromacc_data.simulation.posterior import read_sequences
+from chromacc_data.sources.inputs import resolve_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from chromacc_data import schema
-from chromacc_data.batches import Batches
 from chromacc_data.engine import Engine
-from chromacc_data.store import convert, open_store
+from chromacc_data.store import schema
+from chromacc_data.store.batches import Batches
+from chromacc_data.store.store import convert, open_store
 
 
 def bytes_per_base(path: Path, n_bases: int) -> float:

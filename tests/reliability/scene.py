@@ -12,14 +12,14 @@ import numpy as np
 import pyBigWig
 from Bio import bgzf
 
-from chromacc_data.motif_files import write_motifs
-from chromacc_data.motifs import Motif
+from chromacc_data.motifs.files import write_motifs
+from chromacc_data.motifs.motif import Motif
+from tests import ROOT
 from tests.simulated import MOTIFS
 from tests.small import LENGTHS, RECIPE, write_small_dataset
 
 __all__ = ["ROOT", "command", "make_scene"]
 
-ROOT = Path(__file__).resolve().parents[2]
 
 GENOME = "genome: {assembly: toy, fasta: [genome.fa], chromosomes: [chr1, chr2], exclude: [chrM]}\n"
 TAIL = """windows: {length: 60, merge_distance: 20}

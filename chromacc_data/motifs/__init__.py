@@ -1,0 +1,1 @@
+"""Motifs, and the files they come in."""

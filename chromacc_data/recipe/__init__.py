@@ -1,0 +1,1 @@
+"""Recipes: the options of YAML files, checked as they are read."""

@@ -1,0 +1,351 @@
+"""Sequences with known truth (thesis, section 3.1): background, motifs, sites, accessibility, block by block.
+
+Windows are made in blocks of a fixed number, each from random streams of its own: one for the background, one
+for the sites, one for their bases, one for what is removed. So neither the chunks of the store nor the
+number of workers changes a bit, and the same seed plants the same sites in another background.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from chromacc_data import splits
+from chromacc_data.console import progress_bar
+from chromacc_data.engine import Engine
+from chromacc_data.errors import InputError
+from chromacc_data.recipe.recipe import Recipe
+from chromacc_data.recipe.simulation import BackgroundRecipe, SitesRecipe
+from chromacc_data.regions.negatives import windows_elsewhere
+from chromacc_data.regions.plan import (
+    Plan,
+    delayed,
+    excluded_names,
+    find_peaks,
+    load_notes,
+    load_peaks,
+    peak_counts,
+    save_arrays,
+    save_plan,
+)
+from chromacc_data.regions.windows import read_blacklist
+from chromacc_data.sequences.encoding import one_hot
+from chromacc_data.sequences.genome import Genome
+from chromacc_data.simulation.accessibility import Model, models_of, scores
+from chromacc_data.simulation.backgrounds import Background, GenomeWindows, MarkovChain, count_words
+from chromacc_data.simulation.occurrences import Patterns, count_accidental, remove_accidental
+from chromacc_data.simulation.posterior import read_sequences
+from chromacc_data.simulation.sites import Pool, Sites, draw_bases, draw_sites, plant, read_pool, require_room
+from chromacc_data.simulation.truth import Truth
+from chromacc_data.sources.inputs import Inputs
+from chromacc_data.store import schema
+
+__all__ = ["BLOCK", "Simulated", "Simulator", "open_simulator", "plan_simulation", "simulated_block"]
+
+#: Windows made from the same random streams. Another number is another set.
+BLOCK = 512
+
+_BLOCKS_PER_TASK = 8
+_BACKGROUND, _SITES, _BASES, _REMOVAL = range(4)
+
+
+class Simulated(NamedTuple):
+    """Windows of one block, before they are scored.
+
+    Parameters
+    ----------
+    codes
+        (window, position) uint8, base codes.
+    sites
+        What was planted.
+    n_changed
+        Bases changed to remove accidental occurrences.
+    """
+
+    codes: np.ndarray
+    sites: Sites
+    n_changed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Simulator:
+    """All that makes the windows of a simulated set, small enough to be sent to every worker.
+
+    Parameters
+    ----------
+    n_windows, length
+        Windows of the set, and bp of each.
+    seed
+        Of the recipe.
+    background
+        What motifs are planted in.
+    pool, sites
+        Motifs, and how they are planted.
+    models
+        Accessibility in each cell type.
+    removes
+        Whether accidental occurrences are removed from the background.
+    runs_functions
+        Whether functions of the recipe are run. If not, their scores are NaN, and no window is open by them.
+    """
+
+    n_windows: int
+    length: int
+    seed: int
+    background: Background
+    pool: Pool
+    sites: SitesRecipe
+    models: tuple[Model, ...]
+    removes: bool
+    runs_functions: bool = True
+
+    @property
+    def truth(self) -> Truth:
+        """What decides the labels."""
+        return Truth(self.pool, self.models, self.sites.bases)
+
+    def block(self, index: int) -> Simulated:
+        """Windows ``index * BLOCK`` to ``(index + 1) * BLOCK`` of the set."""
+        start, stop = index * BLOCK, min((index + 1) * BLOCK, self.n_windows)
+        sites = draw_sites(self._stream(_SITES, index), stop - start, self.pool, self.sites, self.length)
+        bases = draw_bases(self._stream(_BASES, index), sites, self.pool, self.sites)
+        codes = self.background.sequences(self._stream(_BACKGROUND, index), start, stop, self.length)
+        codes, n_changed = plant(codes, sites, bases, self.pool.widths), 0
+        if self.removes:
+            patterns = Patterns.of(self.pool, self.sites)
+            codes, n_changed = remove_accidental(codes, sites, patterns, self._stream(_REMOVAL, index))
+        return Simulated(codes, sites, n_changed)
+
+    def can_score(self, model: Model) -> bool:
+        """Whether windows are scored by this model."""
+        return self.runs_functions or model.function is None
+
+    def _stream(self, purpose: int, block: int) -> np.random.Generator:
+        return np.random.Generator(
+            np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=(purpose, block)))
+        )
+
+
+def open_simulator(recipe: Recipe, inputs: Inputs, genome: Genome | None, folder: Path) -> Simulator | None:
+    """The simulator of a recipe, with its motifs read, its background learnt and its models drawn.
+
+    Parameters
+    ----------
+    recipe, inputs, genome
+        The recipe, its files, and the genome where the background needs one.
+    folder
+        Working folder of the build, where the places of windows from a genome will be.
+
+    Returns
+    -------
+    None for a recipe whose windows come from a genome.
+
+    Raises
+    ------
+    InputError
+        Motifs that are not in their files or do not fit, models of other motifs.
+    """
+    simulation = recipe.simulation
+    if simulation is None:
+        return None
+    try:
+        pool = read_pool(simulation.motifs, inputs.motifs)
+        require_room(pool, simulation.sites, recipe.windows.length)
+        background = _background(simulation.background, genome, folder)
+        models = models_of(simulation.targets, pool, inputs.functions, seed=recipe.seed)
+        for group in simulation.sites.groups:
+            absent = [name for name in group if name not in pool.names]
+            if absent:
+                raise InputError("not among the motifs", where="simulation.sites.groups", found=absent[0])
+    except InputError as error:
+        if not str(error.where).startswith("simulation"):
+            raise
+        raise _in_recipe(error, recipe) from None
+    return Simulator(
+        simulation.n_windows,
+        recipe.windows.length,
+        recipe.seed,
+        background,
+        pool,
+        simulation.sites,
+        models,
+        simulation.remove_accidental,
+    )
+
+
+def plan_simulation(
+    recipe: Recipe,
+    simulator: Simulator,
+    inputs: Inputs,
+    genome: Genome | None,
+    folder: Path,
+    *,
+    engine: Engine,
+    show_progress: bool = False,
+) -> Plan:
+    """Sites, scores, labels and splits of all windows, written to ``folder/plan``; sequences are made later.
+
+    Raises
+    ------
+    InputError
+        If the genome has too few windows, a function fails, or a cell type is open, or closed, in every
+        window.
+    """
+    if isinstance(simulator.background, GenomeWindows) and not simulator.background.places.exists():
+        _draw_places(recipe, simulator, inputs, genome, folder, engine, show_progress)
+    n_blocks = -(-simulator.n_windows // BLOCK)
+    spans = [(a, min(a + _BLOCKS_PER_TASK, n_blocks)) for a in range(0, n_blocks, _BLOCKS_PER_TASK)]
+    weights = [min(b * BLOCK, simulator.n_windows) - a * BLOCK for a, b in spans]
+    with progress_bar(
+        simulator.n_windows, unit="windows", description="simulating", show=show_progress
+    ) as bar:
+        parts = engine.run([delayed(_span, simulator, *span) for span in spans], weights=weights, bar=bar)
+    arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
+    accessibility = arrays[schema.ACCESSIBILITY.name]
+    split, fold = splits.assign_random(simulator.n_windows, recipe.split, seed=recipe.seed)
+    counts = {"windows": simulator.n_windows}
+    if isinstance(simulator.background, GenomeWindows):
+        counts |= load_notes(simulator.background.places)
+    counts |= {f"windows_{name}": int((split == code).sum()) for code, name in enumerate(schema.SPLITS)}
+    counts |= {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
+    for model, n_open in zip(
+        simulator.models, accessibility.sum(axis=0, dtype=np.int64).tolist(), strict=True
+    ):
+        if not simulator.can_score(model):
+            continue
+        counts[f"windows_open_in_{model.cell_type}"] = n_open
+        _require_both(model, n_open, simulator, recipe)
+    return save_plan(folder, {**arrays, schema.SPLIT.name: split, schema.FOLD.name: fold}, counts, {})
+
+
+def simulated_block(simulator: Simulator, start: int, stop: int) -> np.ndarray:
+    """One-hot bases of windows `start` to `stop` of a simulated set, (window, position, base) uint8."""
+    first, last = start // BLOCK, (stop - 1) // BLOCK
+    codes = np.concatenate([simulator.block(index).codes for index in range(first, last + 1)])
+    return one_hot(codes[start - first * BLOCK : stop - first * BLOCK])
+
+
+class _Part(NamedTuple):
+    """What the plan keeps of some windows: variables by name, and counts."""
+
+    arrays: dict[str, np.ndarray]
+    counts: dict[str, int]
+
+
+def _span(simulator: Simulator, first: int, last: int) -> _Part:
+    """Truth of the blocks `first` to `last` (not included)."""
+    patterns = Patterns.of(simulator.pool, simulator.sites)
+    parts = [_truth_of(simulator, patterns, simulator.block(index)) for index in range(first, last)]
+    return _Part(
+        {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays},
+        {name: sum(part.counts[name] for part in parts) for name in parts[0].counts},
+    )
+
+
+def _truth_of(simulator: Simulator, patterns: Patterns, made: Simulated) -> _Part:
+    score = _scores(simulator, made.sites, made.codes)
+    accidents = count_accidental(made.codes, made.sites, patterns)
+    arrays = {
+        schema.ACCESSIBILITY.name: (score >= simulator.truth.thresholds).astype(np.uint8),
+        schema.SITE_MOTIF.name: made.sites.motif,
+        schema.SITE_START.name: made.sites.start,
+        schema.SITE_STRAND.name: made.sites.strand,
+        schema.SCORE.name: score,
+        schema.OPEN_PROBABILITY.name: _open_probability(simulator, patterns, made.codes),
+        schema.ACCIDENTAL.name: accidents.outside,
+    }
+    counts = {
+        "sites": int((made.sites.motif != schema.NO_SITE).sum()),
+        "accidental_occurrences": int(accidents.outside.sum()),
+        "accidental_occurrences_inside_sites": int(accidents.inside.sum()),
+        "bases_changed_to_remove_accidental_ones": made.n_changed,
+    }
+    return _Part(arrays, counts)
+
+
+def _scores(simulator: Simulator, sites: Sites, codes: np.ndarray) -> np.ndarray:
+    columns = [
+        scores(model, sites, codes, simulator.pool)
+        if simulator.can_score(model)
+        else np.full(len(codes), np.nan)
+        for model in simulator.models
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _open_probability(simulator: Simulator, patterns: Patterns, codes: np.ndarray) -> np.ndarray:
+    """Chance that each window is open, given its sequence alone, (window, cell_type) float32."""
+    readings = read_sequences(codes, simulator.pool, simulator.sites, simulator.background.frequencies)
+    probability = readings.probability
+    if simulator.removes:
+        # What would have been removed must be a site.
+        accidents = count_accidental(codes[readings.window], readings.sites, patterns).outside.any(axis=1)
+        possible = np.where(accidents, 0.0, probability)
+        total = np.bincount(readings.window, possible, len(codes))[readings.window]
+        probability = np.divide(possible, total, out=probability.copy(), where=total > 0)
+    is_open = _scores(simulator, readings.sites, codes[readings.window]) >= simulator.truth.thresholds
+    chances = [np.bincount(readings.window, probability * column, len(codes)) for column in is_open.T]
+    # Six decimals: the last bits of logarithms differ between machines.
+    return np.round(np.stack(chances, axis=1), 6).astype(np.float32)
+
+
+def _background(recipe: BackgroundRecipe, genome: Genome | None, folder: Path) -> Background:
+    if genome is None:
+        return MarkovChain.from_composition(recipe.composition)
+    if recipe.kind == "markov":
+        return MarkovChain.from_genome(genome, recipe.order)
+    counts = sum(count_words(genome.codes(name), 1) for name in genome.names)
+    return GenomeWindows(genome, folder / "places", recipe.kind == "shuffle", counts / counts.sum())
+
+
+def _draw_places(
+    recipe: Recipe,
+    simulator: Simulator,
+    inputs: Inputs,
+    genome: Genome,
+    folder: Path,
+    engine: Engine,
+    show_progress: bool,
+) -> None:
+    """Write where the windows of a genome lie into the working folder."""
+    known = {"chromosomes": genome.names, "excluded": excluded_names(recipe, genome)}
+    peaks = find_peaks(recipe, inputs, genome, folder, engine, show_progress)
+    try:
+        chrom, start = windows_elsewhere(
+            simulator.n_windows,
+            load_peaks(peaks),
+            genome,
+            length=simulator.length,
+            lengths=genome.lengths,
+            blacklist=read_blacklist(inputs.blacklist, **known) if inputs.blacklist else None,
+            seed=recipe.seed,
+        )
+    except InputError as error:
+        raise _in_recipe(error, recipe) from None
+    save_arrays(folder / "places", {"chrom": chrom, "start": start}, peak_counts(peaks))
+
+
+def _require_both(model: Model, n_open: int, simulator: Simulator, recipe: Recipe) -> None:
+    if 0 < n_open < simulator.n_windows:
+        return
+    raise InputError(
+        f"{model.cell_type!r} is {'open' if n_open else 'closed'} in every window",
+        where=f"{recipe.path}, simulation.targets",
+        found=f"threshold {model.threshold:g}",
+        expected="a threshold that some windows reach and others do not",
+        remedy="another threshold, or more windows",
+    )
+
+
+def _in_recipe(error: InputError, recipe: Recipe) -> InputError:
+    """The error, with the recipe's file before the key."""
+    return InputError(
+        error.what,
+        where=f"{recipe.path}, {error.where}",
+        found=error.found,
+        expected=error.expected,
+        remedy=error.remedy,
+    )

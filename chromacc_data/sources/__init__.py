@@ -1,0 +1,1 @@
+"""Sources of a recipe as local files: found, downloaded, checked."""

@@ -1,0 +1,1 @@
+"""Scores of networks, comparisons of networks, and cross-validation."""

@@ -1,0 +1,424 @@
+"""Read a run: its filters as motifs, what they match, and how much the predictions depend on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+
+from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors, write_text_atomically
+from chromacc_data.motifs.files import read_motifs, write_motifs
+from chromacc_data.motifs.motif import Motif, information
+from chromacc_data.simulation.truth import read_truth
+from chromacc_data.store.store import FORMATS, open_store
+from chromacc_models.evaluation.evaluate import open_batches
+from chromacc_models.interpretation.combinations import Decomposition, decompose_filters
+from chromacc_models.interpretation.filters import base_weights, filter_motifs, untrained_motifs
+from chromacc_models.interpretation.importance import filter_importance, has_importance
+from chromacc_models.interpretation.logos import logo_grid
+from chromacc_models.interpretation.matching import FilterMatches, match_filters
+from chromacc_models.interpretation.tomtom import (
+    Matches,
+    best_e_values,
+    match_motifs,
+    match_table,
+    null_share,
+    null_table,
+    shuffle_columns,
+)
+from chromacc_models.reporting import plots
+from chromacc_models.training.run import Run, lock_folder
+
+__all__ = [
+    "MAX_E",
+    "DatabaseMatches",
+    "FilterReading",
+    "RunMotifs",
+    "filter_names",
+    "group_names",
+    "planted_by_chance",
+    "read_filters_of_run",
+    "read_planted",
+    "run_motifs",
+    "search_database",
+]
+
+#: E-value up to which a filter is said to match a motif (thesis, section 5.2.3).
+MAX_E = 0.01
+
+#: Filters of each empirical null.
+_N_NULL = 1000
+
+#: What is written only with a database.
+_OPTIONAL_TABLES = {"tomtom.tsv", "tomtom_null.tsv"}
+
+#: As many filters as a network has, drawn so many times, match planted motifs by chance.
+_N_DRAWS = 20
+
+
+class FilterReading(NamedTuple):
+    """Filters of a run as they stand in its network."""
+
+    model: keras.Model
+    motifs: tuple[Motif, ...]
+    #: Base codes of the validation windows, (window, position), uint8.
+    codes: np.ndarray
+    #: Whether the filters scan both strands.
+    both_strands: bool
+
+
+class DatabaseMatches(NamedTuple):
+    """Filters against a database."""
+
+    targets: tuple[Motif, ...]
+    matches: Matches
+    #: Smallest E-values of filters that learned nothing, by the name of the null.
+    nulls: dict[str, np.ndarray]
+
+    @property
+    def best(self) -> np.ndarray:
+        """Index of the best target of each filter, (filter,)."""
+        return self.matches.p.argmin(axis=1)
+
+    @property
+    def best_e(self) -> np.ndarray:
+        """Smallest E-value of each filter, (filter,)."""
+        return self.matches.e.min(axis=1)
+
+
+@dataclass(frozen=True)
+class RunMotifs:
+    """Motifs of the filters of a run.
+
+    `table` has a row per filter, the most important first: filter, importance, bits, consensus. Networks that
+    do not pool over the whole window (basset) have no importance; the filter of most bits is first. With a
+    database there are target, target_name, p, E, q and null_NAME, the share of filters that learned nothing
+    and match at least as well; with planted motifs kind, planted and score; with either parts and explained,
+    the motifs that the filter is made of. `chance` compares numbers of matches with those of the nulls,
+    `kinds` counts the kinds of filters, `n_found` of `n_groups` planted motifs (groups, where they cannot be
+    told apart) have a single-motif filter; `planted_chance` has the same numbers of filters that learned
+    nothing, see :func:`planted_by_chance`.
+    """
+
+    folder: Path
+    motifs: tuple[Motif, ...]
+    table: pd.DataFrame
+    files: tuple[str, ...]
+    chance: pd.DataFrame | None = None
+    kinds: dict[str, int] | None = None
+    n_found: int | None = None
+    n_groups: int | None = None
+    planted_chance: dict[str, dict[str, float]] | None = None
+
+    def report(self, n_shown: int = 10) -> tuple[dict[str, Any], str]:
+        """The result for programs and for people."""
+        value: dict[str, Any] = {"run": self.folder, "filters": self.table.to_dict("records")}
+        lines = [self.table.head(n_shown).to_string(index=False, float_format="{:.3g}".format)]
+        if self.chance is not None:
+            value["chance"] = self.chance.to_dict("records")
+            lines += [
+                f"how many of {len(self.motifs)} filters match the database, and how many would that learned "
+                "nothing (untrained, or with their positions shuffled):",
+                self.chance.to_string(index=False, float_format="{:.4g}".format),
+            ]
+        if self.kinds is not None and self.planted_chance is not None:
+            value["planted"] = {
+                "kinds": self.kinds,
+                "found": self.n_found,
+                "groups": self.n_groups,
+                "chance": self.planted_chance,
+            }
+            counts = ", ".join(f"{n} {kind}" for kind, n in self.kinds.items())
+            lines.append(
+                f"filters by planted motif: {counts}; {self.n_found} of {self.n_groups} motifs (or groups of "
+                "motifs that match each other) have a filter of their own"
+            )
+            for null, by_chance in self.planted_chance.items():
+                counts = ", ".join(f"{by_chance[kind]:.1f} {kind}" for kind in self.kinds)
+                lines.append(f"as many {null} filters: {counts}; {by_chance['found']:.1f} motifs or groups")
+        files = ", ".join(f"{self.folder / name}" for name in self.files)
+        return value, "\n".join([*lines, f"{len(self.motifs)} motifs are in {files}"])
+
+
+def run_motifs(
+    run: Run | Path | str,
+    *,
+    method: Literal["weights", "smoothed", "activations"] = "weights",
+    database: Path | str | None = None,
+    truth: Path | str | None = None,
+    n_logos: int = 24,
+    seed: int = 0,
+) -> RunMotifs:
+    """Motifs of the filters of a run, written into its folder: `motifs.meme`, `motifs.tsv`, `motifs.png`.
+
+    Parameters
+    ----------
+    run
+        A finished run, or its folder.
+    method
+        How a filter becomes a motif: see :func:`chromacc_models.interpretation.filters.filter_motifs`.
+    database
+        File of known motifs that the filters are searched for in (Tomtom). All matches of an E-value up to 1
+        are written to `tomtom.tsv`, in Tomtom's own columns, and what chance gives to `tomtom_null.tsv`.
+    truth
+        Motifs that were planted into simulated windows, to match by the rule of the thesis and to take
+        filters apart into: of a simulated store, or a motif file.
+    n_logos
+        Logos in the picture, of the most important filters.
+    seed
+        Of the filters that learned nothing.
+
+    Raises
+    ------
+    InputError
+        If the network has no filters that read DNA, its store is gone or has changed, or a file of motifs
+        cannot be read.
+    """
+    if n_logos < 1:
+        raise InputError("no logos", where="--logos", found=n_logos, expected="1 or more")
+    run = run if isinstance(run, Run) else Run.open(run)
+    targets = None if database is None else read_motifs(database)
+    planted = None if truth is None else read_planted(truth)
+    reading = read_filters_of_run(run, method=method)
+    motifs = reading.motifs
+    columns: dict[str, Any] = {"filter": [motif.id for motif in motifs]}
+    if has_importance(reading.model):
+        columns["importance"] = filter_importance(reading.model, reading.codes)
+    columns["bits"] = np.array([information(motif.ppm).sum() for motif in motifs])
+    columns["consensus"] = [motif.iupac for motif in motifs]
+    tables: dict[str, pd.DataFrame] = {}
+    found: DatabaseMatches | None = None
+    matched: FilterMatches | None = None
+    by_chance: dict[str, dict[str, float]] | None = None
+    if targets is not None:
+        found = search_database(reading, targets, method=method, seed=seed)
+        columns |= _database_columns(found)
+        tables["tomtom.tsv"] = match_table(found.matches, motifs, targets, nulls=found.nulls)
+        tables["tomtom_null.tsv"] = null_table(found.best_e, found.nulls)
+    if planted is not None:
+        matched = match_filters(motifs, planted, both_strands=reading.both_strands)
+        columns |= _truth_columns(matched, planted)
+        by_chance = planted_by_chance(reading, planted, method=method, seed=seed)
+    known = targets if truth is None else read_planted(truth, as_written=True)
+    if known is not None:
+        kernel = np.asarray(reading.model.get_layer("filters").kernel)
+        parts = decompose_filters(base_weights(kernel), known, both_strands=reading.both_strands)
+        columns |= _part_columns(parts, known)
+    order = np.argsort(-columns.get("importance", columns["bits"]), kind="stable")
+    ranked = [motifs[i] for i in order]
+    table = pd.DataFrame(columns).iloc[order]
+    titles = None if found is None else [_title(motifs[i], found, i) for i in order[:n_logos]]
+    picture = logo_grid(ranked[:n_logos], titles=titles)  # before the first file: one that fails leaves none
+    with disk_errors(run.folder), lock_folder(run.folder, wait=True):
+        write_motifs(run.folder / "motifs.meme", ranked)
+        for name, rows in {"motifs.tsv": table, **tables}.items():
+            write_text_atomically(run.folder / name, rows.to_csv(sep="\t", index=False, float_format="%.6g"))
+        plots.save(picture, run.folder / "motifs.png")
+        for name in _OPTIONAL_TABLES - tables.keys():  # of an earlier call, with other options
+            (run.folder / name).unlink(missing_ok=True)
+    return RunMotifs(
+        run.folder,
+        tuple(ranked),
+        table,
+        ("motifs.meme", "motifs.tsv", "motifs.png", *tables),
+        chance=tables.get("tomtom_null.tsv"),
+        kinds=None if matched is None else matched.counts(),
+        n_found=None if matched is None else len(matched.single_groups),
+        n_groups=None if matched is None else matched.n_groups,
+        planted_chance=by_chance,
+    )
+
+
+def read_planted(path: Path | str, *, as_written: bool = False) -> tuple[Motif, ...]:
+    """Motifs that were planted: of a simulated store (.zarr, .h5), or of a motif file.
+
+    Parameters
+    ----------
+    path
+        The store or file.
+    as_written
+        Where a store has the consensus at each site, motifs of the consensus alone.
+
+    Raises
+    ------
+    InputError
+        If the store holds no truth, or the file no motifs.
+    """
+    if Path(path).suffix in FORMATS:
+        known = read_truth(open_store(path))
+        return known.written_motifs if as_written else known.pool.motifs
+    return read_motifs(path)
+
+
+def read_filters_of_run(
+    run: Run, *, method: Literal["weights", "smoothed", "activations"] = "weights"
+) -> FilterReading:
+    """Motifs of the filters of a run, its network, and its validation windows.
+
+    Raises
+    ------
+    InputError
+        If the network has no layer of filters, or its store is gone or has changed.
+    """
+    model = run.model()
+    if "filters" not in {layer.name for layer in model.layers}:
+        raise InputError(
+            "the network has no filters",
+            where=run.folder,
+            found=", ".join(layer.name for layer in model.layers),
+            expected="a layer `filters` that scans DNA",
+        )
+    codes = np.concatenate([batch.codes for batch in open_batches(run, split="validation")])
+    strands = getattr(model.get_layer("filters"), "strands", "forward")
+    return FilterReading(model, filter_motifs(model, method=method, codes=codes), codes, strands == "both")
+
+
+def group_names(motifs: Sequence[Motif], group: np.ndarray) -> list[str]:
+    """Name of each group of motifs: their symbols between slashes, or their ids where groups share symbols.
+
+    >>> motifs = [Motif("M1", np.eye(4), "X"), Motif("M2", np.eye(4), "X"), Motif("M3", np.eye(4), "Y")]
+    >>> group_names(motifs, np.array([0, 1, 1])), group_names(motifs, np.array([0, 1, 2]))
+    (['X', 'X/Y'], ['M1', 'M2', 'Y'])
+    """
+    members = [[motifs[i] for i in np.flatnonzero(group == index)] for index in range(group.max() + 1)]
+    names = ["/".join(dict.fromkeys(motif.symbol for motif in of_group)) for of_group in members]
+    times = Counter(names)
+    return [
+        name if times[name] == 1 else "/".join(motif.id for motif in of_group)
+        for name, of_group in zip(names, members, strict=True)
+    ]
+
+
+def filter_names(motifs: Sequence[str], membership: np.ndarray) -> list[str]:
+    """Name of each filter: its motifs, or groups, with + between them; empty without one.
+
+    Parameters
+    ----------
+    motifs
+        Names, (motif,).
+    membership
+        (filter, motif), bool.
+    """
+    return ["+".join(motifs[i] for i in np.flatnonzero(row)) for row in membership]
+
+
+def search_database(
+    reading: FilterReading,
+    targets: tuple[Motif, ...],
+    *,
+    method: Literal["weights", "smoothed", "activations"] = "weights",
+    seed: int = 0,
+) -> DatabaseMatches:
+    """Match filters with known motifs, beside filters that learned nothing: untrained, and shuffled columns.
+
+    Parameters
+    ----------
+    reading
+        Filters of a run.
+    targets
+        Known motifs.
+    method
+        How the filters became motifs; untrained ones become motifs the same way.
+    seed
+        Of the filters that learned nothing.
+    """
+    nulls = _learned_nothing(reading, max(_N_NULL, len(reading.motifs)), method, seed)
+    return DatabaseMatches(
+        targets,
+        match_motifs(reading.motifs, targets),
+        {name: best_e_values(motifs, targets) for name, motifs in nulls.items()},
+    )
+
+
+def planted_by_chance(
+    reading: FilterReading,
+    planted: Sequence[Motif],
+    *,
+    method: Literal["weights", "smoothed", "activations"] = "weights",
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """What the rule of the thesis (section 3.3) finds in as many filters that learned nothing.
+
+    The rule is generous: motifs of five or six bases match a good part of all untrained filters of 20 bp.
+
+    Parameters
+    ----------
+    reading, method, seed
+        As in :func:`search_database`.
+    planted
+        Planted motifs.
+
+    Returns
+    -------
+    dict
+        By null, `untrained` and `shuffled`: means of :meth:`~.matching.FilterMatches.summary` over draws of
+        as many filters.
+    """
+    n_filters = len(reading.motifs)
+    means = {}
+    for name, motifs in _learned_nothing(reading, _N_DRAWS * n_filters, method, seed).items():
+        matches = match_filters(motifs, planted, both_strands=reading.both_strands)
+        draws = [
+            matches.of(np.arange(first, first + n_filters)).summary()
+            for first in range(0, len(motifs), n_filters)
+        ]
+        means[name] = {key: float(np.mean([draw[key] for draw in draws])) for key in draws[0]}
+    return means
+
+
+def _learned_nothing(
+    reading: FilterReading, n: int, method: Literal["weights", "smoothed", "activations"], seed: int
+) -> dict[str, tuple[Motif, ...]]:
+    """Motifs of untrained filters and of the filters with shuffled columns: `n` of each."""
+    if method == "activations":
+        # To scan the windows once more with as many untrained filters is enough of a wait.
+        n = len(reading.motifs)
+    untrained = untrained_motifs(reading.model, n, method=method, codes=reading.codes, seed=seed)
+    return {"untrained": untrained, "shuffled": shuffle_columns(reading.motifs, n=n, seed=seed)}
+
+
+def _database_columns(found: DatabaseMatches) -> dict[str, Any]:
+    best = [found.targets[i] for i in found.best]
+    at = np.arange(len(best)), found.best
+    return {
+        "target": [motif.id for motif in best],
+        "target_name": [motif.symbol for motif in best],
+        "p": found.matches.p[at],
+        "E": found.matches.e[at],
+        "q": found.matches.q[at],
+        **{f"null_{name}": null_share(e, found.best_e) for name, e in found.nulls.items()},
+    }
+
+
+def _truth_columns(matched: FilterMatches, planted: Sequence[Motif]) -> dict[str, Any]:
+    names = group_names(planted, matched.group)
+    return {
+        "kind": matched.kind,
+        "planted": filter_names(names, matched.in_group),
+        "score": matched.alignments.score.max(axis=1),
+    }
+
+
+def _part_columns(decompositions: Sequence[Decomposition], known: Sequence[Motif]) -> dict[str, Any]:
+    """Parts as SYMBOL@OFFSET and strand, the heaviest first."""
+    return {
+        "parts": [
+            " ".join(f"{known[p.motif].symbol}@{p.offset}{'+' if p.strand > 0 else '-'}" for p in d.parts)
+            for d in decompositions
+        ],
+        "explained": [d.explained for d in decompositions],
+    }
+
+
+def _title(motif: Motif, found: DatabaseMatches, index: int) -> str:
+    e = found.best_e[index]
+    if e > MAX_E:
+        return motif.id
+    return f"{motif.id} {found.targets[found.best[index]].symbol} E={e:.0e}"

@@ -1,0 +1,1 @@
+"""Networks: layers, architectures, and the files that hold their weights."""

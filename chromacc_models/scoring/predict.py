@@ -1,0 +1,323 @@
+"""Regions of a BED file to predictions in a file, without the Kipoi client.
+
+The numbers are those of ``kipoi predict`` with the same model; the loader and the model class are the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import dask
+import numpy as np
+
+from chromacc_data.console import LOG, progress_bar
+from chromacc_data.engine import Engine
+from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors, publish, working_folder
+from chromacc_data.regions.bed import read_intervals
+from chromacc_data.sequences.encoding import N_CODE, reverse_complement
+from chromacc_data.sequences.genome import Genome
+from chromacc_data.sizes import require_disk
+from chromacc_models.scoring.prediction_files import Predictions, output_paths, write_predictions
+from chromacc_models.sharing.kipoi import files as kf
+
+if TYPE_CHECKING:
+    from chromacc_data.loader import BedLoader
+    from chromacc_models.sharing.kipoi.model import KipoiModel
+
+__all__ = ["Network", "find_network", "predict"]
+
+Strands = Literal["forward", "both"]
+
+_REGIONS_PER_TASK = 4096
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network on disk.
+
+    Parameters
+    ----------
+    weights
+        The ``.keras`` file.
+    cell_types
+        Name of each output; None for a bare file, whose outputs have numbers only.
+    sha256
+        Checksum of the weights, where one is recorded.
+    """
+
+    weights: Path
+    cell_types: tuple[str, ...] | None = None
+    sha256: str | None = None
+
+
+def find_network(model: Path | str) -> Network:
+    """The network of a model folder, a run folder or a ``.keras`` file.
+
+    Raises
+    ------
+    InputError
+        If it is none of the three, or a model folder with other names or weights than it was packaged with.
+    """
+    path = Path(model).resolve()
+    if (path / kf.MODEL_FILE).is_file():
+        description = kf.read_model_file(path)
+        kf.require_checksums(path, description, (kf.WEIGHTS, kf.TARGETS))
+        names = kf.read_targets(path)
+        return Network(path / description.args.weights, tuple(names), description.args.sha256)
+    if (path / "run.json").is_file():
+        from chromacc_models.training.run import Run
+
+        run = Run.open(path)
+        return Network(run.folder / "model.keras", run.cell_types)
+    if path.is_file():
+        return Network(path)
+    raise InputError(
+        "no network here",
+        where=path,
+        found="nothing of this name" if not path.exists() else "a folder without model.yaml and run.json",
+        expected="a model folder, a run folder of `chromacc-models train`, or a .keras file",
+    )
+
+
+def predict(
+    model: Path | str,
+    regions: Path | str,
+    fasta: Path | str | Sequence[Path | str],
+    out: Path | str,
+    *,
+    cell_types: Sequence[str] | None = None,
+    strands: Strands = "forward",
+    batch_size: int = 256,
+    engine: Engine | None = None,
+    network_engine: str = "auto",
+    overwrite: bool = False,
+    show_progress: bool = False,
+) -> list[Path]:
+    """Predict the accessibility of the regions of a BED file.
+
+    Each region gets the prediction of the window of the network's length around its midpoint, N past the
+    ends of its chromosome; regions of mostly N are counted in a warning. Tasks of 4,096 regions write into an
+    array beside `out`, in any order and from any process; then the file is written from it in blocks and
+    renamed, so that a visible file is whole and memory does not grow with the number of predictions.
+
+    Parameters
+    ----------
+    model
+        Model folder, run folder, or ``.keras`` file.
+    regions
+        BED or narrowPeak file.
+    fasta
+        Genome, plain or bgzip: one file, or several that make it up.
+    out
+        File; its suffix names the format: .tsv, .bed, .bw, .parquet, .h5 or .zarr. Of several cell types, BED
+        and bigWig make a file each, ``NAME.CELL_TYPE.bed``.
+    cell_types
+        The cell types to write, in this order; all when not given.
+    strands
+        ``"both"`` gives the mean of the predictions for the window and its reverse complement.
+    batch_size
+        Windows in one call of the network.
+    engine
+        Where the tasks run; local threads when not given. On a cluster, the workers need the files by the
+        same paths; each loads the network and the regions once.
+    network_engine
+        How the network is computed: see :func:`chromacc_models.kmer_kernels.keras_model.accelerated`.
+    overwrite
+        Replace files that exist.
+    show_progress
+        Show a bar with rate and time left.
+
+    Returns
+    -------
+    list of Path
+        The files that were written.
+
+    Raises
+    ------
+    InputError
+        For a network, regions, genome or output that cannot be used; nothing is left behind.
+    """
+    out = Path(out)
+    if batch_size < 1:
+        raise InputError("batch size below 1", where="--batch-size", found=batch_size)
+    if strands not in ("forward", "both"):
+        raise InputError("unknown strands", where="--strands", found=strands, expected="forward or both")
+    network = find_network(model)
+    names, columns = _chosen(network, cell_types, network_engine)
+    paths = output_paths(out, names)
+    _require_writable(out, paths, overwrite=overwrite)
+    fastas = [fasta] if isinstance(fasta, (str, Path)) else fasta
+    genome = tuple(Path(path).resolve() for path in fastas)
+    job = _Job(network, Path(regions).resolve(), genome, strands, batch_size, columns, network_engine)
+    n_regions = len(job.loader())  # bad regions or a wrong genome show up here, before the first task
+    table = read_intervals(job.regions)
+    require_disk(
+        out, 2 * 4 * n_regions * len(names), what=f"{n_regions:,} regions x {len(names):,} cell types"
+    )
+    with working_folder(out) as folder:
+        _require_writable(out, paths, overwrite=overwrite)  # again: another process may have written them
+        with disk_errors(out):
+            values = _allocate(folder / "values", (n_regions, len(names)))
+        _predict_all(job, values, engine or Engine(), show_progress=show_progress)
+        predictions = Predictions(table, values, names, _chrom_sizes(job.fasta), _attributes(job))
+        with disk_errors(out):
+            for column, path in enumerate(paths):
+                write_predictions(predictions, folder / path.name, column=column)
+            for path in paths:
+                publish(folder / path.name, path, overwrite=overwrite)
+    return paths
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every task of a prediction needs, in few bytes."""
+
+    network: Network
+    regions: Path
+    fasta: tuple[Path, ...]
+    strands: Strands
+    batch_size: int
+    columns: tuple[int, ...]
+    network_engine: str
+
+    def model(self) -> KipoiModel:
+        return _load_model(self.network, self.network_engine)
+
+    def loader(self) -> BedLoader:
+        window_length = self.model().model.input_shape[1]
+        stamps = tuple(_stamp(path) for path in (self.regions, *self.fasta))
+        return _load_regions(self.regions, self.fasta, window_length, stamps)
+
+
+def _allocate(path: Path, shape: tuple[int, int]) -> np.memmap:
+    """An array on disk, its space taken now: a disk found full later, through the map, kills the process."""
+    with path.open("wb") as file:
+        for first in range(0, shape[0], _REGIONS_PER_TASK):
+            np.zeros((min(_REGIONS_PER_TASK, shape[0] - first), shape[1]), np.float32).tofile(file)
+    return np.memmap(path.resolve(), np.float32, "r+", shape=shape)
+
+
+def _predict_all(job: _Job, values: np.memmap, engine: Engine, *, show_progress: bool) -> None:
+    """Predict all regions into their rows of the array."""
+    n = len(values)
+    spans = [(first, min(first + _REGIONS_PER_TASK, n)) for first in range(0, n, _REGIONS_PER_TASK)]
+    # A task opens the array by its path: another process cannot be sent the map.
+    tasks = [dask.delayed(_predict_span)(job, values.filename, values.shape, span) for span in spans]
+    with progress_bar(n, unit="regions", description="predicting", show=show_progress) as bar:
+        n_unknown = sum(engine.run(tasks, weights=[stop - start for start, stop in spans], bar=bar))
+    if n_unknown:
+        LOG.warning(
+            "%d of %d regions are N for more than half of their window: their predictions say little",
+            n_unknown,
+            n,
+        )
+
+
+def _predict_span(job: _Job, path: Path, shape: tuple[int, int], span: tuple[int, int]) -> int:
+    """Predict regions `span` and write them to their rows of the array; gives how many are mostly N."""
+    values = np.memmap(path, np.float32, "r+", shape=shape)
+    model, loader, n_unknown = job.model(), job.loader(), 0
+    for start in range(*span, job.batch_size):
+        stop = min(start + job.batch_size, span[1])
+        codes = loader.codes(slice(start, stop))
+        n_unknown += int((2 * np.count_nonzero(codes == N_CODE, axis=1) > codes.shape[1]).sum())
+        found = model.predict_codes(codes)
+        if job.strands == "both":
+            found = (found + model.predict_codes(reverse_complement(codes))) / 2
+        values[start:stop] = found[:, job.columns]
+    values.flush()
+    return n_unknown
+
+
+# Tasks of one process share the network and the regions. The lock keeps threads from loading them twice.
+_LOCK = threading.RLock()
+
+
+def _load_model(network: Network, network_engine: str) -> KipoiModel:
+    with _LOCK:
+        return _model_once(network.weights, network.sha256, network_engine, _stamp(network.weights))
+
+
+@functools.lru_cache(maxsize=1)
+def _model_once(weights: Path, sha256: str | None, network_engine: str, stamp: tuple) -> KipoiModel:
+    from chromacc_models.sharing.kipoi.model import KipoiModel
+
+    return KipoiModel(str(weights), sha256=sha256, engine=network_engine)
+
+
+def _load_regions(regions: Path, fasta: tuple[Path, ...], window_length: int, stamps: tuple) -> BedLoader:
+    with _LOCK:
+        return _regions_once(regions, fasta, window_length, stamps)
+
+
+@functools.lru_cache(maxsize=1)
+def _regions_once(regions: Path, fasta: tuple[Path, ...], window_length: int, stamps: tuple) -> BedLoader:
+    from chromacc_data.loader import BedLoader
+
+    return BedLoader(regions, fasta, window_length)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does; None for one that is not there."""
+    if not path.exists():
+        return None
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _chosen(
+    network: Network, cell_types: Sequence[str] | None, network_engine: str
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names and columns of the cell types that are wanted."""
+    from chromacc_models.networks.weights import require_sequences
+
+    model = _load_model(network, network_engine).model
+    require_sequences(model, where=network.weights)
+    n_outputs, known = model.output_shape[1], network.cell_types
+    if known is None:
+        known = tuple(f"output_{i}" for i in range(n_outputs))
+    kf.require_labels(known, n_outputs, where=network.weights.parent)
+    names = known if cell_types is None else tuple(cell_types)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or len(set(names)) < len(names):
+        raise InputError(
+            "unknown cell type" if unknown else "cell types are none, or given twice",
+            where="--cell-type",
+            found=", ".join(unknown or names) or "none",
+            expected=", ".join(known),
+        )
+    return names, tuple(known.index(name) for name in names)
+
+
+def _require_writable(out: Path, paths: Sequence[Path], *, overwrite: bool) -> None:
+    if not out.parent.is_dir():
+        raise InputError("no such folder", where=out.parent, remedy="make it first")
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise InputError("exists already", where=path, remedy="name another file, or give --overwrite")
+        if path.is_dir() and not (path / "zarr.json").is_file():
+            raise InputError("a folder that is no Zarr store", where=path, remedy="name another file")
+
+
+def _chrom_sizes(fasta: tuple[Path, ...]) -> dict[str, int]:
+    genome = Genome.open(fasta)
+    return dict(zip(genome.names, genome.lengths.tolist(), strict=True))
+
+
+def _attributes(job: _Job) -> dict[str, str]:
+    return {
+        "title": "Predicted chromatin accessibility",
+        "network": job.network.weights.name,
+        "network_sha256": job.network.sha256 or "",
+        "regions": job.regions.name,
+        "genome": ", ".join(path.name for path in job.fasta),
+        "strands": job.strands,
+        "chromacc": version("chromacc"),
+    }

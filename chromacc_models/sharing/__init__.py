@@ -1,0 +1,1 @@
+"""Networks to share: Kipoi model folders."""

@@ -1,0 +1,302 @@
+"""A trained network as a folder that Kipoi serves: write it, and check it.
+
+The folder is plain files, each with a checksum, and works from any kind of Kipoi source::
+
+    model.yaml  dataloader.yaml   what Kipoi reads
+    model.keras targets.txt       the network, and the cell type of each output
+    example_files/                example.fa, example.bed, and expected.h5: inputs and predictions for them
+    README.md                     the model card
+    SHA256SUMS                    checksums of the others; `sha256sum -c SHA256SUMS` checks them too
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from kipoi.writers import HDF5BatchWriter
+
+from chromacc_data import BedLoader
+from chromacc_data.errors import InputError
+from chromacc_data.files import disk_errors, file_digest, publish, working_folder
+from chromacc_data.sequences.genome import Genome
+from chromacc_data.store.store import open_store
+from chromacc_models.evaluation.evaluation_file import SavedEvaluation, SavedScore, read_evaluation
+from chromacc_models.sharing.kipoi import files as kf
+from chromacc_models.sharing.kipoi.check import check, load_with_kipoi
+from chromacc_models.sharing.kipoi.example import cut_example, write_example
+from chromacc_models.training.run import Run
+
+__all__ = ["package"]
+
+_DECIMALS = 5
+_BATCH_SIZE = 32
+
+
+def package(
+    run: Path | str,
+    to: Path | str,
+    *,
+    genome: Path | str | Sequence[Path | str] | None = None,
+    example_fasta: Path | str | None = None,
+    example_bed: Path | str | None = None,
+    doc: str | None = None,
+    authors: Sequence[str] = ("chromacc",),
+    requirement: str | None = None,
+) -> Path:
+    """Write a trained network as a model folder for Kipoi, and check it.
+
+    The folder is made beside its final name, checked with the loader and the model that Kipoi will use, and
+    renamed: a visible folder has passed. An older model folder of that name is replaced.
+
+    Parameters
+    ----------
+    run
+        Run folder of ``chromacc-models train``.
+    to
+        Model folder, by custom ``models/GROUP/NAME``.
+    genome
+        FASTA, or several, that the example is cut from; without it the bases between its windows are N.
+    example_fasta, example_bed
+        An example of your own instead, both or none.
+    doc
+        What the model is, in a sentence or two; made from the run when not given.
+    authors
+        Names for model.yaml.
+    requirement
+        What pip installs to run the model; this release of chromacc when not given.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        If the run is not whole, `to` is not a model folder, or the example does not fit the network.
+    """
+    to, trained = Path(to), Run.open(run)
+    if (example_fasta is None) != (example_bed is None):
+        raise InputError("an example is a FASTA and a BED", where="--example-fasta, --example-bed")
+    if to.exists() and not (to.is_dir() and ((to / kf.MODEL_FILE).is_file() or not any(to.iterdir()))):
+        raise InputError("exists, and is no model folder", where=to, remedy="name another folder")
+    # Hidden, so that no source lists it as a model.
+    with disk_errors(to), working_folder(to, hidden=True, what="model folder") as working:
+        folder = working / "model"
+        folder.mkdir()
+        shutil.copyfile(trained.folder / "model.keras", folder / kf.WEIGHTS)
+        (folder / kf.TARGETS).write_text("".join(f"{name}\n" for name in trained.cell_types))
+        (folder / kf.EXAMPLE_FASTA).parent.mkdir()
+        if example_fasta is not None and example_bed is not None:
+            shutil.copyfile(example_fasta, folder / kf.EXAMPLE_FASTA)
+            shutil.copyfile(example_bed, folder / kf.EXAMPLE_BED)
+        else:
+            opened = None if genome is None else Genome.open(genome)
+            example = cut_example(open_store(trained.store), genome=opened)
+            write_example(example, folder / kf.EXAMPLE_FASTA, folder / kf.EXAMPLE_BED)
+        _write_descriptions(
+            folder, trained, doc=doc or _default_doc(trained), authors=authors, requirement=requirement
+        )
+        _write_expected(folder)
+        _write_card(folder, trained, name=to.name, doc=doc or _default_doc(trained))
+        kf.write_checksums(folder)
+        check(folder)
+        publish(folder, to)
+    return to
+
+
+def _write_descriptions(
+    folder: Path, run: Run, *, doc: str, authors: Sequence[str], requirement: str | None
+) -> None:
+    people = tuple(kf.Author(name=name) for name in authors)
+    dependencies = kf.Dependencies(pip=(requirement or _this_release(),), conda=("python=3.11",))
+    inputs = kf.Array(
+        shape=f"({run.window_length}, 4)",
+        doc="One-hot DNA, bases in the order A C G T; N is all zeros",
+        name="sequence",
+        special_type="DNASeq",
+        associated_metadata="ranges",
+    )
+    model = kf.ModelDescription(
+        defined_as="chromacc_models.KipoiModel",
+        args=kf.ModelArguments(weights=kf.WEIGHTS, sha256=file_digest(folder / kf.WEIGHTS, fresh=True)),
+        info=kf.ModelInfo(
+            authors=people,
+            doc=doc,
+            version=version("chromacc"),
+            tags=("Chromatin accessibility",),
+            trained_on=_trained_on(run),
+            training_procedure=_training_procedure(run),
+        ),
+        default_dataloader=kf.LoaderImport(defined_as="chromacc_models.KipoiLoader"),
+        schema=kf.ModelSchema(
+            inputs=inputs,
+            targets=kf.Array(
+                shape=f"({len(run.cell_types)},)",
+                doc="Probability that the window is accessible, per cell type",
+                name="accessibility",
+                column_labels=kf.TARGETS,
+            ),
+        ),
+        dependencies=dependencies,
+        test=kf.ModelTest(expect=kf.EXPECTED, precision_decimal=_DECIMALS),
+    )
+    loader = kf.DataloaderDescription(
+        defined_as="chromacc_models.KipoiLoader",
+        info=kf.DataloaderInfo(
+            authors=people, doc=_one_line(BedLoader.info.doc), version=version("chromacc")
+        ),
+        args=_loader_arguments(run.window_length),
+        output_schema=kf.OutputSchema(
+            inputs=inputs,
+            metadata=kf.RangesMetadata(
+                ranges=kf.Ranges(
+                    doc=_one_line(BedLoader.output_schema.metadata["ranges"].doc), type="GenomicRanges"
+                )
+            ),
+        ),
+        dependencies=dependencies,
+    )
+    (folder / kf.MODEL_FILE).write_text(kf.to_yaml(model), encoding="utf-8")
+    (folder / kf.DATALOADER_FILE).write_text(kf.to_yaml(loader), encoding="utf-8")
+
+
+def _loader_arguments(window_length: int) -> kf.Arguments:
+    special: dict[str, dict[str, Any]] = {
+        "intervals_file": {"example": kf.EXAMPLE_BED},
+        "fasta_file": {"example": kf.EXAMPLE_FASTA},
+        "window_length": {"default": window_length, "type": "int"},
+        "use_strand": {"type": "bool"},
+    }
+    return kf.Arguments(
+        **{
+            name: kf.Argument(
+                doc=_one_line(argument.doc), optional=argument.optional, **special.get(name, {})
+            )
+            for name, argument in BedLoader.args.items()
+        }
+    )
+
+
+def _write_expected(folder: Path) -> None:
+    model = load_with_kipoi(folder)
+    batches = list(model.default_dataloader.init_example().batch_iter(batch_size=_BATCH_SIZE))
+    n_regions = sum(len(batch["inputs"]) for batch in batches)
+    writer = HDF5BatchWriter(str(folder / kf.EXPECTED), chunk_size=n_regions)
+    for batch in batches:
+        writer.batch_write({**batch, "preds": model.predict_on_batch(batch["inputs"])})
+    writer.close()
+
+
+def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
+    template = (files("chromacc_models.sharing.kipoi") / "templates" / "model_card.md.j2").read_text(
+        encoding="utf-8"
+    )
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters |= {"number": _number, "interval": _interval, "text": _as_text, "code": _as_code}
+    text = environment.from_string(template).render(
+        name=name,
+        doc=doc,
+        window_length=run.window_length,
+        cell_types=run.cell_types,
+        config=run.config,
+        config_yaml=run.config.to_yaml(),
+        fence=_fence(run.config.to_yaml()),
+        n_parameters=run.info.n_parameters,
+        trained_on=_trained_on(run),
+        training_procedure=_training_procedure(run),
+        store_hash=run.info.store.content_hash,
+        sha256=file_digest(folder / kf.WEIGHTS, fresh=True),
+        versions=run.info.versions,
+        evaluation=_evaluation(run),
+    )
+    (folder / kf.CARD).write_text(text, encoding="utf-8")
+
+
+def _trained_on(run: Run) -> str:
+    genome = run.info.genome
+    where = "" if genome is None else f", {genome.assembly} {', '.join(_few(genome.sequences))}"
+    title = run.info.store.title or "a chromacc store"
+    return f"{title}{where}; {run.window_length}-bp windows, {len(run.cell_types)} cell types"
+
+
+def _training_procedure(run: Run) -> str:
+    config, result = run.config, run.result
+    strands = ", each window on a random strand" if config.reverse_complement == "augment" else ""
+    return (
+        f"RMSprop at {config.learning_rate:g}, batches of {config.batch_size}, binary cross-entropy"
+        f"{strands}; best validation loss {result.validation_loss:.4f} in epoch {result.best_epoch} "
+        f"of {result.epochs}, seed {config.seed}"
+    )
+
+
+def _evaluation(run: Run) -> SavedEvaluation | None:
+    """The run's scores on its test windows, as `chromacc-models evaluate` left them; None before it ran."""
+    path = run.folder / "evaluation.json"
+    return read_evaluation(path) if path.is_file() else None
+
+
+def _as_text(value: object) -> str:
+    """A text as Markdown shows it: no HTML, no links, no pictures, no formatting, one line.
+
+    >>> _as_text("a|b <i> [x](y) cell_type * 2")
+    'a\\\\|b &lt;i&gt; \\\\[x\\\\](y) cell_type \\\\* 2'
+    """
+    escaped = html.escape(_one_line(str(value)), quote=False)
+    escaped = re.sub(r"([\\`*\[\]|~])", r"\\\1", escaped)
+    escaped = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)
+    return re.sub(r"^([#+=-]|[0-9]+(?=[.)]))", _escape_start, escaped)
+
+
+def _escape_start(match: re.Match) -> str:
+    return f"&#{ord(match[0][0])};{match[0][1:]}"
+
+
+def _as_code(value: object) -> str:
+    """A text between backticks."""
+    return "`" + _one_line(str(value)).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def _fence(text: str) -> str:
+    """Backticks that nothing in a block of code can end."""
+    return "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(row: SavedScore, score: str) -> str:
+    value, low, high = (_number(getattr(row, f"{score}{end}")) for end in ("", "_low", "_high"))
+    return "-" if value == "-" else f"{value} ({low} to {high})"
+
+
+def _few(names: Iterable[str], limit: int = 5) -> list[str]:
+    names = list(names)
+    return names if len(names) <= limit else [*names[:limit], "…"]
+
+
+def _default_doc(run: Run) -> str:
+    return (
+        f"Chromatin accessibility of a {run.window_length}-bp DNA window in {len(run.cell_types)} cell "
+        f"types: the {run.config.network} network of chromacc."
+    )
+
+
+def _this_release() -> str:
+    major, minor = version("chromacc").split(".")[:2]
+    return f"chromacc>={major}.{minor},<{major}.{int(minor) + 1}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,1 @@
+"""Training: options, the training loop, and the run folders that it leaves."""
