@@ -294,7 +294,7 @@ def test_build__killed_at_any_moment(tmp_path: Path, suffix: str):
     expected = building.build(recipe, tmp_path / "undisturbed.zarr").content_hash
     out = tmp_path / f"killed{suffix}"
     processes = multiprocessing.get_context("forkserver")  # imports once, not for each of the killed
-    processes.set_forkserver_preload(["tests.test_build"])
+    processes.set_forkserver_preload(["tests.test_build_store"])
     kills = 0
     for delay in (*np.geomspace(0.02, 3, 10), None):
         ready = processes.Event()

@@ -20,7 +20,7 @@ import chromacc_data
 from chromacc_data.errors import InputError
 from chromacc_data.loader import BedLoader
 from chromacc_data.sequences.encoding import codes_from_one_hot, decode, encode, one_hot
-from tests.test_bgzip import write_bgzip
+from tests.sequences.test_bgzip import write_bgzip
 
 BASES = {"chr1": "ACGTTGCAACGTNNRYacgtKGATTACA", "chr2": "GGGGCCCCAATT"}
 FASTA = "".join(f">{name}\n{bases}\n" for name, bases in BASES.items())

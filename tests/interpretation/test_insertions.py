@@ -19,7 +19,7 @@ from chromacc_models.interpretation.insertions import (
     shuffled_backgrounds,
 )
 from chromacc_models.interpretation.interactions import inner_products, motif_interactions
-from tests.test_interactions import network_of_a_pair
+from tests.interpretation.test_interactions import network_of_a_pair
 
 GATA, AP1, EBOX = (Motif(word, one_hot(encode(word))) for word in ("GATAA", "TGACT", "CACGT"))
 

@@ -1,4 +1,4 @@
-"""Parts of the kernels by hand; whole passes are in test_front_end.py."""
+"""Parts of the kernels by hand; whole passes are in test_scan.py."""
 
 from __future__ import annotations
 

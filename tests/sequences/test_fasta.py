@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.fasta import FastaFile, Record, default_index_dir
 from chromacc_data.sequences.fasta_index import index_text
-from tests.test_bgzip import write_bgzip
+from tests.sequences.test_bgzip import write_bgzip
 
 TEXT = ">chr1 first\nACGTA\nacgtn\nTT\n>chr2\nGGGGG\nGGGGG\n"
 RECORDS = (Record("chr1", 12, 12, 5, 6), Record("chr2", 10, 33, 5, 6))

@@ -18,7 +18,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.sequences.bgzip import BgzipText
 from chromacc_data.sequences.encoding import decode, encode, one_hot
 from chromacc_data.sequences.genome import Genome
-from tests.test_bgzip import write_bgzip
+from tests.sequences.test_bgzip import write_bgzip
 
 CHR20_MD5 = "0dec9660ec1efaaf33281c0d5ea2560f"
 CHRX_MD5 = "bdf3143e0e1b4b9de64dc022c40559bf"

@@ -23,7 +23,7 @@ from chromacc_data.store import batches, schema, store
 from chromacc_data.verify_store import verify
 from tests import ROOT
 from tests.simulated import BACKGROUNDS, MOTIFS, SIMPLE, simulated_recipe, write_simulated_dataset
-from tests.test_backgrounds import dinucleotides
+from tests.simulation.test_backgrounds import dinucleotides
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from chromacc_data.simulation.truth import auroc, ceiling, check_truth, every_oc
 from chromacc_data.store import batches, schema, store
 from chromacc_data.verify_store import verify
 from tests.simulated import SIMPLE, write_simulated_dataset
-from tests.test_verify import reseal
+from tests.test_verify_store import reseal
 
 
 @pytest.fixture

@@ -53,7 +53,9 @@ def test_user_function__sees_sites_codes_and_names(file: Path):
 
 
 def test_user_function__from_a_module():
-    function = UserFunction("tests.test_user_function:third", module_file("tests.test_user_function:third"))
+    function = UserFunction(
+        "tests.simulation.test_user_function:third", module_file("tests.simulation.test_user_function:third")
+    )
     assert function.path == Path(__file__)
     assert function(SITES, CODES, ("x", "y")).tolist() == [2, 0]
 
@@ -90,7 +92,7 @@ def test_user_function__errors(file: Path, name: str, message: str):
     assert len(str(caught.value).splitlines()) <= 4
 
 
-@pytest.mark.parametrize("reference", ["no_such_module_at_all:f", "tests.test_user_function.deeper:f"])
+@pytest.mark.parametrize("reference", ["no_such_module_at_all:f", f"{__name__}.deeper:f"])
 def test_load_function__module_that_is_not_there(reference: str):
     assert module_file(reference) is None
     with pytest.raises(InputError, match="cannot be imported"):
@@ -115,7 +117,7 @@ def test_user_function__changed_file_is_loaded_anew(file: Path):
 
 def test_user_function__of_a_store_is_not_run(file: Path):
     with pytest.raises(InputError, match="is not run"):
-        UserFunction.of_store("tests.test_user_function:third")(SITES, CODES, ("x", "y"))
+        UserFunction.of_store("tests.simulation.test_user_function:third")(SITES, CODES, ("x", "y"))
 
 
 def test_module_file__imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
