@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from chromacc_data.errors import InputError
 from chromacc_data.motifs.files import iter_motifs, read_motifs, write_motifs
 from chromacc_data.motifs.motif import Motif
-
-from .test_motifs import ppms
+from tests.motifs.test_motif import ppms
 
 MEME = """\
 MEME version 4
