@@ -139,13 +139,32 @@ def test_cell_type_peaks__bigwig_of_other_chromosomes(tmp_path):
         peaks_in_file(path, sample("signal", 70.0), **GENOME)
 
 
-def test_cell_type_peaks__broken_or_absent_signal(tmp_path):
+def test_cell_type_peaks__bigwig_past_the_end(tmp_path):
+    path = write_bigwig(tmp_path, SIGNAL)
+    cut = {"chromosomes": ["chr1", "chr2"], "lengths": [10, 500]}  # a FASTA that is cut
+    with pytest.raises(InputError, match="does not fit chromosome chr1") as caught:
+        peaks_in_file(path, sample("signal", 0.7), **cut)
+    assert "past_end: clip" in caught.value.remedy
+    clipped = peaks_in_file(path, sample("signal", 0.7, past_end="clip"), merge_distance=None, **cut)
+    assert of(clipped) == [(0, 0, 4), (0, 6, 10), (1, 7, 8)]
+    assert clipped.counts["intervals_past_end_clipped"] == 1
+    dropped = peaks_in_file(path, sample("signal", 0.7, past_end="drop"), merge_distance=None, **cut)
+    assert of(dropped) == [(0, 0, 4), (1, 7, 8)]
+    assert dropped.counts["intervals_past_end_dropped"] == 1
+
+
+@pytest.mark.parametrize("n_bytes", [0, 3, 64, 300, 2000])
+def test_cell_type_peaks__cut_bigwig(tmp_path, n_bytes):
     generator = np.random.default_rng(0)
     rows = [("chr1", i, i + 1, float(v)) for i, v in enumerate(generator.random(1000))]
     path = write_bigwig(tmp_path, rows)
-    path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(InputError, match="cannot be read as a bigWig"):
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(InputError) as caught:
         peaks_in_file(path, sample("signal", 0.5), **GENOME)
+    assert str(path) in str(caught.value.where)
+
+
+def test_cell_type_peaks__absent_signal(tmp_path):
     with pytest.raises(InputError, match="cannot read the file"):
         peaks_in_file(tmp_path / "absent.bw", sample("signal", 0.5), **GENOME)
 
