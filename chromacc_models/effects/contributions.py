@@ -103,29 +103,25 @@ class Contributions:
         parts = found.added
         if front_end.pooling == "average":
             parts = found.slopes * np.float32(front_end.scale)
-        scanned = scorer.scan_codes(codes)
-        letters = front_end.letters(scanned)
-        n_kept = 4 if hypothetical else 1
-        out = np.zeros((*scanned.shape, n_kept, scorer.n_cell_types), np.float32)
-        kinds = mutate.ACTIVATIONS[front_end.activation], mutate.POOLINGS[front_end.pooling]
+        weights, biases, letters, grid, kinds = self.kernel_inputs(codes)
+        out = np.zeros((*letters.shape, 4 if hypothetical else 1, scorer.n_cell_types), np.float32)
         parts = np.ascontiguousarray(parts, np.float32)
 
         def work(run: slice) -> None:
-            contribute.share_among_bases(
-                self._weights,
-                scorer.filter_bias,
-                letters[run],
-                self._grid,
-                kinds,
-                found.pooled.places[run],
-                parts[run],
-                out[run],
-            )
+            inputs = weights, biases, letters[run], grid, kinds, found.pooled.places[run]
+            contribute.share_among_bases(*inputs, parts[run], out[run])
 
         size = max(1, -(-len(codes) // (_TASKS_PER_THREAD * n_threads())))
         in_parallel(*(partial(work, slice(a, a + size)) for a in range(0, len(codes), size)))
         out = self._in_window(out)
         return out if hypothetical else out[:, :, 0]
+
+    def kernel_inputs(self, codes: np.ndarray) -> tuple:
+        """What kernels take: weights, biases, letters of windows, grid, activation and pooling."""
+        front_end = self.scorer.front_end
+        letters = front_end.letters(self.scorer.scan_codes(codes))
+        kinds = mutate.ACTIVATIONS[front_end.activation], mutate.POOLINGS[front_end.pooling]
+        return self._weights, self.scorer.filter_bias, letters, self._grid, kinds
 
     @cached_property
     def _weights(self) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from chromacc_data.compiled import compiled
 from chromacc_models.kmer_kernels.mutate import EXPONENTIAL, LOG_SUM_EXP, MAXIMUM, RELU
 
-__all__ = ["Grid", "place_values", "share_among_bases", "share_place"]
+__all__ = ["Grid", "place_values", "share_among_bases", "share_place", "values_of_places"]
 
 _N_BASES = 4
 
@@ -265,3 +265,27 @@ def _add_place(
             radix //= _N_BASES
             row += 1
     return False
+
+
+@compiled
+def values_of_places(
+    weights: np.ndarray,
+    biases: np.ndarray,
+    letters: np.ndarray,
+    grid: Grid,
+    kinds: tuple[int, int],
+    values: np.ndarray,
+) -> None:
+    """:func:`place_values` of each filter in each window; fills (window, filter, strand, place) float32."""
+    activation, pooling = kinds
+    for window in range(len(letters)):
+        for filter_ in range(weights.shape[1]):
+            place_values(
+                weights[:, filter_],
+                biases[filter_],
+                letters[window],
+                grid,
+                activation,
+                pooling,
+                values[window, filter_],
+            )

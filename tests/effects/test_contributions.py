@@ -46,7 +46,7 @@ def test_contributions__add_up_to_the_logits(seed, share_of_n, **options):
     assert hypothetical.shape == (3, scorer.window_length, 4, 3)
     known = codes != N_CODE
     there = (hypothetical * one_hot(codes)[..., np.newaxis]).sum(axis=2)
-    if share_of_n < 1:
+    if not share_of_n:  # what only N stands under is spread over the window, and is no base's
         np.testing.assert_allclose(there[known], found[known], **close)
 
 
