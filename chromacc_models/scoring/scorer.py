@@ -61,6 +61,24 @@ class Head(NamedTuple):
         sum_of_squares = np.square(pooled) @ np.square(self.vectors).sum(axis=-1)
         return linear + np.float32(0.5) * (square_of_sum - sum_of_squares)
 
+    def added(self, pooled: np.ndarray, cell_type: np.ndarray) -> np.ndarray:
+        """What each filter adds to one logit of each window, (window, filter) float32: its Shapley value.
+
+        Parameters
+        ----------
+        pooled
+            Pooled values (window, filter) float32.
+        cell_type
+            The logit, (window,) integers.
+        """
+        slopes = self.weights.T[cell_type]
+        if self.vectors.shape[2]:
+            vectors = np.moveaxis(self.vectors, 1, 0)[cell_type]  # (window, filter, factor)
+            sums = np.einsum("nf,nfk->nk", pooled, vectors)
+            own = pooled * np.square(vectors).sum(axis=-1)
+            slopes = slopes + np.float32(0.5) * (np.einsum("nk,nfk->nf", sums, vectors) - own)
+        return pooled * slopes
+
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
