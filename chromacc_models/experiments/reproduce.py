@@ -231,6 +231,9 @@ class _Work:
     progress: bool
     #: Arms that were measured in this call.
     measured: set[str] = field(default_factory=set)
+    #: Recipes and their digests: they are read once in a call.
+    _recipes: dict[str, Path] = field(default_factory=dict)
+    _digests: dict[Path, str] = field(default_factory=dict)
 
     def make(self, arm: Arm) -> Mapping[str, Any]:
         """Measures of an arm, from the page's folder if they are of this recipe and these options."""
@@ -330,11 +333,16 @@ class _Work:
         return _digest(parts)
 
     def _trained_of(self, arm: Arm) -> str:
-        return _digest([load_recipe(self._recipe(arm)).digest, *(c.to_yaml() for c in self._configs(arm))])
+        return _digest([self._recipe_digest(arm), *(c.to_yaml() for c in self._configs(arm))])
+
+    def _recipe_digest(self, arm: Arm) -> str:
+        recipe = self._recipe(arm)
+        if recipe not in self._digests:
+            self._digests[recipe] = load_recipe(recipe).digest
+        return self._digests[recipe]
 
     def _store_path(self, arm: Arm) -> Path:
-        recipe = self._recipe(arm)
-        return self.out / "stores" / f"{recipe.parent.name}-{load_recipe(recipe).digest[:8]}.zarr"
+        return self.out / "stores" / f"{self._recipe(arm).parent.name}-{self._recipe_digest(arm)[:8]}.zarr"
 
     def _store(self, arm: Arm) -> Path:
         store = self._store_path(arm)
@@ -345,7 +353,10 @@ class _Work:
     def _recipe(self, arm: Arm) -> Path:
         if not self.quick:
             return self.datasets / arm.recipe / "recipe.yaml"
-        return self._small_recipe(_QUICK_REAL_RECIPE if arm.is_real else arm.recipe)
+        name = _QUICK_REAL_RECIPE if arm.is_real else arm.recipe
+        if name not in self._recipes:
+            self._recipes[name] = self._small_recipe(name)
+        return self._recipes[name]
 
     def _small_recipe(self, name: str) -> Path:
         """A recipe of few simulated windows, with the files of the whole one, or of real windows in folds."""
