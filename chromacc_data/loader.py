@@ -12,19 +12,15 @@ wrong:
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from chromacc_data.errors import InputError
 from chromacc_data.files import writable_home
-from chromacc_data.regions.bed import read_intervals
-from chromacc_data.sequences.encoding import reverse_complement, reverse_complement_one_hot
+from chromacc_data.region_windows import RegionWindows
 from chromacc_data.sequences.genome import Genome
 
 with writable_home():
@@ -32,10 +28,6 @@ with writable_home():
     from kipoi.metadata import GenomicRanges
 
 __all__ = ["BedLoader"]
-
-logger = logging.getLogger(__name__)
-
-PAST_END = ("pad", "drop", "error")
 
 
 # Kipoi parses this docstring as the YAML description of the loader where a model.yaml names the class. It
@@ -93,18 +85,18 @@ class BedLoader(Dataset):
             raise InputError(
                 "no length", where="window_length", found=window_length, expected="bases, above 0"
             )
-        if past_end not in PAST_END:
-            raise InputError("no such choice", where="past_end", found=past_end, expected=", ".join(PAST_END))
-        self._genome = Genome.open(_fasta_paths(fasta_file))
-        self._length = window_length
-        self._windows = _read_windows(
-            Path(intervals_file), self._genome, window_length, use_strand=use_strand, past_end=past_end
+        self.windows = RegionWindows.read(
+            Path(intervals_file),
+            Genome.open(_fasta_paths(fasta_file)),
+            window_length,
+            use_strand=use_strand,
+            past_end=past_end,
         )
-        self._chr_names = np.array(self._genome.names)
+        self._chr_names = np.array(self.windows.genome.names)
 
     def __len__(self) -> int:
         """Number of windows."""
-        return len(self._windows.start)
+        return len(self.windows)
 
     def __getitem__(self, index: int) -> dict:
         """One window: its `inputs`, float32, shape (position, base), and its `metadata`, GenomicRanges."""
@@ -127,28 +119,15 @@ class BedLoader(Dataset):
             `end`, `id` and `strand` of shape (window,), as in Kipoi's GenomicRanges; the strand is ``*``
             where strands are not used or not known.
         """
-        chrom, start, identifier, strand = (field[rows] for field in self._windows)
-        inputs = self._genome.one_hot_windows(chrom, start, self._length, np.float32)
-        minus = strand == "-"
-        if minus.any():
-            inputs[minus] = reverse_complement_one_hot(inputs[minus])
+        windows = self.windows
         ranges = {
-            "chr": self._chr_names[chrom],
-            "start": start,
-            "end": start + self._length,
-            "id": identifier.astype(str),
-            "strand": strand,
+            "chr": self._chr_names[windows.chrom[rows]],
+            "start": windows.start[rows],
+            "end": windows.start[rows] + windows.length,
+            "id": windows.name[rows].astype(str),
+            "strand": windows.strand[rows],
         }
-        return {"inputs": inputs, "metadata": {"ranges": ranges}}
-
-    def codes(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Base codes of the same windows, uint8, shape (window, position): a sixteenth of the bytes."""
-        chrom, start, _, strand = (field[rows] for field in self._windows)
-        codes = self._genome.windows(chrom, start, self._length)
-        minus = strand == "-"
-        if minus.any():
-            codes[minus] = reverse_complement(codes[minus])
-        return codes
+        return {"inputs": windows.one_hot(rows), "metadata": {"ranges": ranges}}
 
     def _batch_iterable(
         self,
@@ -165,18 +144,6 @@ class BedLoader(Dataset):
         """
         generator = np.random.default_rng(seed) if shuffle else None
         return _Batches(self, batch_size, generator, drop_last)
-
-
-class _Windows(NamedTuple):
-    """Where windows are: `chrom` codes int32, `start` int64, `identifier` str, `strand` one of ``+ - *``.
-
-    All of shape (window,).
-    """
-
-    chrom: np.ndarray
-    start: np.ndarray
-    identifier: np.ndarray
-    strand: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -223,69 +190,3 @@ def _fasta_paths(fasta_file: Path | str | Sequence[Path | str]) -> Path | str | 
     if not isinstance(fasta_file, str) or Path(fasta_file).exists():
         return fasta_file
     return [path.strip() for path in fasta_file.split(",") if path.strip()]
-
-
-def _read_windows(
-    path: Path, genome: Genome, window_length: int, *, use_strand: bool, past_end: str
-) -> _Windows:
-    """The windows around the midpoints of the intervals of a file, those past an end dealt with."""
-    intervals = read_intervals(path)
-    chrom = genome.index(intervals["chrom"], where=path)
-    chrom_length = genome.lengths[chrom]
-    _check_on_chromosome(intervals, chrom_length, path)
-    # As kipoiseq's resize_interval does; an interval that has the length already stays where it is.
-    start = (intervals["start"].to_numpy() + intervals["end"].to_numpy()) // 2 - window_length // 2
-    windows = _Windows(chrom, start, _identifiers(intervals), _strands(intervals, use_strand, path))
-    past = (start < 0) | (start + window_length > chrom_length)
-    if past_end == "pad" or not past.any():
-        return windows
-    found = f"{past.sum()} of {past.size}; the first: {_position(intervals, int(np.argmax(past)))}"
-    if past_end == "error" or past.all():
-        raise InputError(
-            f"windows of {window_length} bp reach past an end of their chromosomes",
-            where=path,
-            found=found,
-            remedy="leave these intervals out, or set past_end to pad",
-        )
-    logger.warning("%s: dropped windows past an end of their chromosomes: %s", path, found)
-    return _Windows(*(field[~past] for field in windows))
-
-
-def _check_on_chromosome(intervals: pd.DataFrame, chrom_length: np.ndarray, path: Path) -> None:
-    """Raise for an interval without a base on its chromosome: it is of another assembly."""
-    outside = intervals["start"].to_numpy() >= chrom_length
-    if outside.any():
-        row = int(np.argmax(outside))
-        raise InputError(
-            "an interval lies past the end of its chromosome",
-            where=f"{path}, {_position(intervals, row)}",
-            found=f"{outside.sum()} of {outside.size} intervals do",
-            expected=f"coordinates below {chrom_length[row]}",
-            remedy="take the FASTA of the assembly that the intervals are of",
-        )
-
-
-def _strands(intervals: pd.DataFrame, use_strand: bool, path: Path) -> np.ndarray:
-    """Strand of each interval if strands are to be used, else ``*``, which is Kipoi's for none."""
-    stranded = intervals["strand"].isin(["+", "-"]).to_numpy() & use_strand
-    if use_strand and not stranded.any():
-        raise InputError(
-            "use_strand, but no interval has a strand",
-            where=path,
-            expected="+ or - in column 6",
-            remedy="leave use_strand out, or give the strands",
-        )
-    return np.where(stranded, intervals["strand"], "*").astype("U1")
-
-
-def _identifiers(intervals: pd.DataFrame) -> np.ndarray:
-    """Name of each interval, or its number from 0 where it has none, as kipoiseq numbers them."""
-    names = intervals["name"].to_numpy(dtype=object, copy=True)
-    unnamed = np.flatnonzero(names == ".")
-    names[unnamed] = unnamed.astype(str)
-    return names
-
-
-def _position(intervals: pd.DataFrame, row: int) -> str:
-    chrom, start, end = intervals.iloc[row][["chrom", "start", "end"]]
-    return f"interval {row + 1} ({chrom}:{start}-{end})"

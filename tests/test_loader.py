@@ -117,7 +117,7 @@ def test_batches__equal_kipoiseq(tmp_path_factory, intervals, window_length, use
     assert_equal_to_kipoiseq(collated(ours, batch_size), collated(theirs, batch_size))
     np.testing.assert_array_equal(ours[0]["inputs"], collated(ours)["inputs"][0])
     rows = np.arange(len(ours))[::2]
-    np.testing.assert_array_equal(one_hot(ours.codes(rows)), ours.batch(rows)["inputs"])
+    np.testing.assert_array_equal(one_hot(ours.windows.codes(rows)), ours.batch(rows)["inputs"])
 
 
 # What SeqIntervalDl gets wrong.
@@ -332,13 +332,13 @@ def test_loader__several_fasta_files_are_one_genome(tmp_path, form):
     paths = [str(tmp_path / "one.fa"), str(tmp_path / "two.fa")]
     fasta = {"list": paths, "text": ",".join(paths), "text with spaces": ", ".join(paths)}[form]
     loader = BedLoader(bed(tmp_path, "two\t0\t4\none\t0\t4\n"), fasta, 4)
-    assert [decode(codes) for codes in loader.codes(slice(None))] == ["CCGT", "ACGT"]
+    assert [decode(codes) for codes in loader.windows.codes(slice(None))] == ["CCGT", "ACGT"]
 
 
 def test_loader__fasta_with_a_comma_in_its_name(tmp_path):
     (tmp_path / "a,b.fa").write_text(">one\nACGTACGTAC\n")
     loader = BedLoader(bed(tmp_path, "one\t0\t4\n"), str(tmp_path / "a,b.fa"), 4)
-    assert decode(loader.codes(slice(None))[0]) == "ACGT"
+    assert decode(loader.windows.codes(slice(None))[0]) == "ACGT"
 
 
 def test_loader__one_sequence_in_two_fasta_files(tmp_path):

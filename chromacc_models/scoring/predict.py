@@ -226,7 +226,7 @@ def _predict_span(job: _Job, path: Path, shape: tuple[int, int], span: tuple[int
     model, loader, n_unknown = job.model(), job.loader(), 0
     for start in range(*span, job.batch_size):
         stop = min(start + job.batch_size, span[1])
-        codes = loader.codes(slice(start, stop))
+        codes = loader.windows.codes(slice(start, stop))
         n_unknown += int((2 * np.count_nonzero(codes == N_CODE, axis=1) > codes.shape[1]).sum())
         found = model.predict_codes(codes)
         if job.strands == "both":
