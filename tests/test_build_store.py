@@ -15,7 +15,7 @@ from dask.distributed import LocalCluster
 from chromacc_data import build_store as building
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
-from chromacc_data.regions import plan
+from chromacc_data.regions import merged_peaks, plan
 from chromacc_data.store import schema, store
 from tests.small import LENGTHS, RECIPE, write_small_dataset
 
@@ -150,10 +150,16 @@ def test_build__same_bits_whether_tasks_take_one_or_several(recipe: Path, tmp_pa
         + "negatives: {ratio: 0.5}\n"
     )
     hashes, n_parts = set(), []
-    parts = plan._parts
-    monkeypatch.setattr(plan, "_parts", lambda *given: n_parts.append(len(found := parts(*given))) or found)
+    group = merged_peaks.group_small
+
+    def counted(*given: object) -> list[slice]:
+        n_parts.append(len(parts := group(*given)))
+        return parts
+
+    for module in (merged_peaks, plan):
+        monkeypatch.setattr(module, "group_small", counted)
     for least in (1, 2, 100):
-        monkeypatch.setattr(plan, "_LEAST_TASKS", least)
+        monkeypatch.setattr(merged_peaks, "_LEAST_TASKS", least)
         hashes.add(building.build(recipe, tmp_path / f"{least}.zarr").content_hash)
     assert len(hashes) == 1
     assert n_parts == [1, 1, 2, 2, 3, 2]  # cell types and chromosomes

@@ -420,6 +420,26 @@ class Recipe:
         return len(self.samples)
 
     @property
+    def kind(self) -> Literal["genome", "simulation"]:
+        """What the windows are made from."""
+        return "genome" if self.simulation is None else "simulation"
+
+    @property
+    def n_windows(self) -> int | None:
+        """Windows of the store, where the recipe says how many."""
+        return None if self.simulation is None else self.simulation.n_windows
+
+    @property
+    def n_motifs(self) -> int:
+        """Motifs that are planted, as far as the recipe names them."""
+        return 0 if self.simulation is None else self.simulation.motifs.n_named
+
+    @property
+    def max_sites(self) -> int:
+        """Most sites of motifs in a window."""
+        return 0 if self.simulation is None else self.simulation.sites.max_sites
+
+    @property
     def folder(self) -> Path:
         """Folder that the recipe's files are relative to."""
         return self.path.parent

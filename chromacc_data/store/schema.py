@@ -207,6 +207,9 @@ TRUTH = (SITE_MOTIF, SITE_START, SITE_STRAND, SCORE, OPEN_PROBABILITY, ACCIDENTA
 REAL = (SEQUENCE, ACCESSIBILITY, CHROM, START, END, STRAND, SPLIT, FOLD)
 SIMULATED = (SEQUENCE, ACCESSIBILITY, SPLIT, FOLD, *TRUTH)
 
+#: The same, by the kind of the recipe.
+VARIABLES_OF = {"genome": REAL, "simulation": SIMULATED}
+
 VARIABLES: dict[str, Variable] = {variable.name: variable for variable in (*REAL, *TRUTH)}
 
 

@@ -24,7 +24,6 @@ from tqdm import tqdm
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from chromacc_data.child import CHECK_THE_DISK, call_in_child, require_readable
-from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, DiskFullError, InputError
 from chromacc_data.files import (
@@ -38,6 +37,7 @@ from chromacc_data.files import (
     remove_working_folder,
     write_text_atomically,
 )
+from chromacc_data.progress import progress_bar
 from chromacc_data.sizes import require_disk, stored_bytes
 from chromacc_data.store import schema
 from chromacc_data.store.handles import StoreFolder, open_hdf5, replaced

@@ -21,9 +21,9 @@ from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 from sklearn.metrics import average_precision_score, roc_curve
 
-from chromacc_data.console import progress_bar
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, staged, write_text_atomically
+from chromacc_data.progress import progress_bar
 from chromacc_data.store import schema
 from chromacc_data.store.batches import Batches
 from chromacc_data.store.store import open_store

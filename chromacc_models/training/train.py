@@ -19,9 +19,9 @@ import tensorflow as tf
 import xarray as xr
 from tqdm import tqdm
 
-from chromacc_data.console import LOG, progress_bar
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors
+from chromacc_data.progress import LOG, progress_bar
 from chromacc_data.recipe.options import parse_json, typed
 from chromacc_data.store import schema
 from chromacc_data.store.batches import Batches, split_indices

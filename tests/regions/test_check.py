@@ -149,7 +149,7 @@ def test_check_windows__sees_what_the_builder_gets_wrong_every_time(
     with pytest.raises(CheckError, match=message) as caught:
         verify(path, n_sample=1)
     assert str(path) in str(caught.value)
-    monkeypatch.setattr("chromacc_data.verify_store.check_windows", lambda *a, **k: ("nothing",))
+    monkeypatch.setattr("chromacc_data.regions.check.check_windows", lambda *a, **k: ("nothing",))
     verify(path, n_sample=1)
 
 

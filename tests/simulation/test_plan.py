@@ -119,7 +119,7 @@ def test_build__goes_on_with_an_unfinished_build(tmp_path: Path, monkeypatch: py
         with pytest.raises(KeyboardInterrupt):
             build.build(path, tmp_path / "a.zarr")
     monkeypatch.setattr(simulate, "windows_elsewhere", None)  # the places are kept
-    monkeypatch.setattr(build, "make_plan", None)
+    monkeypatch.setattr(simulate.SimulationSource, "plan", None)
     assert build.build(path, tmp_path / "a.zarr").content_hash == expected
 
 
@@ -156,8 +156,9 @@ def test_build__closed_windows_are_of_the_genome_and_far_from_peaks(tmp_path: Pa
     recipe = load_recipe(path)
     inputs = resolve_inputs(recipe, sources_dir=None, cache_dir=None, engine=Engine(workers=1))
     genome = open_genome(recipe, inputs)
-    simulator = simulate.open_simulator(recipe, inputs, genome, tmp_path)
-    simulate.plan_simulation(recipe, simulator, inputs, genome, tmp_path, engine=Engine(workers=1))
+    source = simulate.SimulationSource(recipe, inputs, tmp_path)
+    source.plan(tmp_path, engine=Engine(workers=1))
+    simulator = source.simulator
     chrom, start = (np.load(tmp_path / "places" / f"{name}.npy") for name in ("chrom", "start"))
     assert len(set(zip(chrom.tolist(), start.tolist(), strict=True))) == 60
     for code in (0, 1):
@@ -181,8 +182,9 @@ def test_build__shuffled_windows_keep_the_dinucleotides_of_theirs(tmp_path: Path
     recipe = load_recipe(path)
     inputs = resolve_inputs(recipe, sources_dir=None, cache_dir=None, engine=Engine(workers=1))
     genome = open_genome(recipe, inputs)
-    simulator = simulate.open_simulator(recipe, inputs, genome, tmp_path)
-    simulate.plan_simulation(recipe, simulator, inputs, genome, tmp_path, engine=Engine(workers=1))
+    source = simulate.SimulationSource(recipe, inputs, tmp_path)
+    source.plan(tmp_path, engine=Engine(workers=1))
+    simulator = source.simulator
     chrom, start = (np.load(tmp_path / "places" / f"{name}.npy") for name in ("chrom", "start"))
     shuffled = simulator.background.sequences(np.random.default_rng(0), 0, 60, 50)
     windows = genome.windows(chrom, start, 50)
