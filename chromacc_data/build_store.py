@@ -16,20 +16,15 @@ from pathlib import Path
 
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
-from chromacc_data.progress import LOG
+from chromacc_data.files import leftovers
+from chromacc_data.progress import LOG, count_lines
 from chromacc_data.recipe.recipe import load_recipe
 from chromacc_data.sizes import require_room
 from chromacc_data.sources.inputs import resolve_inputs
 from chromacc_data.store import schema
-from chromacc_data.store.store import (
-    Partial,
-    count_lines,
-    leftovers,
-    looks_like_a_store,
-    open_store,
-    store_format,
-    write_store,
-)
+from chromacc_data.store.partial import Partial
+from chromacc_data.store.read import looks_like_a_store, open_store, store_format
+from chromacc_data.store.write import write_store
 from chromacc_data.window_source import Origin, lazy_dataset, open_plan, origin_of
 
 __all__ = ["Built", "build", "build_from"]

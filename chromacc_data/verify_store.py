@@ -16,13 +16,14 @@ import xarray as xr
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, InputError, NotWritableError
 from chromacc_data.files import working_folder
+from chromacc_data.progress import count_lines
 from chromacc_data.recipe.recipe import Recipe, load_recipe, parse_recipe
 from chromacc_data.simulation.truth import check_truth, is_simulated
 from chromacc_data.sources.inputs import Inputs, resolve_inputs
 from chromacc_data.splits import leak_audit
 from chromacc_data.store import schema
+from chromacc_data.store.read import content_hash, open_store, read_variable
 from chromacc_data.store.seal import is_sealed, require_layout, require_sealed
-from chromacc_data.store.store import content_hash, count_lines, open_store, read_variable
 from chromacc_data.window_source import CheckedSource, lazy_dataset, open_plan, origin_of
 
 __all__ = ["Verified", "verify"]

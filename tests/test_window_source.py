@@ -16,7 +16,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import encode, one_hot
 from chromacc_data.store import schema
 from chromacc_data.store.plan import Plan, save_plan
-from chromacc_data.store.store import open_store, read_variable
+from chromacc_data.store.read import open_store, read_variable
 from chromacc_data.verify_store import verify
 from chromacc_data.window_source import Origin
 

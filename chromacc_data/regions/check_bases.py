@@ -15,7 +15,7 @@ from chromacc_data.progress import progress_bar
 from chromacc_data.sequences.encoding import encode, one_hot
 from chromacc_data.sequences.fasta import write_index
 from chromacc_data.store import schema
-from chromacc_data.store.store import read_variable, read_window_block
+from chromacc_data.store.read import read_variable, read_window_block
 
 __all__ = ["check_bases"]
 

@@ -41,7 +41,7 @@ from chromacc_data.simulation.truth import Truth
 from chromacc_data.sources.inputs import Inputs, genome_attributes, open_genome
 from chromacc_data.store import schema
 from chromacc_data.store.plan import Plan, load_notes, save_arrays, save_plan
-from chromacc_data.store.store import read_window_block
+from chromacc_data.store.read import read_window_block
 
 __all__ = ["BLOCK", "Simulated", "SimulationSource", "Simulator", "open_simulator"]
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, map_array
-from chromacc_data.recipe.options import MAX_JSON, parse_json, read_text, typed
 from chromacc_data.store import schema
+from chromacc_data.typed_values import MAX_JSON, parse_json, read_text, typed
 
 __all__ = ["Plan", "load_notes", "load_plan", "plan_block", "save_arrays", "save_plan"]
 

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe.options import Options, option, parse_json, typed
+from chromacc_data.typed_values import Options, option, parse_json, typed
 
 FORMAT = "chromacc-store"
 FORMAT_VERSION = 1

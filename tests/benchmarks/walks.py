@@ -1,11 +1,12 @@
 """The way of a recipe, a store, a run and a BED file through the modules: stays, modules, returns.
 
 Each walk runs one public call on a small data set under ``sys.setprofile``. A walk is the sequence of the
-modules whose functions are called, in the order of the calls, in the main thread, down to ``--depth`` functions
-below the public one (functions of libraries between two of ours do not count). Consecutive calls into one module
-are one *stay*; a stay in a module that was visited before is a *return*, so that stays = modules + returns.
-Stays that repeat the pair before them (A B A B A B, a loop) count once. Left out are properties and constructors,
-which look at data and do no work, code that runs on import, and generated code (dataclasses).
+modules whose functions are called, in the order of the calls, in the main thread, down to ``--depth``
+functions below the public one (functions of libraries between two of ours do not count). Consecutive calls
+into one module are one *stay*; a stay in a module that was visited before is a *return*, so that
+stays = modules + returns. Stays that repeat the pair before them (A B A B A B, a loop) count once. Left out
+are properties and constructors, which look at data and do no work, code that runs on import, and generated
+code.
 
 The module of a package is named by its path, so that the same script measures older trees:
 
