@@ -9,77 +9,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
-import logging
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-
-import dask.array as da
-import pybedtools.helpers
-import xarray as xr
 
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
-from chromacc_data.recipe.recipe import Recipe, load_recipe
-from chromacc_data.regions.plan import (
-    Plan,
-    delayed,
-    label_block,
-    load_plan,
-    plan_block,
-    plan_windows,
-    sequence_block,
-)
-from chromacc_data.sequences.genome import Genome
-from chromacc_data.simulation.plan import Simulator, open_simulator, plan_simulation, simulated_block
+from chromacc_data.files import leftovers
+from chromacc_data.progress import LOG, count_lines
+from chromacc_data.recipe.recipe import load_recipe
 from chromacc_data.sizes import require_room
-from chromacc_data.sources.inputs import Inputs, open_genome, resolve_inputs
+from chromacc_data.sources.inputs import resolve_inputs
 from chromacc_data.store import schema
-from chromacc_data.store.store import (
-    Partial,
-    count_lines,
-    leftovers,
-    looks_like_a_store,
-    open_store,
-    store_format,
-    write_store,
-)
+from chromacc_data.store.partial import Partial
+from chromacc_data.store.read import looks_like_a_store, open_store, store_format
+from chromacc_data.store.write import write_store
+from chromacc_data.window_source import Origin, lazy_dataset, open_plan, origin_of
 
-__all__ = [
-    "Built",
-    "Content",
-    "build",
-    "build_key",
-    "lazy_dataset",
-    "make_plan",
-    "open_content",
-    "provenance",
-]
-
-LOG = logging.getLogger("chromacc")
-
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """A recipe with its inputs opened: what plan and windows are made from.
-
-    Parameters
-    ----------
-    recipe, inputs
-        The recipe and its local files.
-    genome
-        None where a simulation needs none.
-    simulator
-        None where windows come from the genome.
-    """
-
-    recipe: Recipe
-    inputs: Inputs
-    genome: Genome | None
-    simulator: Simulator | None
+__all__ = ["Built", "build", "build_from"]
 
 
 @dataclass(frozen=True)
@@ -138,144 +86,57 @@ def build(
     engine, out = engine or Engine(), Path(out).absolute()
     store_format(out)
     recipe = load_recipe(recipe_path)
-    require_room(recipe, out, local=engine.scheduler is None)
+    room = partial(require_room, recipe, out, local=engine.scheduler is None)
+    room()
     inputs = resolve_inputs(
         recipe, sources_dir=sources_dir, cache_dir=cache_dir, engine=engine, show_progress=show_progress
     )
-    key = build_key(recipe, inputs)
-    LOG.debug(
-        "%s: %d inputs found and their checksums taken; build key %s",
-        recipe.name,
-        len(inputs.records),
-        key[:12],
+    origin = origin_of(recipe, inputs, require_room=room)
+    return build_from(
+        origin, out, overwrite=overwrite, restart=restart, engine=engine, show_progress=show_progress
     )
-    found = _already_built(out, key, overwrite=overwrite)
-    if found is not None and not leftovers(out):
-        return found
-    with Partial.open(out, key=key, restart=restart) as partial:
-        # Again, now that no other process can be building it.
-        found = _already_built(out, key, overwrite=overwrite)
-        if found is not None:
-            partial.remove()
-            return found
-        content = open_content(recipe, inputs, partial.folder)
-        plan = load_plan(partial.folder)
-        if plan is not None:
-            LOG.info("going on with the unfinished build in %s", partial.folder)
-        else:
-            plan = make_plan(content, partial.folder, engine=engine, show_progress=show_progress)
-        LOG.debug("planned %d windows of %d bp", plan.n_windows, recipe.windows.length)
-        require_room(recipe, out, plan.n_windows, local=engine.scheduler is None)
-        attrs = {schema.ATTR_BUILD_KEY: key, **provenance(content, plan)}
-        ds = lazy_dataset(content, plan, attrs=attrs)
-        root = write_store(ds, out, engine=engine, partial=partial, show_progress=show_progress)
-    LOG.debug("%s: written, read back and published", out)
-    return Built(out, root, ds.sizes[schema.WINDOW], True, plan.counts)
 
 
-def open_content(recipe: Recipe, inputs: Inputs, folder: Path) -> Content:
-    """Open the genome of a recipe, and its simulator where it has one.
+def build_from(
+    origin: Origin,
+    out: Path | str,
+    *,
+    overwrite: bool = False,
+    restart: bool = False,
+    engine: Engine | None = None,
+    show_progress: bool = False,
+) -> Built:
+    """Build a store from what makes its windows, whether there is a recipe of it or not.
 
     Parameters
     ----------
-    recipe, inputs
-        The recipe and its local files.
-    folder
-        Working folder, where the plan is or will be.
+    origin
+        What the windows come from.
+    out, overwrite, restart, engine, show_progress
+        As of :func:`build`.
 
     Raises
     ------
     InputError
-        If the genome is another, or motifs and models do not go together.
+        If another store, or an unfinished build of another, stands there.
     """
-    genome = open_genome(recipe, inputs)
-    if genome is not None:
-        LOG.debug("genome %s: %d sequences", recipe.genome.assembly, len(genome.names))
-    return Content(recipe, inputs, genome, open_simulator(recipe, inputs, genome, folder))
-
-
-def make_plan(content: Content, folder: Path, *, engine: Engine, show_progress: bool = False) -> Plan:
-    """Windows, labels and splits, written to ``folder/plan``."""
-    recipe, inputs, genome = content.recipe, content.inputs, content.genome
-    options = {"engine": engine, "show_progress": show_progress}
-    if content.simulator is not None:
-        return plan_simulation(recipe, content.simulator, inputs, genome, folder, **options)
-    return plan_windows(recipe, inputs, genome, folder, **options)
-
-
-def lazy_dataset(content: Content, plan: Plan, *, attrs: dict[str, str | int]) -> xr.Dataset:
-    """The content of a store as dask arrays, one block per chunk of windows; nothing is read yet."""
-    recipe, simulator = content.recipe, content.simulator
-    length, chunk, n_cell_types = recipe.windows.length, recipe.output.chunk, len(recipe.cell_types)
-    variables = schema.REAL if simulator is None else schema.SIMULATED
-    ds = schema.template(
-        plan.n_windows,
-        length,
-        recipe.cell_types,
-        chunk=chunk,
-        variables=variables,
-        chrom_names=content.genome.names if simulator is None else (),
-        motifs=simulator.pool.names if simulator else (),
-        n_sites=simulator.sites.max_sites if simulator else 0,
-        attrs=attrs,
-    )
-    bounds = [(a, min(a + chunk, plan.n_windows)) for a in range(0, plan.n_windows, chunk)]
-
-    def blocks(name: str, make: Callable, *arguments: object) -> da.Array:
-        array = ds[name].data
-        parts = [
-            da.from_delayed(delayed(make, *arguments, a, b), (b - a, *array.shape[1:]), dtype=array.dtype)
-            for a, b in bounds
-        ]
-        return da.concatenate(parts)
-
-    for name in (variable.name for variable in variables):
-        if name == schema.SEQUENCE.name and simulator is not None:
-            ds[name].data = blocks(name, simulated_block, simulator)
-        elif name == schema.SEQUENCE.name:
-            ds[name].data = blocks(name, sequence_block, content.genome, plan.folder, length)
-        elif name == schema.ACCESSIBILITY.name and simulator is None:
-            ds[name].data = blocks(name, label_block, plan.folder, n_cell_types)
-        else:
-            ds[name].data = blocks(name, plan_block, plan.folder, name)
-    return ds
-
-
-def provenance(content: Content, plan: Plan) -> dict[str, str | int]:
-    """Root attributes that say where a store comes from, and the truth of a simulated one."""
-    recipe, genome = content.recipe, content.genome
-    versions = {
-        name: importlib.metadata.version(name)
-        for name in ("chromacc", "numpy", "pybedtools", "pyfaidx", "zarr")
-    }
-    versions["bedtools"] = ".".join(map(str, pybedtools.helpers.settings.bedtools_version or ()))
-    attrs = {
-        schema.ATTR_TITLE: recipe.title,
-        schema.ATTR_SEED: recipe.seed,
-        schema.ATTR_RECIPE: recipe.text,
-        schema.ATTR_RECIPE_PATH: str(recipe.path.absolute()),
-        schema.ATTR_INPUTS: json.dumps(content.inputs.records),
-        schema.ATTR_VERSIONS: json.dumps(versions),
-        schema.ATTR_COUNTS: json.dumps(plan.counts),
-        schema.ATTR_LEAKS: json.dumps(plan.leaks),
-    }
-    if genome is not None:
-        sequences = {
-            name: {"length": int(length), "md5": genome.md5(name)}
-            for name, length in zip(genome.names, genome.lengths, strict=True)
-        }
-        facts = {"assembly": recipe.genome.assembly, "sequences": sequences}
-        attrs[schema.ATTR_GENOME] = json.dumps(facts)
-    if content.simulator is not None:
-        attrs[schema.ATTR_TRUTH] = content.simulator.truth.to_json()
-    return attrs
-
-
-def build_key(recipe: Recipe, inputs: Inputs) -> str:
-    """SHA-256 of a recipe, its inputs and the release that builds it: the same key, the same content."""
-    version = importlib.metadata.version("chromacc")
-    parts = f"{schema.FORMAT_VERSION} {version} {recipe.digest} {inputs.digest}"
-    return hashlib.sha256(parts.encode()).hexdigest()
+    engine, out = engine or Engine(), Path(out).absolute()
+    found = _already_built(out, origin.key, overwrite=overwrite)
+    if found is not None and not leftovers(out):
+        return found
+    with Partial.open(out, key=origin.key, restart=restart) as partial_build:
+        # Again, now that no other process can be building it.
+        found = _already_built(out, origin.key, overwrite=overwrite)
+        if found is not None:
+            partial_build.remove()
+            return found
+        source = origin.open(partial_build.folder)
+        plan = open_plan(source, partial_build.folder, engine=engine, show_progress=show_progress)
+        origin.require_room(plan.n_windows)
+        ds = lazy_dataset(source, plan, origin)
+        root = write_store(ds, out, engine=engine, partial=partial_build, show_progress=show_progress)
+    LOG.debug("%s: written, read back and published", out)
+    return Built(out, root, ds.sizes[schema.WINDOW], True, plan.counts)
 
 
 def _already_built(out: Path, key: str, *, overwrite: bool) -> Built | None:

@@ -143,10 +143,10 @@ def convert(
     scheduler: str | None,
 ) -> None:
     """Write STORE again as OUT, in the format that its suffix names (.zarr or .h5)."""
-    from chromacc_data.store import store as stores
+    from chromacc_data.store import write as writing
 
     engine = Engine(workers=workers, processes=processes, scheduler=scheduler)
-    root = stores.convert(store, out, engine=engine, show_progress=console.progress)
+    root = writing.convert(store, out, engine=engine, show_progress=console.progress)
     console.result({"store": out, "content_hash": root}, f"{out}\n  content hash {root}")
 
 

@@ -1,4 +1,4 @@
-"""What the commands share: progress bars, logging, and errors printed for people."""
+"""What the two command lines share: options, printed results, exit codes, and errors printed for people."""
 
 from __future__ import annotations
 
@@ -19,19 +19,7 @@ import click
 from tqdm import tqdm
 
 from chromacc_data.errors import InputError
-
-LOG = logging.getLogger("chromacc")
-
-
-def progress_bar(total: int | None, *, unit: str, description: str, show: bool) -> tqdm:
-    """Bar with rate and time left on standard error; silent when `show` is false."""
-    return tqdm(
-        total=total,
-        unit=f" {unit}",
-        desc=description,
-        disable=not show,
-        unit_scale=total is None or total >= 10_000,
-    )
+from chromacc_data.progress import LOG
 
 
 def common_options(command: Callable) -> Callable:

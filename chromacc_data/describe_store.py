@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from chromacc_data.errors import InputError
+from chromacc_data.progress import count_lines
 from chromacc_data.simulation.truth import ceiling, every_occurrence, is_simulated
 from chromacc_data.store import schema
 from chromacc_data.store.batches import split_indices
+from chromacc_data.store.read import open_store, read_variable
 from chromacc_data.store.seal import plain
-from chromacc_data.store.store import count_lines, open_store, read_variable
 
 __all__ = ["describe"]
 

@@ -7,12 +7,14 @@ import os
 import socket
 import threading
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import dask
 import dask.multiprocessing
 import dask.threaded
 from dask.callbacks import Callback
@@ -21,7 +23,7 @@ from tqdm import tqdm
 
 from chromacc_data.errors import InputError
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "delayed"]
 
 #: What numba, TensorFlow and BLAS read their numbers of threads from.
 _GREETING_BYTES = 64
@@ -188,6 +190,12 @@ class Engine:
                 future.result()  # raises the error of a failed task at once
                 finished(future.key)
             return client.gather(futures)
+
+
+def delayed(function: Callable, *arguments: object) -> Delayed:
+    """A task of dask."""
+    # The arguments hold no dask objects: looking for them would walk through every array and list of names.
+    return dask.delayed(partial(function, *arguments), pure=False, traverse=False)()
 
 
 def _greeting(host: str, port: int, timeout: float) -> bytes:

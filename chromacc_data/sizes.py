@@ -82,16 +82,13 @@ def estimate(recipe: Recipe, n_windows: int, *, n_motifs: int | None = None, hdf
     hdf5
         Whether the store is written as HDF5: a Zarr store is made first.
     """
-    simulation = recipe.simulation
-    variables = schema.REAL if simulation is None else schema.SIMULATED
-    n_sites = 0 if simulation is None else simulation.sites.max_sites
-    if n_motifs is None:
-        n_motifs = 0 if simulation is None else simulation.motifs.n_named
+    variables = schema.VARIABLES_OF[recipe.kind]
+    n_motifs = recipe.n_motifs if n_motifs is None else n_motifs
     sizes = {
         schema.POSITION: recipe.windows.length,
         schema.BASE: len(schema.BASES),
         schema.CELL_TYPE: recipe.n_cell_types,
-        schema.SITE: n_sites,
+        schema.SITE: recipe.max_sites,
         schema.MOTIF: n_motifs,
     }
     widths = {variable.name: _bytes_of_window(variable, sizes) for variable in variables}
@@ -128,12 +125,12 @@ def require_room(recipe: Recipe, out: Path, n_windows: int | None = None, *, loc
     InputError
         With what it would take, what there is, and what to change.
     """
-    simulation = recipe.simulation
-    key = "windows" if simulation is None else "simulation.n_windows"
-    n = n_windows or (1 if simulation is None else simulation.n_windows)
+    is_given = recipe.n_windows is not None
+    key = "simulation.n_windows" if is_given else "windows"
+    n = n_windows or recipe.n_windows or 1
     size = estimate(recipe, n, hdf5=out.suffix == ".h5")
     shape = f"{n:,} windows of {recipe.windows.length:,} bp x {recipe.n_cell_types:,} cell types"
-    fewer = "fewer windows (simulation.n_windows)" if simulation else "fewer peaks or chromosomes"
+    fewer = "fewer windows (simulation.n_windows)" if is_given else "fewer peaks or chromosomes"
     remedy = f"{fewer}, shorter windows (windows.length), or fewer cell types"
     if size.chunk > LARGEST_CHUNK:
         most = LARGEST_CHUNK * min(recipe.output.chunk, n) // size.chunk

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyfaidx
 import xarray as xr
 
-from chromacc_data import build_store as building
-from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, InputError, NotWritableError
 from chromacc_data.files import working_folder
+from chromacc_data.progress import count_lines
 from chromacc_data.recipe.recipe import Recipe, load_recipe, parse_recipe
-from chromacc_data.regions.check import check_windows
-from chromacc_data.sequences.encoding import encode, one_hot
-from chromacc_data.sequences.fasta import write_index
 from chromacc_data.simulation.truth import check_truth, is_simulated
 from chromacc_data.sources.inputs import Inputs, resolve_inputs
 from chromacc_data.splits import leak_audit
 from chromacc_data.store import schema
+from chromacc_data.store.read import content_hash, open_store, read_variable
 from chromacc_data.store.seal import is_sealed, require_layout, require_sealed
-from chromacc_data.store.store import content_hash, count_lines, open_store, read_variable, read_window_block
+from chromacc_data.window_source import CheckedSource, lazy_dataset, open_plan, origin_of
 
 __all__ = ["Verified", "verify"]
 
@@ -148,25 +144,54 @@ def verify(
     if found != expected:
         raise CheckError("content differs from its hash", where=path, found=found, expected=expected)
     require_sealed(ds, where=path)
-    n = ds.sizes[schema.WINDOW]
+    n, simulated = ds.sizes[schema.WINDOW], is_simulated(ds)
     rows = np.arange(n)
     if n_sample is not None and n_sample < n:
         rows = np.sort(np.random.default_rng(seed).choice(n, n_sample, replace=False))
-    if is_simulated(ds):
-        check_truth(ds, rows, path=path)
     held = [f"every chunk passes its checksum; content hash {found}"]
     if is_sealed(ds):
         held.append("attributes and metadata are those of the build")
-    if is_simulated(ds):
-        held.append(f"sites, scores and labels of {len(rows):,} windows are those of the truth in the store")
+    held += _check_truth(ds, rows, path)
     unchecked = _unchecked(ds, store_only=store_only)
     counts = _recorded(ds, schema.ATTR_COUNTS, path) or {}
+    recipe = None
     if store_only:
         held += _compare_with_itself(ds, path)
-        n_compared = len(rows) if is_simulated(ds) else 0
-        return Verified(
-            path, found, n, n_compared, None, is_simulated(ds), tuple(held), tuple(unchecked), counts
-        )
+        n_compared = len(rows) if simulated else 0
+    else:
+        recipe, inputs = _find_sources(ds, path, recipe_path, sources_dir, cache_dir, engine)
+        more = _compare_with_sources(ds, rows, path, recipe, inputs, engine, show_progress)
+        held, unchecked, n_compared = held + more[0], unchecked + more[1], len(rows)
+    return Verified(
+        path,
+        found,
+        n,
+        n_compared,
+        recipe and recipe.path,
+        simulated,
+        tuple(held),
+        tuple(unchecked),
+        counts,
+    )
+
+
+def _check_truth(ds: xr.Dataset, rows: np.ndarray, path: Path) -> list[str]:
+    """Check some windows against the truth in the store, if it has any; gives what held, in words."""
+    if not is_simulated(ds):
+        return []
+    check_truth(ds, rows, path=path)
+    return [f"sites, scores and labels of {len(rows):,} windows are those of the truth in the store"]
+
+
+def _find_sources(
+    ds: xr.Dataset,
+    path: Path,
+    recipe_path: Path | None,
+    sources_dir: Path | None,
+    cache_dir: Path | None,
+    engine: Engine,
+) -> tuple[Recipe, Inputs]:
+    """The recipe of a store and its local files, which must be those on record."""
     try:
         recipe = _recipe(ds, path, recipe_path)
         inputs = resolve_inputs(recipe, sources_dir=sources_dir, cache_dir=cache_dir, engine=engine)
@@ -176,35 +201,37 @@ def verify(
         _compare_with_itself(ds, path)
         raise _without_sources(error) from error
     _compare_inputs(ds, inputs, path)
-    if recipe.simulation is not None and recipe.simulation.n_windows != n:
-        raise CheckError("other sizes", where=path, found=n, expected=recipe.simulation.n_windows)
-    if not is_simulated(ds):
-        lie_on_peaks, *not_seen = check_windows(ds, recipe, inputs, path=path)
-        unchecked += not_seen
+    n = ds.sizes[schema.WINDOW]
+    if recipe.n_windows not in (None, n):
+        raise CheckError("other sizes", where=path, found=n, expected=recipe.n_windows)
+    return recipe, inputs
+
+
+def _compare_with_sources(
+    ds: xr.Dataset,
+    rows: np.ndarray,
+    path: Path,
+    recipe: Recipe,
+    inputs: Inputs,
+    engine: Engine,
+    show_progress: bool,
+) -> tuple[list[str], list[str]]:
+    """Derive a store again from its sources and compare; gives what held and what is unchecked, in words."""
     with _scratch_folder(path) as folder:
-        content = _without_functions(building.open_content(recipe, inputs, folder))
-        plan = building.make_plan(content, folder, engine=engine, show_progress=show_progress)
-        again = building.lazy_dataset(content, plan, attrs=building.provenance(content, plan))
-        _compare_plan(ds, again, path, scored=_scored(content))
-        _compare_attributes(ds, again, building.build_key(recipe, inputs), path, scored=_scored(content))
-        if is_simulated(ds):
-            _compare_simulated(ds, again, path, show_progress=show_progress)
-    if is_simulated(ds):
-        held.append(f"bases, sites, scores and labels of all {n:,} windows are what the recipe gives")
-    else:
-        _compare_bases(ds, rows, inputs.fasta, path, show_progress=show_progress)
-        held += [
-            f"labels, coordinates and splits of all {n:,} windows are what the sources give",
-            f"bases of {len(rows):,} windows are those of the genome",
-            lie_on_peaks,
-        ]
-    held.append("recipe, inputs, build key, counts and leaks on record are what the sources give")
-    functions = [name for name, scored in zip(recipe.cell_types, _scored(content), strict=True) if not scored]
+        # Functions of the recipe are never run: a store may name any code.
+        origin = origin_of(recipe, inputs, runs_functions=False)
+        source: CheckedSource = origin.open(folder)
+        labels_held, unchecked = source.check_labels(ds, path)
+        plan = open_plan(source, folder, engine=engine, show_progress=show_progress)
+        again = lazy_dataset(source, plan, origin)
+        _compare_plan(ds, again, path, scored=source.scored)
+        _compare_attributes(ds, again, path, scored=source.scored)
+        held = source.check_bases(ds, again, rows, path=path, show_progress=show_progress)
+    held += [*labels_held, "recipe, inputs, build key, counts and leaks on record are what the sources give"]
+    functions = [name for name, scored in zip(recipe.cell_types, source.scored, strict=True) if not scored]
     if functions:
         unchecked.append(f"scores by the recipe's own functions, which are not run: {', '.join(functions)}")
-    return Verified(
-        path, found, n, len(rows), recipe.path, is_simulated(ds), tuple(held), tuple(unchecked), counts
-    )
+    return held, unchecked
 
 
 @contextmanager
@@ -317,9 +344,7 @@ def _compare_inputs(ds: xr.Dataset, inputs: Inputs, path: Path) -> None:
         raise _other("inputs", path, recorded, list(inputs.records))
 
 
-def _compare_attributes(
-    ds: xr.Dataset, again: xr.Dataset, build_key: str, path: Path, *, scored: list[bool]
-) -> None:
+def _compare_attributes(ds: xr.Dataset, again: xr.Dataset, path: Path, *, scored: list[bool]) -> None:
     """Raise where a root attribute is not what the sources give."""
     for label, name in (("title", schema.ATTR_TITLE), ("seed", schema.ATTR_SEED)):
         if ds.attrs.get(name) != again.attrs[name]:
@@ -327,8 +352,9 @@ def _compare_attributes(
     versions = _recorded(ds, schema.ATTR_VERSIONS, path) or {}
     # Another release makes another key of the same recipe.
     same_release = versions.get("chromacc") == _recorded(again, schema.ATTR_VERSIONS, path)["chromacc"]
-    if same_release and ds.attrs.get(schema.ATTR_BUILD_KEY) != build_key:
-        raise _other("build key", path, ds.attrs.get(schema.ATTR_BUILD_KEY), build_key)
+    key = again.attrs[schema.ATTR_BUILD_KEY]
+    if same_release and ds.attrs.get(schema.ATTR_BUILD_KEY) != key:
+        raise _other("build key", path, ds.attrs.get(schema.ATTR_BUILD_KEY), key)
     recorded, leaks = (_recorded(each, schema.ATTR_LEAKS, path) for each in (ds, again))
     if recorded != leaks:
         raise _other("leaks between splits", path, recorded, leaks)
@@ -352,26 +378,12 @@ def _other(what: str, path: Path, found: object, expected: object) -> CheckError
     )
 
 
-def _without_functions(content: building.Content) -> building.Content:
-    """The content, with functions of the recipe that are never run: a store may name any code."""
-    if content.simulator is None:
-        return content
-    return replace(content, simulator=replace(content.simulator, runs_functions=False))
-
-
-def _scored(content: building.Content) -> list[bool]:
-    """Whether labels of each cell type can be derived without running a function."""
-    if content.simulator is None:
-        return [True] * len(content.recipe.cell_types)
-    return [content.simulator.can_score(model) for model in content.simulator.models]
-
-
 def _compare_plan(ds: xr.Dataset, again: xr.Dataset, path: Path, *, scored: list[bool]) -> None:
     if ds.sizes != again.sizes:
         raise CheckError("other sizes", where=path, found=dict(ds.sizes), expected=dict(again.sizes))
     for name, found, expected in (
         ("cell types", list(map(str, ds[schema.CELL_TYPE].values)), list(again[schema.CELL_TYPE].values)),
-        ("names of chromosomes", _chrom_names(ds), _chrom_names(again)),
+        ("names of chromosomes", schema.chrom_names(ds), schema.chrom_names(again)),
         ("genome", ds.attrs.get(schema.ATTR_GENOME), again.attrs.get(schema.ATTR_GENOME)),
         ("truth", ds.attrs.get(schema.ATTR_TRUTH), again.attrs.get(schema.ATTR_TRUTH)),
     ):
@@ -391,93 +403,3 @@ def _compare_plan(ds: xr.Dataset, again: xr.Dataset, path: Path, *, scored: list
                 expected=expected[row].tolist(),
                 remedy="build the store again",
             )
-
-
-def _chrom_names(ds: xr.Dataset) -> list[str]:
-    if schema.CHROM.name not in ds:
-        return []
-    return [str(name) for name in np.atleast_1d(ds[schema.CHROM.name].attrs[schema.ATTR_NAMES])]
-
-
-def _compare_simulated(ds: xr.Dataset, again: xr.Dataset, path: Path, *, show_progress: bool) -> None:
-    n, chunk = ds.sizes[schema.WINDOW], int(ds.attrs[schema.ATTR_WINDOW_CHUNK])
-    with progress_bar(n, unit="windows", description="comparing", show=show_progress) as bar:
-        for start in range(0, n, chunk):
-            stop = min(start + chunk, n)
-            found, expected = (
-                read_window_block(each, schema.SEQUENCE.name, start, stop) for each in (ds, again)
-            )
-            differs = np.argwhere(found != expected)
-            if len(differs):
-                row, position = differs[0][:2].tolist()
-                raise CheckError(
-                    "bases are not those that the recipe gives",
-                    where=f"{path} window {start + row} position {position}",
-                    remedy="build the store again",
-                )
-            bar.update(stop - start)
-
-
-def _compare_bases(
-    ds: xr.Dataset,
-    rows: np.ndarray,
-    fasta: Sequence[Path],
-    path: Path,
-    *,
-    show_progress: bool,
-) -> None:
-    chunk, length = int(ds.attrs[schema.ATTR_WINDOW_CHUNK]), ds.sizes[schema.POSITION]
-    names = _chrom_names(ds)
-    chrom, start = read_variable(ds, schema.CHROM.name), read_variable(ds, schema.START.name)
-    with (
-        _Reference(fasta) as reference,
-        progress_bar(len(rows), unit="windows", description="comparing", show=show_progress) as bar,
-    ):
-        for index in np.unique(rows // chunk):
-            here = rows[rows // chunk == index]
-            first = index * chunk
-            block = read_window_block(ds, schema.SEQUENCE.name, first, min(first + chunk, len(chrom)))
-            for row in here:
-                expected = reference.window(names[chrom[row]], int(start[row]), length)
-                if not np.array_equal(block[row - first], one_hot(encode(expected))):
-                    raise CheckError(
-                        "bases are not those of the genome",
-                        where=f"{path} window {row} ({names[chrom[row]]}:{start[row]}-{start[row] + length})",
-                        remedy="build the store again",
-                    )
-            bar.update(len(here))
-
-
-class _Reference:
-    """Windows as text through pyfaidx, with N past both ends: slow, and independent of our own reader."""
-
-    def __init__(self, fasta: Sequence[Path]) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self._files = [self._open(path, Path(self._folder.name) / str(i)) for i, path in enumerate(fasta)]
-
-    def __enter__(self) -> _Reference:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files:
-            file.close()
-        self._folder.cleanup()
-
-    @staticmethod
-    def _open(path: Path, folder: Path) -> pyfaidx.Fasta:
-        # Indexed anew: a wrong index must not hide behind itself.
-        folder.mkdir()
-        stem = str(folder / path.name)
-        files = {"indexname": f"{stem}.fai", "gzi_indexname": f"{stem}.gzi"}
-        try:
-            return pyfaidx.Fasta(str(path), **files)
-        except (pyfaidx.FastaIndexingError, RuntimeError):
-            # pyfaidx indexes no file with more than one line of whitespace behind a sequence.
-            write_index(path, folder)
-            return pyfaidx.Fasta(str(path), rebuild=False, **files)
-
-    def window(self, name: str, start: int, length: int) -> str:
-        record = next(file[name] for file in self._files if name in file)
-        inside = record[max(0, start) : max(0, start + length)].seq
-        left = "N" * min(length, max(0, -start))
-        return (left + inside).ljust(length, "N")

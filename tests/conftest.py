@@ -15,7 +15,9 @@ import xarray as xr
 
 from chromacc_data.engine import Engine
 from chromacc_data.sequences.encoding import one_hot
-from chromacc_data.store import schema, store
+from chromacc_data.store import schema
+from chromacc_data.store.partial import Partial
+from chromacc_data.store.write import write_store
 from tests import ROOT
 
 # Kipoi writes ~/.kipoi when it is imported: not into the home of whoever runs the tests.
@@ -91,8 +93,8 @@ def make_store(tmp_path: Path) -> Callable[..., Path]:
 
     def make(name: str = "small.zarr", **options: object) -> Path:
         path = tmp_path / name
-        with store.Partial.open(path, key="by hand") as partial:
-            store.write_store(make_dataset(**options), path, engine=Engine(workers=1), partial=partial)
+        with Partial.open(path, key="by hand") as partial:
+            write_store(make_dataset(**options), path, engine=Engine(workers=1), partial=partial)
         return path
 
     return make

@@ -16,7 +16,9 @@ import yaml
 from chromacc_data.engine import Engine
 from chromacc_data.sequences.encoding import decode
 from chromacc_data.sequences.genome import Genome
-from chromacc_data.store import schema, store
+from chromacc_data.store import schema
+from chromacc_data.store.partial import Partial
+from chromacc_data.store.write import write_store
 from chromacc_models.networks.layers import FactorizationMachine, GlobalPooling, SequenceConv1D
 from chromacc_models.training.config import TrainConfig
 from tests.conftest import make_dataset
@@ -77,8 +79,8 @@ def make_run(folder: Path) -> Path:
     }
     ds.attrs[schema.ATTR_GENOME] = json.dumps(facts)
     path = folder / "store.zarr"
-    with store.Partial.open(path, key="toy") as partial:
-        root = store.write_store(ds, path, engine=Engine(workers=1), partial=partial)
+    with Partial.open(path, key="toy") as partial:
+        root = write_store(ds, path, engine=Engine(workers=1), partial=partial)
     network = make_network()
     run = folder / "run"
     run.mkdir()

@@ -15,8 +15,10 @@ from dask.distributed import LocalCluster
 from chromacc_data import build_store as building
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
-from chromacc_data.regions import plan
-from chromacc_data.store import schema, store
+from chromacc_data.regions import merged_peaks, plan
+from chromacc_data.store import schema
+from chromacc_data.store.partial import Partial
+from chromacc_data.store.read import content_hash, open_store
 from tests.small import LENGTHS, RECIPE, write_small_dataset
 
 
@@ -81,7 +83,7 @@ def test_build__genome_with_a_header_within_a_line(recipe: Path, tmp_path: Path)
 
 def test_build__windows_labels_and_bases_by_a_naive_reading(recipe: Path, tmp_path: Path):
     built = building.build(recipe, tmp_path / "a.zarr")
-    ds = store.open_store(built.path)
+    ds = open_store(built.path)
     expected = naive_joint_windows(recipe.parent)
     names = list(ds["chrom"].attrs["names"])
     cell_types = [str(name) for name in ds["cell_type"].values]
@@ -104,7 +106,7 @@ def test_build__windows_labels_and_bases_by_a_naive_reading(recipe: Path, tmp_pa
 
 def test_build__provenance(recipe: Path, tmp_path: Path):
     built = building.build(recipe, tmp_path / "a.zarr")
-    attrs = store.open_store(built.path).attrs
+    attrs = open_store(built.path).attrs
     genome = json.loads(attrs[schema.ATTR_GENOME])
     assert list(genome["sequences"]) == ["chr1", "chr2"]
     assert genome["sequences"]["chr1"]["length"] == 9000
@@ -150,10 +152,16 @@ def test_build__same_bits_whether_tasks_take_one_or_several(recipe: Path, tmp_pa
         + "negatives: {ratio: 0.5}\n"
     )
     hashes, n_parts = set(), []
-    parts = plan._parts
-    monkeypatch.setattr(plan, "_parts", lambda *given: n_parts.append(len(found := parts(*given))) or found)
+    group = merged_peaks.group_small
+
+    def counted(*given: object) -> list[slice]:
+        n_parts.append(len(parts := group(*given)))
+        return parts
+
+    for module in (merged_peaks, plan):
+        monkeypatch.setattr(module, "group_small", counted)
     for least in (1, 2, 100):
-        monkeypatch.setattr(plan, "_LEAST_TASKS", least)
+        monkeypatch.setattr(merged_peaks, "_LEAST_TASKS", least)
         hashes.add(building.build(recipe, tmp_path / f"{least}.zarr").content_hash)
     assert len(hashes) == 1
     assert n_parts == [1, 1, 2, 2, 3, 2]  # cell types and chromosomes
@@ -164,7 +172,7 @@ def test_build__negatives_blacklist_and_fixed_windows(tmp_path: Path):
     path = write_small_dataset(tmp_path / "a", recipe=with_more)
     (path.parent / "black.bed").write_text("chr1\t1000\t2000\tHigh Signal Region\n")
     built = building.build(path, tmp_path / "a.zarr")
-    ds = store.open_store(built.path)
+    ds = open_store(built.path)
     is_closed = ~ds["accessibility"].values.any(axis=1)
     assert is_closed.sum() > 0
     on_chr1 = ds["chrom"].values == 0
@@ -178,7 +186,7 @@ def test_build__negatives_blacklist_and_fixed_windows(tmp_path: Path):
     (path.parent / "windows.bed").write_text(
         "".join(f"chr2\t{s}\t{s + 60}\tw\n" for s in range(0, 6000, 100))
     )
-    ds = store.open_store(building.build(path, tmp_path / "b.zarr").path)
+    ds = open_store(building.build(path, tmp_path / "b.zarr").path)
     assert ds["start"].values.tolist() == list(range(0, 6000, 100))
 
 
@@ -197,14 +205,14 @@ def test_build__changed_recipe_needs_a_word(recipe: Path, tmp_path: Path):
     recipe.write_text(RECIPE.replace("seed: 7", "seed: 8"))
     with pytest.raises(InputError, match="--overwrite"):
         building.build(recipe, out)
-    assert store.content_hash(out) == first.content_hash
+    assert content_hash(out) == first.content_hash
     second = building.build(recipe, out, overwrite=True)
-    assert store.content_hash(out) == second.content_hash != first.content_hash
+    assert content_hash(out) == second.content_hash != first.content_hash
 
 
 def test_build__changed_recipe_over_an_unfinished_build(recipe: Path, tmp_path: Path):
     out = tmp_path / "a.zarr"
-    with store.Partial.open(out, key="of an older recipe") as partial:
+    with Partial.open(out, key="of an older recipe") as partial:
         (partial.folder / "chunks").mkdir()
         partial.marker(0).write_text("digest")
     with pytest.raises(InputError, match="--restart"):
@@ -251,7 +259,7 @@ def test_build__vanished_input_leaves_the_older_store(recipe: Path, tmp_path: Pa
     (recipe.parent / "t_cell.bed").unlink()
     with pytest.raises(InputError, match="no such file"):
         building.build(recipe, out, overwrite=True)
-    assert store.content_hash(out) == first.content_hash
+    assert content_hash(out) == first.content_hash
 
 
 def test_build__wrong_assembly(recipe: Path, tmp_path: Path):
@@ -278,7 +286,7 @@ def test_build__random_splits_report_what_they_share(recipe: Path, tmp_path: Pat
         RECIPE.replace("{by: block, block_size: 500, ", "{by: random, ").replace("length: 60", "length: 200")
     )
     built = building.build(recipe, tmp_path / "a.zarr")
-    leaks = json.loads(store.open_store(built.path).attrs[schema.ATTR_LEAKS])
+    leaks = json.loads(open_store(built.path).attrs[schema.ATTR_LEAKS])
     assert leaks["splits"]["train-test"]["bp"] > 0
 
 
@@ -309,10 +317,10 @@ def test_build__killed_at_any_moment(tmp_path: Path, suffix: str):
         elif process.exitcode == 0:
             break
         if out.exists():
-            store.open_store(out)  # never a part of a store under the final name
+            open_store(out)  # never a part of a store under the final name
     assert process.exitcode == 0
     assert kills >= 2
-    assert store.content_hash(out) == expected
+    assert content_hash(out) == expected
     assert not out.with_name(out.name + ".partial").exists()
 
 

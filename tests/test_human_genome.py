@@ -19,7 +19,7 @@ from chromacc_data import verify_store as verify
 from chromacc_data.sequences.encoding import decode, one_hot
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.store import schema
-from chromacc_data.store.store import open_store
+from chromacc_data.store.read import open_store
 
 LENGTHS = {
     **{"chr1": 248956422, "chr2": 242193529, "chr3": 198295559, "chr4": 190214555, "chr5": 181538259},

@@ -15,7 +15,9 @@ from chromacc_data import sizes
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.recipe.recipe import load_recipe
-from chromacc_data.store import schema, store
+from chromacc_data.store import schema
+from chromacc_data.store.read import open_store
+from chromacc_data.store.write import convert
 from tests.simulated import SIMPLE, write_simulated_dataset
 from tests.small import RECIPE, write_small_dataset
 
@@ -91,7 +93,7 @@ def test_estimate__is_near_what_a_store_takes(tmp_path: Path, suffix: str):
     taken = sum(path.stat().st_size for path in files)
     size = sizes.estimate(load_recipe(recipe), 1500, n_motifs=4)
     assert size.stored / 2 < taken < size.stored * 3
-    ds = store.open_store(out)
+    ds = open_store(out)
     assert sizes.stored_bytes(ds) == size.stored
     assert size.unpacked == sum(ds[name].nbytes for name in ds.data_vars)
 
@@ -100,7 +102,7 @@ def test_convert__disk_that_is_too_small(tmp_path: Path, monkeypatch: pytest.Mon
     built = building.build(write_small_dataset(tmp_path / "small"), tmp_path / "a.zarr").path
     monkeypatch.setattr(sizes, "free_disk", lambda out: 100)
     with pytest.raises(InputError, match="needs more disk"):
-        store.convert(built, tmp_path / "b.h5", engine=Engine())
+        convert(built, tmp_path / "b.h5", engine=Engine())
     assert not list(tmp_path.glob("b.*"))
 
 
@@ -116,7 +118,7 @@ def test_open_store__sizes_beyond_the_data(tmp_path: Path, name: str, chunked: b
         metadata["chunk_grid"]["configuration"]["chunk_shape"][0] = 10**15
     path.write_text(json.dumps(metadata))
     with pytest.raises(InputError, match=r"are missing|cannot be opened as a store"):
-        store.open_store(built)
+        open_store(built)
 
 
 def test_open_store__sizes_beyond_the_data_in_hdf5(tmp_path: Path):
@@ -127,7 +129,7 @@ def test_open_store__sizes_beyond_the_data_in_hdf5(tmp_path: Path):
         file.create_dataset("split", (10**15,), "int8", chunks=(16,), fletcher32=True)
         file["split"].attrs["description"] = attributes["description"]
     with pytest.raises(InputError, match="chunks of 'split' are missing"):
-        store.open_store(built)
+        open_store(built)
 
 
 def test_require_disk__what_a_killed_run_left_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -14,7 +14,9 @@ from chromacc_data import build_store as building
 from chromacc_data.describe_store import describe
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, InputError
-from chromacc_data.store import store
+from chromacc_data.store import write as writing
+from chromacc_data.store.read import content_hash, open_store
+from chromacc_data.store.write import convert
 from chromacc_data.verify_store import verify
 from tests.simulated import SIMPLE, write_simulated_dataset
 from tests.small import write_small_dataset
@@ -27,7 +29,7 @@ def built(tmp_path: Path) -> Path:
 
 def reseal(path: Path) -> None:
     """Give a tampered store the hash of its content, as a forger or a broken builder would."""
-    store._seal(path, store.content_hash(path))
+    writing._seal(path, content_hash(path))
 
 
 @pytest.mark.parametrize("n_sample", [5, None])
@@ -50,7 +52,7 @@ def test_verify__genome_with_lines_of_whitespace(tmp_path: Path):
 
 
 def test_verify__hdf5(built: Path, tmp_path: Path):
-    store.convert(built, tmp_path / "a.h5", engine=Engine())
+    convert(built, tmp_path / "a.h5", engine=Engine())
     assert verify(tmp_path / "a.h5").content_hash == verify(built).content_hash
 
 
@@ -132,11 +134,11 @@ def test_verify__changed_attribute_is_named(built: Path, tmp_path: Path, name: s
     # A letter of a title, a digit of a count: the text stays what it can be.
     changed = re.sub(r"[A-Za-z0-9](?=[^A-Za-z0-9]*$)", lambda m: "1" if m[0].isdigit() else "x", text)
     change_attribute(built, name, changed)
-    store._seal(built, store.open_store(built).attrs["content_hash"], checksums=False)
+    writing._seal(built, open_store(built).attrs["content_hash"], checksums=False)
     with pytest.raises(CheckError, match=f"attribute '{name}'"):
         verify(built, store_only=True)
     with pytest.raises(CheckError, match="attributes differ from their checksums"):
-        store.convert(built, tmp_path / "b.h5", engine=Engine())
+        convert(built, tmp_path / "b.h5", engine=Engine())
     assert not (tmp_path / "b.h5").exists()
 
 
@@ -169,16 +171,16 @@ def test_verify__records_that_the_store_itself_contradicts(built: Path):
 
 def test_verify__store_of_an_older_release(built: Path, tmp_path: Path):
     """It opens, and is told what is not vouched for; a copy does not vouch for it either."""
-    root = store.open_store(built).attrs["content_hash"]
+    root = open_store(built).attrs["content_hash"]
     del zarr.open_group(built, mode="r+").attrs["attribute_checksums"]
-    store._seal(built, root, checksums=False)
+    writing._seal(built, root, checksums=False)
     checked = verify(built)
     assert checked.content_hash == root
     assert "attributes recipe_path, versions" in checked.report()[1].replace(
         "versions, recipe_path", "recipe_path, versions"
     )
-    store.convert(built, tmp_path / "a.h5", engine=Engine())
-    assert "attribute_checksums" not in store.open_store(tmp_path / "a.h5").attrs
+    convert(built, tmp_path / "a.h5", engine=Engine())
+    assert "attribute_checksums" not in open_store(tmp_path / "a.h5").attrs
 
 
 def test_verify__without_its_sources(built: Path, tmp_path: Path):
@@ -208,7 +210,7 @@ def test_verify__metadata_that_disagree(built: Path):
 
 def test_verify__hdf5_attributes(built: Path, tmp_path: Path):
     path = tmp_path / "a.h5"
-    store.convert(built, path, engine=Engine())
+    convert(built, path, engine=Engine())
     with h5py.File(path, "r+") as file:
         file["split"].attrs["description"] = "something else"
     with pytest.raises(CheckError, match="variable 'split'"):
@@ -238,7 +240,7 @@ def test_verify__functions_are_not_run(tmp_path: Path):
 
 def test_verify__report_has_every_count(built: Path):
     checked = verify(built)
-    counts = json.loads(store.open_store(built).attrs["counts"])
+    counts = json.loads(open_store(built).attrs["counts"])
     assert checked.counts == counts
     for name in counts:
         assert f"  {name} " in checked.report()[1]

@@ -19,11 +19,11 @@ from typing import Literal
 
 from chromacc_data.errors import InputError
 from chromacc_data.names import require_cell_types
-from chromacc_data.recipe import options
-from chromacc_data.recipe.options import option
+from chromacc_data.recipe import option_tables, yaml_options
 from chromacc_data.recipe.simulation import SimulationRecipe
 from chromacc_data.recipe.source import Source
 from chromacc_data.regions.formats import SUMMIT_FORMATS, StatedFormat, formats_of
+from chromacc_data.typed_values import option, read_text
 
 __all__ = [
     "FragmentRecipe",
@@ -420,6 +420,26 @@ class Recipe:
         return len(self.samples)
 
     @property
+    def kind(self) -> Literal["genome", "simulation"]:
+        """What the windows are made from."""
+        return "genome" if self.simulation is None else "simulation"
+
+    @property
+    def n_windows(self) -> int | None:
+        """Windows of the store, where the recipe says how many."""
+        return None if self.simulation is None else self.simulation.n_windows
+
+    @property
+    def n_motifs(self) -> int:
+        """Motifs that are planted, as far as the recipe names them."""
+        return 0 if self.simulation is None else self.simulation.motifs.n_named
+
+    @property
+    def max_sites(self) -> int:
+        """Most sites of motifs in a window."""
+        return 0 if self.simulation is None else self.simulation.sites.max_sites
+
+    @property
     def folder(self) -> Path:
         """Folder that the recipe's files are relative to."""
         return self.path.parent
@@ -453,7 +473,7 @@ def load_recipe(path: Path | str) -> Recipe:
     if not path.exists():
         remedy = "check the path; the shipped recipes are datasets/*/recipe.yaml"
         raise InputError("no such recipe", where=path, remedy=remedy)
-    text = options.read_text(path, expected="YAML in UTF-8")
+    text = read_text(path, expected="YAML in UTF-8")
     return parse_recipe(text, path=path)
 
 
@@ -472,12 +492,12 @@ def parse_recipe(text: str, *, path: Path | str) -> Recipe:
     (('A',), 600, 'a.bed')
     '''
     path = Path(path)
-    return options.from_yaml(Recipe, text, path=path, given={"path": path, "text": text})
+    return yaml_options.from_yaml(Recipe, text, path=path, given={"path": path, "text": text})
 
 
 def describe() -> str:
     """Markdown table of every key of a recipe: key, type, default, meaning."""
-    return options.describe(Recipe)
+    return option_tables.describe(Recipe)
 
 
 def _require_unique(names: Sequence[str], *, where: str) -> None:

@@ -11,9 +11,9 @@ from typing import Literal
 
 from chromacc_data.errors import InputError
 from chromacc_data.names import require_cell_types
-from chromacc_data.recipe.options import option
 from chromacc_data.recipe.source import Source
 from chromacc_data.store.schema import BASES
+from chromacc_data.typed_values import option
 
 __all__ = [
     "BackgroundRecipe",

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe.options import option
+from chromacc_data.typed_values import option
 
 __all__ = ["Source"]
 

@@ -47,7 +47,7 @@ from chromacc_data.regions.formats import require_format
 from chromacc_data.regions.windows import merge_distance
 from chromacc_data.sources.inputs import Inputs
 from chromacc_data.store import schema
-from chromacc_data.store.store import read_variable, read_window_block
+from chromacc_data.store.read import read_variable, read_window_block
 
 __all__ = ["check_windows"]
 

@@ -1,112 +1,132 @@
-"""The plan of a store: its windows, labels and splits, kept in the working folder.
-
-Small (bytes a window), so that a killed build does not make it again.
-"""
+"""Windows of a genome around peaks: their plan, and their blocks of bases and labels."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import dask
 import numpy as np
-from dask.delayed import Delayed
+import xarray as xr
 
 from chromacc_data import splits
-from chromacc_data.console import progress_bar
-from chromacc_data.engine import Engine
+from chromacc_data.engine import Engine, delayed
 from chromacc_data.errors import InputError
-from chromacc_data.files import disk_errors, map_array
-from chromacc_data.recipe.options import MAX_JSON, parse_json, read_text, typed
-from chromacc_data.recipe.recipe import Recipe, Sample, WindowRecipe
+from chromacc_data.progress import progress_bar
+from chromacc_data.recipe.recipe import Recipe, WindowRecipe
 from chromacc_data.regions import windows
+from chromacc_data.regions.merged_peaks import (
+    excluded_names,
+    find_peaks,
+    group_small,
+    load_peaks,
+    peak_counts,
+    remove_peaks,
+)
 from chromacc_data.regions.negatives import closed_windows
-from chromacc_data.regions.peaks import Peaks, cell_type_peaks
+from chromacc_data.regions.peaks import Peaks
 from chromacc_data.regions.windows import Windows
 from chromacc_data.sequences.genome import Genome
-from chromacc_data.sources.inputs import Inputs
+from chromacc_data.sources.inputs import Inputs, genome_attributes, open_genome
 from chromacc_data.store import schema
+from chromacc_data.store.plan import Plan, plan_block, save_plan
 
-__all__ = [
-    "Plan",
-    "delayed",
-    "excluded_names",
-    "find_peaks",
-    "label_block",
-    "load_notes",
-    "load_peaks",
-    "load_plan",
-    "peak_counts",
-    "plan_block",
-    "plan_windows",
-    "save_arrays",
-    "save_plan",
-    "sequence_block",
-]
+__all__ = ["GenomeSource"]
 
-_NOTES = "notes.json"
-_BOUNDS = "bounds"
-
-#: Bytes of files of peaks, and nucleotides of chromosomes, that a task takes where that leaves enough tasks;
-#: each starts bedtools and opens arrays anew.
-_BYTES_PER_TASK, _BASES_PER_TASK, _LEAST_TASKS = 16 << 20, 1 << 27, 8
+#: Nucleotides of chromosomes that a task takes, where that leaves enough tasks; each opens arrays anew.
+_BASES_PER_TASK = 1 << 27
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Windows, labels and splits of a store: everything but the bases.
+class GenomeSource:
+    """Windows cut from a genome, open where the peaks of a cell type are.
 
-    `arrays` are memory-mapped, by name: `split` and `fold`, and those of
-    :class:`~chromacc_data.regions.windows.Windows`, or the variables of a simulated store.
+    A :class:`~chromacc_data.window_source.WindowSource`. Sent to another process it can make blocks only, so
+    that tasks stay small.
+
+    Parameters
+    ----------
+    recipe, inputs
+        The recipe and its local files.
+    folder
+        Working folder, where the plan is or will be.
+
+    Raises
+    ------
+    InputError
+        If the genome is not the one that the recipe means.
     """
 
-    folder: Path
-    arrays: dict[str, np.ndarray]
-    counts: dict[str, int]
-    leaks: dict[str, object]
+    def __init__(self, recipe: Recipe, inputs: Inputs, folder: Path) -> None:
+        self._recipe, self._inputs, self._folder = recipe, inputs, folder
+        self._genome = open_genome(recipe, inputs)
+        self._length, self._n_cell_types = recipe.windows.length, recipe.n_cell_types
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_recipe": None, "_inputs": None}
+
+    def template(self, n_windows: int, attrs: Mapping[str, str | int]) -> xr.Dataset:
+        """Empty Dataset of so many windows."""
+        return schema.template(
+            n_windows,
+            self._length,
+            self._recipe.cell_types,
+            chunk=self._recipe.output.chunk,
+            variables=schema.REAL,
+            chrom_names=self._genome.names,
+            attrs=attrs,
+        )
 
     @property
-    def n_windows(self) -> int:
-        """Windows in the store."""
-        return len(self.arrays[schema.SPLIT.name])
+    def attrs(self) -> dict[str, str]:
+        """The genome's facts, as a root attribute."""
+        return genome_attributes(self._recipe, self._genome)
+
+    @property
+    def scored(self) -> list[bool]:
+        """Whether the labels of each cell type can be derived without running a function of the recipe."""
+        return [True] * self._n_cell_types
+
+    def plan(self, folder: Path, *, engine: Engine, show_progress: bool = False) -> Plan:
+        """Windows, labels and splits, written to ``folder/plan``."""
+        return _plan_windows(self._recipe, self._inputs, self._genome, folder, engine, show_progress)
+
+    def block(self, name: str, first: int, last: int) -> np.ndarray:
+        """Bases (window, position, base) or labels (window, cell_type) of some windows, uint8."""
+        plan = self._folder / "plan"
+        if name == schema.ACCESSIBILITY.name:
+            packed = plan_block(plan, "labels", first, last)
+            return np.unpackbits(packed, axis=1, count=self._n_cell_types, bitorder="little")
+        chrom, begin = (plan_block(plan, v.name, first, last) for v in (schema.CHROM, schema.START))
+        return self._genome.one_hot_windows(chrom, begin, self._length, dtype=np.uint8)
+
+    def check_labels(self, ds: xr.Dataset, path: Path) -> tuple[list[str], list[str]]:
+        """Check by bedtools that windows lie on their peaks; what held, and what is unchecked."""
+        from chromacc_data.regions.check import check_windows  # pandas: no build needs it
+
+        held, *unchecked = check_windows(ds, self._recipe, self._inputs, path=path)
+        return [held], unchecked
+
+    def check_bases(
+        self, ds: xr.Dataset, again: xr.Dataset, rows: np.ndarray, *, path: Path, show_progress: bool
+    ) -> list[str]:
+        """Compare the bases of some windows with the genome, read by pyfaidx; what held, in words."""
+        from chromacc_data.regions.check_bases import check_bases  # pyfaidx: no build needs it
+
+        check_bases(ds, rows, self._inputs.fasta, path=path, show_progress=show_progress)
+        n = ds.sizes[schema.WINDOW]
+        return [
+            f"labels, coordinates and splits of all {n:,} windows are what the sources give",
+            f"bases of {len(rows):,} windows are those of the genome",
+        ]
 
 
-def load_plan(folder: Path) -> Plan | None:
-    """The plan that an earlier run left in a working folder, or None."""
-    plan = folder / "plan"
-    if not plan.exists():
-        return None
-    try:
-        arrays = {path.stem: map_array(path) for path in sorted(plan.glob("*.npy"))}
-        notes = parse_json(read_text(plan / _NOTES, limit=MAX_JSON), where=plan / _NOTES)
-        counts = typed(notes["counts"], dict[str, int], where=plan / _NOTES)
-        leaks = typed(notes["leaks"], dict[str, dict[str, dict[str, int]]], where=plan / _NOTES)
-        _ = arrays[schema.SPLIT.name]
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
-        raise InputError(
-            "the plan of an unfinished build is damaged",
-            where=getattr(error, "where", None) or plan,
-            found=getattr(error, "found", None) or error,
-            remedy="--restart throws the unfinished build away; a finished store is not touched",
-        ) from error
-    return Plan(plan, arrays, counts, leaks)
-
-
-def plan_windows(
+def _plan_windows(
     recipe: Recipe,
     inputs: Inputs,
     genome: Genome,
     folder: Path,
-    *,
     engine: Engine,
-    show_progress: bool = False,
+    show_progress: bool,
 ) -> Plan:
     """Windows, labels and splits, written to ``folder/plan``.
 
@@ -132,100 +152,9 @@ def plan_windows(
     arrays = {name: getattr(joined, name) for name in ("chrom", "start", "end", "strand", "labels")}
     counts = {**joined.counts, **assigned.counts, "windows": len(joined)}
     counts |= {f"windows_{name}": int((split == code).sum()) for code, name in enumerate(schema.SPLITS)}
-    return save_plan(folder, {**arrays, "split": split, "fold": fold}, counts, leaks)
-
-
-def find_peaks(
-    recipe: Recipe, inputs: Inputs, genome: Genome, folder: Path, engine: Engine, show_progress: bool
-) -> list[Path]:
-    """Merged peaks of all cell types, in folders of arrays; those that an earlier run left are kept.
-
-    :func:`load_peaks` opens the folders.
-    """
-    options = {
-        "chromosomes": genome.names,
-        "lengths": genome.lengths.tolist(),
-        "excluded": excluded_names(recipe, genome),
-        "merge_distance": windows.merge_distance(recipe.windows),
-    }
-    (folder / "peaks").mkdir(exist_ok=True)
-    parts = _parts([path.stat().st_size for path in inputs.samples], _BYTES_PER_TASK)
-    targets = [folder / "peaks" / f"{part.start:05d}-{part.stop:05d}" for part in parts]
-    tasks = [
-        delayed(_save_peaks, inputs.samples[part], recipe.samples[part], target, options)
-        for part, target in zip(parts, targets, strict=True)
-    ]
-    n_cell_types = [part.stop - part.start for part in parts]
-    shown = show_progress and bool(tasks)
-    with progress_bar(sum(n_cell_types), unit="cell types", description="peaks", show=shown) as bar:
-        engine.run(tasks, weights=n_cell_types, bar=bar)
-    return targets
-
-
-def delayed(function: Callable, *arguments: object) -> Delayed:
-    """A task of dask."""
-    # The arguments hold no dask objects: looking for them would walk through every array and list of names.
-    return dask.delayed(partial(function, *arguments), pure=False, traverse=False)()
-
-
-def load_peaks(folders: Sequence[Path]) -> list[Peaks]:
-    """Peaks of each cell type, memory-mapped, as :func:`find_peaks` left them."""
-    peaks = []
-    for folder in folders:
-        arrays = {path.stem: map_array(path) for path in folder.glob("*.npy")}
-        bounds = arrays.pop(_BOUNDS).tolist()
-        peaks += [
-            Peaks(**{name: array[first:last] for name, array in arrays.items()})
-            for first, last in pairwise(bounds)
-        ]
-    return peaks
-
-
-def save_plan(
-    folder: Path, arrays: dict[str, np.ndarray], counts: dict[str, int], leaks: dict[str, object]
-) -> Plan:
-    """Write a plan into a working folder, which has no use for its peaks from then on."""
-    save_arrays(folder / "plan", arrays, {"counts": counts, "leaks": leaks})
-    shutil.rmtree(folder / "peaks", ignore_errors=True)
-    return load_plan(folder)
-
-
-def save_arrays(folder: Path, arrays: dict[str, np.ndarray], notes: dict[str, object]) -> None:
-    """Write a folder of arrays and notes, there whole or not at all."""
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    with disk_errors(folder):
-        temporary.mkdir()  # never its parents: a late task must not bring a removed folder back
-        for name, array in arrays.items():
-            np.save(temporary / f"{name}.npy", array)
-        (temporary / _NOTES).write_text(json.dumps(notes))
-        temporary.rename(folder)
-
-
-def load_notes(folder: Path) -> dict[str, int]:
-    """Notes of a folder that :func:`save_arrays` wrote."""
-    return json.loads((folder / _NOTES).read_text())
-
-
-def sequence_block(genome: Genome, plan: Path, length: int, start: int, stop: int) -> np.ndarray:
-    """One-hot bases of windows `start` to `stop` of a plan, (window, position, base) uint8."""
-    chrom, begin = (plan_block(plan, name, start, stop) for name in ("chrom", "start"))
-    return genome.one_hot_windows(chrom, begin, length, dtype=np.uint8)
-
-
-def label_block(plan: Path, n_cell_types: int, start: int, stop: int) -> np.ndarray:
-    """Labels of windows `start` to `stop` of a plan, (window, cell_type) uint8."""
-    packed = plan_block(plan, "labels", start, stop)
-    return np.unpackbits(packed, axis=1, count=n_cell_types, bitorder="little")
-
-
-def plan_block(plan: Path, name: str, start: int, stop: int) -> np.ndarray:
-    """An array of a plan for windows `start` to `stop`."""
-    return np.array(map_array(plan / f"{name}.npy")[start:stop])
-
-
-def excluded_names(recipe: Recipe, genome: Genome) -> frozenset[str]:
-    """Names whose intervals are dropped and counted: sequences of the genome not used, and those excluded."""
-    return genome.unused | (frozenset(recipe.genome.exclude) - frozenset(genome.names))
+    plan = save_plan(folder, {**arrays, "split": split, "fold": fold}, counts, leaks)
+    remove_peaks(folder)
+    return plan
 
 
 def _windows(
@@ -244,7 +173,7 @@ def _windows(
         fixed = windows.read_fixed_windows(
             inputs.fixed, length=recipe.windows.length, lengths=genome.lengths, **known
         )
-    parts = _parts(genome.lengths.tolist(), _BASES_PER_TASK)
+    parts = group_small(genome.lengths.tolist(), _BASES_PER_TASK)
     tasks = [
         delayed(
             _windows_of_part,
@@ -276,38 +205,6 @@ def _windows(
         joined = windows.join_windows([joined, closed])
         counts |= closed.counts
     return replace(joined, counts=counts)
-
-
-def _parts(sizes: Sequence[int], largest: int) -> list[slice]:
-    """What one task does of the things of these sizes: those next to each other that are small together.
-
-    >>> _parts([3, 3, 2, 90, 1, 1, 60], 1000)
-    [slice(0, 4, None), slice(4, 6, None), slice(6, 7, None)]
-    """
-    begin = np.cumsum(sizes) - sizes
-    limit = max(1, min(largest, -(-sum(sizes) // _LEAST_TASKS)))
-    edges = [*np.unique(begin // limit, return_index=True)[1].tolist(), len(sizes)]
-    return [slice(a, b) for a, b in pairwise(edges)]
-
-
-def _save_peaks(
-    paths: Sequence[Path], samples: Sequence[Sample], target: Path, options: dict[str, object]
-) -> None:
-    if target.exists():
-        return
-    peaks = cell_type_peaks(paths, samples, **options)
-    arrays = {name: np.concatenate([getattr(p, name) for p in peaks]) for name in ("chrom", "start", "end")}
-    if any(p.summit is not None for p in peaks):
-        arrays["summit"] = np.concatenate(
-            [np.full(len(p), -1) if p.summit is None else p.summit for p in peaks]
-        )
-    arrays[_BOUNDS] = np.cumsum([0, *map(len, peaks)])
-    save_arrays(target, arrays, windows.add_counts([p.counts for p in peaks]))
-
-
-def peak_counts(peaks: Sequence[Path]) -> dict[str, int]:
-    """Counts of all cell types, added up."""
-    return windows.add_counts([json.loads((folder / _NOTES).read_text()) for folder in peaks])
 
 
 def _windows_of_part(

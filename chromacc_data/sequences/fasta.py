@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from chromacc_data.console import LOG
 from chromacc_data.errors import InputError
 from chromacc_data.files import publish, user_cache, working_folder
+from chromacc_data.progress import LOG
 from chromacc_data.sequences.bgzip import BgzipText, format_gzi, is_bgzip, is_whole
 from chromacc_data.sequences.fasta_index import Record, disagreement, format_fai, index_text, read_fai
 

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from chromacc_data.compiled import compiled
-from chromacc_data.console import LOG
 from chromacc_data.errors import InputError
+from chromacc_data.progress import LOG
 from chromacc_data.sequences.encoding import (
     BYTE_CLASS,
     BYTE_TO_CODE,

@@ -12,10 +12,10 @@ import numpy as np
 
 from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
-from chromacc_data.recipe.options import Options, option
 from chromacc_data.recipe.simulation import Pair, Target
 from chromacc_data.simulation.sites import Pool, Sites
 from chromacc_data.simulation.user_function import UserFunction
+from chromacc_data.typed_values import Options, option
 
 __all__ = ["Model", "ModelOnRecord", "models_of", "pairs_present", "scores"]
 

@@ -7,30 +7,28 @@ number of workers changes a bit, and the same seed plants the same sites in anot
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 
 from chromacc_data import splits
-from chromacc_data.console import progress_bar
-from chromacc_data.engine import Engine
-from chromacc_data.errors import InputError
+from chromacc_data.engine import Engine, delayed
+from chromacc_data.errors import CheckError, InputError
+from chromacc_data.progress import progress_bar
 from chromacc_data.recipe.recipe import Recipe
 from chromacc_data.recipe.simulation import BackgroundRecipe, SitesRecipe
-from chromacc_data.regions.negatives import windows_elsewhere
-from chromacc_data.regions.plan import (
-    Plan,
-    delayed,
+from chromacc_data.regions.merged_peaks import (
     excluded_names,
     find_peaks,
-    load_notes,
     load_peaks,
     peak_counts,
-    save_arrays,
-    save_plan,
+    remove_peaks,
 )
+from chromacc_data.regions.negatives import windows_elsewhere
 from chromacc_data.regions.windows import read_blacklist
 from chromacc_data.sequences.encoding import one_hot
 from chromacc_data.sequences.genome import Genome
@@ -40,10 +38,12 @@ from chromacc_data.simulation.occurrences import Patterns, count_accidental, rem
 from chromacc_data.simulation.posterior import read_sequences
 from chromacc_data.simulation.sites import Pool, Sites, draw_bases, draw_sites, plant, read_pool, require_room
 from chromacc_data.simulation.truth import Truth
-from chromacc_data.sources.inputs import Inputs
+from chromacc_data.sources.inputs import Inputs, genome_attributes, open_genome
 from chromacc_data.store import schema
+from chromacc_data.store.plan import Plan, load_notes, save_arrays, save_plan
+from chromacc_data.store.read import read_window_block
 
-__all__ = ["BLOCK", "Simulated", "Simulator", "open_simulator", "plan_simulation", "simulated_block"]
+__all__ = ["BLOCK", "Simulated", "SimulationSource", "Simulator", "open_simulator"]
 
 #: Windows made from the same random streams. Another number is another set.
 BLOCK = 512
@@ -129,7 +129,9 @@ class Simulator:
         )
 
 
-def open_simulator(recipe: Recipe, inputs: Inputs, genome: Genome | None, folder: Path) -> Simulator | None:
+def open_simulator(
+    recipe: Recipe, inputs: Inputs, genome: Genome | None, folder: Path, *, runs_functions: bool = True
+) -> Simulator:
     """The simulator of a recipe, with its motifs read, its background learnt and its models drawn.
 
     Parameters
@@ -138,10 +140,8 @@ def open_simulator(recipe: Recipe, inputs: Inputs, genome: Genome | None, folder
         The recipe, its files, and the genome where the background needs one.
     folder
         Working folder of the build, where the places of windows from a genome will be.
-
-    Returns
-    -------
-    None for a recipe whose windows come from a genome.
+    runs_functions
+        Whether functions of the recipe are run.
 
     Raises
     ------
@@ -149,8 +149,6 @@ def open_simulator(recipe: Recipe, inputs: Inputs, genome: Genome | None, folder
         Motifs that are not in their files or do not fit, models of other motifs.
     """
     simulation = recipe.simulation
-    if simulation is None:
-        return None
     try:
         pool = read_pool(simulation.motifs, inputs.motifs)
         require_room(pool, simulation.sites, recipe.windows.length)
@@ -173,27 +171,102 @@ def open_simulator(recipe: Recipe, inputs: Inputs, genome: Genome | None, folder
         simulation.sites,
         models,
         simulation.remove_accidental,
+        runs_functions,
     )
 
 
-def plan_simulation(
+class SimulationSource:
+    """Simulated windows.
+
+    A :class:`~chromacc_data.window_source.WindowSource`. Sent to another process it can make blocks only, so
+    that tasks stay small.
+
+    Parameters
+    ----------
+    recipe, inputs
+        The recipe and its local files.
+    folder
+        Working folder, where the plan is or will be.
+    runs_functions
+        Whether functions of the recipe are run.
+
+    Raises
+    ------
+    InputError
+        If motifs and models do not go together, or the genome is not the one that the recipe means.
+    """
+
+    def __init__(self, recipe: Recipe, inputs: Inputs, folder: Path, *, runs_functions: bool = True) -> None:
+        self._recipe, self._inputs, self._genome = recipe, inputs, open_genome(recipe, inputs)
+        self.simulator = open_simulator(recipe, inputs, self._genome, folder, runs_functions=runs_functions)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_recipe": None, "_inputs": None, "_genome": None}
+
+    def template(self, n_windows: int, attrs: Mapping[str, str | int]) -> xr.Dataset:
+        """Empty Dataset of so many windows."""
+        return schema.template(
+            n_windows,
+            self.simulator.length,
+            self._recipe.cell_types,
+            chunk=self._recipe.output.chunk,
+            variables=schema.SIMULATED,
+            motifs=self.simulator.pool.names,
+            n_sites=self.simulator.sites.max_sites,
+            attrs=attrs,
+        )
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """The truth, and the genome's facts where there is one, as root attributes."""
+        genome = genome_attributes(self._recipe, self._genome)
+        return {**genome, schema.ATTR_TRUTH: self.simulator.truth.to_json()}
+
+    @property
+    def scored(self) -> list[bool]:
+        """Whether the labels of each cell type can be derived without running a function of the recipe."""
+        return [self.simulator.can_score(model) for model in self.simulator.models]
+
+    def plan(self, folder: Path, *, engine: Engine, show_progress: bool = False) -> Plan:
+        """Sites, scores, labels and splits of all windows, written to ``folder/plan``.
+
+        Raises
+        ------
+        InputError
+            If the genome has too few windows, a function fails, or a cell type is open, or closed, in every
+            window.
+        """
+        arguments = (self._recipe, self.simulator, self._inputs, self._genome, folder)
+        return _plan_simulation(*arguments, engine, show_progress)
+
+    def block(self, name: str, first: int, last: int) -> np.ndarray:
+        """One-hot bases of some windows, (window, position, base) uint8: all that the plan does not hold."""
+        begin, end = first // BLOCK, (last - 1) // BLOCK
+        codes = np.concatenate([self.simulator.block(index).codes for index in range(begin, end + 1)])
+        return one_hot(codes[first - begin * BLOCK : last - begin * BLOCK])
+
+    def check_labels(self, ds: xr.Dataset, path: Path) -> tuple[list[str], list[str]]:
+        """What held, and what is unchecked: nothing, as the truth in the store is checked without sources."""
+        return [], []
+
+    def check_bases(
+        self, ds: xr.Dataset, again: xr.Dataset, rows: np.ndarray, *, path: Path, show_progress: bool
+    ) -> list[str]:
+        """Compare the bases of all windows of a store with those made `again`; what held, in words."""
+        _compare_bases(ds, again, path, show_progress=show_progress)
+        n = ds.sizes[schema.WINDOW]
+        return [f"bases, sites, scores and labels of all {n:,} windows are what the recipe gives"]
+
+
+def _plan_simulation(
     recipe: Recipe,
     simulator: Simulator,
     inputs: Inputs,
     genome: Genome | None,
     folder: Path,
-    *,
     engine: Engine,
-    show_progress: bool = False,
+    show_progress: bool,
 ) -> Plan:
-    """Sites, scores, labels and splits of all windows, written to ``folder/plan``; sequences are made later.
-
-    Raises
-    ------
-    InputError
-        If the genome has too few windows, a function fails, or a cell type is open, or closed, in every
-        window.
-    """
     if isinstance(simulator.background, GenomeWindows) and not simulator.background.places.exists():
         _draw_places(recipe, simulator, inputs, genome, folder, engine, show_progress)
     n_blocks = -(-simulator.n_windows // BLOCK)
@@ -218,14 +291,28 @@ def plan_simulation(
             continue
         counts[f"windows_open_in_{model.cell_type}"] = n_open
         _require_both(model, n_open, simulator, recipe)
-    return save_plan(folder, {**arrays, schema.SPLIT.name: split, schema.FOLD.name: fold}, counts, {})
+    plan = save_plan(folder, {**arrays, schema.SPLIT.name: split, schema.FOLD.name: fold}, counts, {})
+    remove_peaks(folder)
+    return plan
 
 
-def simulated_block(simulator: Simulator, start: int, stop: int) -> np.ndarray:
-    """One-hot bases of windows `start` to `stop` of a simulated set, (window, position, base) uint8."""
-    first, last = start // BLOCK, (stop - 1) // BLOCK
-    codes = np.concatenate([simulator.block(index).codes for index in range(first, last + 1)])
-    return one_hot(codes[start - first * BLOCK : stop - first * BLOCK])
+def _compare_bases(ds: xr.Dataset, again: xr.Dataset, path: Path, *, show_progress: bool) -> None:
+    n, chunk = ds.sizes[schema.WINDOW], int(ds.attrs[schema.ATTR_WINDOW_CHUNK])
+    with progress_bar(n, unit="windows", description="comparing", show=show_progress) as bar:
+        for start in range(0, n, chunk):
+            stop = min(start + chunk, n)
+            found, expected = (
+                read_window_block(each, schema.SEQUENCE.name, start, stop) for each in (ds, again)
+            )
+            differs = np.argwhere(found != expected)
+            if len(differs):
+                row, position = differs[0][:2].tolist()
+                raise CheckError(
+                    "bases are not those that the recipe gives",
+                    where=f"{path} window {start + row} position {position}",
+                    remedy="build the store again",
+                )
+            bar.update(stop - start)
 
 
 class _Part(NamedTuple):

@@ -13,13 +13,13 @@ import xarray as xr
 
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.motifs.motif import Motif
-from chromacc_data.recipe.options import Options, from_json, option
 from chromacc_data.recipe.simulation import Pair
 from chromacc_data.sequences.encoding import codes_from_one_hot, decode, encode, reverse_complement
 from chromacc_data.simulation.accessibility import Model, ModelOnRecord
 from chromacc_data.simulation.sites import Pool, Sites
 from chromacc_data.store import schema
-from chromacc_data.store.store import read_variable, read_window_block
+from chromacc_data.store.read import read_variable, read_window_block
+from chromacc_data.typed_values import Options, from_json, option
 
 __all__ = ["Truth", "auroc", "ceiling", "check_truth", "every_occurrence", "is_simulated", "read_truth"]
 

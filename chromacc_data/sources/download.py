@@ -16,9 +16,9 @@ from pathlib import Path
 import requests
 import urllib3
 
-from chromacc_data.console import progress_bar
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors
+from chromacc_data.progress import progress_bar
 
 __all__ = ["ResumingDownloader"]
 

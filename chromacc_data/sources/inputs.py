@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial as bind
@@ -12,12 +13,14 @@ import dask
 
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
+from chromacc_data.progress import LOG
 from chromacc_data.recipe.recipe import Recipe, Source
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.simulation.user_function import UserFunction, function_file, module_file
 from chromacc_data.sources.resolve import file_digest, resolve, resolve_fasta
+from chromacc_data.store import schema
 
-__all__ = ["Inputs", "open_genome", "resolve_inputs"]
+__all__ = ["Inputs", "genome_attributes", "open_genome", "resolve_inputs"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def open_genome(recipe: Recipe, inputs: Inputs) -> Genome | None:
         names = Genome.open(inputs.fasta).names
         chromosomes = tuple(name for name in names if name not in recipe.genome.exclude)
     genome = Genome.open(inputs.fasta, chromosomes=chromosomes)
+    LOG.debug("genome %s: %d sequences", recipe.genome.assembly, len(genome.names))
     for name, expected in recipe.genome.md5.items():
         if genome.md5(name) != expected:
             raise InputError(
@@ -111,6 +115,17 @@ def open_genome(recipe: Recipe, inputs: Inputs) -> Genome | None:
                 remedy="use the FASTA of that assembly, or correct `genome.md5` in the recipe",
             )
     return genome
+
+
+def genome_attributes(recipe: Recipe, genome: Genome | None) -> dict[str, str]:
+    """Root attributes of a store that say which genome its windows come from; none without a genome."""
+    if genome is None:
+        return {}
+    sequences = {
+        name: {"length": int(length), "md5": genome.md5(name)}
+        for name, length in zip(genome.names, genome.lengths, strict=True)
+    }
+    return {schema.ATTR_GENOME: json.dumps({"assembly": recipe.genome.assembly, "sequences": sequences})}
 
 
 def _user_function(reference: str, find: Callable[[Source], Path]) -> UserFunction:

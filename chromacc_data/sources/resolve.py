@@ -32,9 +32,9 @@ from chromacc_data.files import (
     working_folder,
     write_text_atomically,
 )
-from chromacc_data.recipe.options import read_text
 from chromacc_data.recipe.recipe import Source
 from chromacc_data.sources.download import ResumingDownloader
+from chromacc_data.typed_values import read_text
 
 __all__ = ["default_cache_dir", "file_digest", "resolve", "resolve_fasta"]
 

@@ -19,7 +19,7 @@ import xarray as xr
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import codes_from_one_hot, reverse_complement
 from chromacc_data.store import schema
-from chromacc_data.store.store import open_store, read_variable, read_window_block
+from chromacc_data.store.read import open_store, read_variable, read_window_block
 
 __all__ = ["REVERSE_COMPLEMENT", "Batch", "Batches", "n_folds", "split_indices"]
 

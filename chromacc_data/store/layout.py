@@ -7,12 +7,11 @@ and takes memory for chunks of any size. A store of ours has format 3 and a hand
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe.options import MAX_JSON, parse_json, read_text
+from chromacc_data.typed_values import MAX_JSON, parse_json, read_text
 
 __all__ = ["require_plain_zarr"]
 
@@ -34,8 +33,8 @@ def require_plain_zarr(path: Path) -> None:
     Raises
     ------
     InputError
-        If it is no group of Zarr format 3, an array of it has another codec or type than a store may have,
-        or chunks that are too large or fewer than its shape says.
+        If it is no group of Zarr format 3, or an array of it has another codec or type than a store may have,
+        or chunks that are too large.
     """
     if not path.is_dir():
         raise _refused(path, "a file", f"a folder with {_METADATA}")
@@ -84,16 +83,6 @@ def _require_plain_array(folder: Path, metadata: dict[str, Any]) -> None:
             folder,
             f"shape {shape}, chunks {chunk}",
             f"chunks of at most {_MAX_CHUNK:,} bytes, of whole windows",
-        )
-    n_chunks = -(-shape[0] // chunk[0]) if shape else 1
-    found = sum(1 for _ in os.scandir(folder / "c")) if (folder / "c").is_dir() else 0
-    if shape and found < n_chunks:
-        raise InputError(
-            f"chunks of {folder.name!r} are missing",
-            where=folder.parent,
-            found=f"{found:,} chunks",
-            expected=f"{n_chunks:,}",
-            remedy="the copy is not whole: build or fetch the store again",
         )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe.options import Options, option, parse_json, typed
+from chromacc_data.typed_values import Options, option, parse_json, typed
 
 FORMAT = "chromacc-store"
 FORMAT_VERSION = 1
@@ -206,6 +206,9 @@ TRUTH = (SITE_MOTIF, SITE_START, SITE_STRAND, SCORE, OPEN_PROBABILITY, ACCIDENTA
 #: Variables of a store whose windows come from a genome, and of one whose windows are simulated.
 REAL = (SEQUENCE, ACCESSIBILITY, CHROM, START, END, STRAND, SPLIT, FOLD)
 SIMULATED = (SEQUENCE, ACCESSIBILITY, SPLIT, FOLD, *TRUTH)
+
+#: The same, by the kind of the recipe.
+VARIABLES_OF = {"genome": REAL, "simulation": SIMULATED}
 
 VARIABLES: dict[str, Variable] = {variable.name: variable for variable in (*REAL, *TRUTH)}
 

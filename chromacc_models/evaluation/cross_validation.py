@@ -11,12 +11,12 @@ from typing import Any
 import dask
 import pandas as pd
 
-from chromacc_data.console import progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, write_text_atomically
+from chromacc_data.progress import progress_bar
 from chromacc_data.store.batches import n_folds
-from chromacc_data.store.store import open_store
+from chromacc_data.store.read import open_store
 from chromacc_models.evaluation.evaluate import evaluate
 from chromacc_models.quietly import train_quietly
 from chromacc_models.training.config import TrainConfig

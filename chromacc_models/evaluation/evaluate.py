@@ -21,12 +21,12 @@ from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 from sklearn.metrics import average_precision_score, roc_curve
 
-from chromacc_data.console import progress_bar
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, staged, write_text_atomically
+from chromacc_data.progress import progress_bar
 from chromacc_data.store import schema
 from chromacc_data.store.batches import Batches
-from chromacc_data.store.store import open_store
+from chromacc_data.store.read import open_store
 from chromacc_models.kmer_kernels.keras_model import accelerated
 from chromacc_models.networks.architectures import gains_from_xla
 from chromacc_models.reporting import plots

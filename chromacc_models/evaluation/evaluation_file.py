@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from chromacc_data.recipe.options import MAX_JSON, Options, from_json, option, read_text
+from chromacc_data.typed_values import MAX_JSON, Options, from_json, option, read_text
 
 __all__ = ["SavedEvaluation", "SavedScore", "read_evaluation"]
 

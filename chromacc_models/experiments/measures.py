@@ -10,7 +10,7 @@ import numpy as np
 
 from chromacc_data.motifs.motif import Motif, reverse_complement
 from chromacc_data.simulation.truth import Truth, ceiling, every_occurrence, is_simulated, read_truth
-from chromacc_data.store.store import open_store
+from chromacc_data.store.read import open_store
 from chromacc_models.evaluation.evaluate import evaluate, mean_roc, open_batches, read_predictions, rounded
 from chromacc_models.experiments.pairs import (
     LearnedPairs,

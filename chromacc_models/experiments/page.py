@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from chromacc_data.console import LOG
 from chromacc_data.files import write_text_atomically
+from chromacc_data.progress import LOG
 from chromacc_models.experiments.arms import ARMS
 from chromacc_models.experiments.cells import Cell, cell_of, ideal_observer
 from chromacc_models.experiments.claims import Claim, Experiment, Tuning, Value

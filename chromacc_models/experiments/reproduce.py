@@ -13,16 +13,16 @@ from typing import Any
 import yaml
 
 from chromacc_data.build_store import build
-from chromacc_data.console import LOG
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import write_text_atomically
 from chromacc_data.motifs.files import read_motifs
 from chromacc_data.motifs.motif import Motif
-from chromacc_data.recipe.options import MAX_JSON, parse_json, read_text
+from chromacc_data.progress import LOG
 from chromacc_data.recipe.recipe import load_recipe
 from chromacc_data.store import schema
-from chromacc_data.store.store import open_store
+from chromacc_data.store.read import open_store
+from chromacc_data.typed_values import MAX_JSON, parse_json, read_text
 from chromacc_models.evaluation.cross_validation import train_runs
 from chromacc_models.experiments import measures, page
 from chromacc_models.experiments.arms import ARMS, Arm

@@ -18,7 +18,7 @@ from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.motifs.files import read_motifs
 from chromacc_data.motifs.motif import Motif
 from chromacc_data.simulation.truth import read_truth
-from chromacc_data.store.store import FORMATS, open_store
+from chromacc_data.store.read import FORMATS, open_store
 from chromacc_models.interpretation.importance import pooled_activations
 from chromacc_models.interpretation.insertions import (
     FilterResponses,

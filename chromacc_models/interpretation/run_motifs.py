@@ -17,7 +17,7 @@ from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.motifs.files import read_motifs, write_motifs
 from chromacc_data.motifs.motif import Motif, information
 from chromacc_data.simulation.truth import read_truth
-from chromacc_data.store.store import FORMATS, open_store
+from chromacc_data.store.read import FORMATS, open_store
 from chromacc_models.evaluation.evaluate import open_batches
 from chromacc_models.interpretation.combinations import Decomposition, decompose_filters
 from chromacc_models.interpretation.filters import base_weights, filter_motifs, untrained_motifs

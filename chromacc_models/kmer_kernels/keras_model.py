@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from chromacc_data.console import LOG
 from chromacc_data.errors import InputError
+from chromacc_data.progress import LOG
 from chromacc_data.sequences.encoding import N_CODE
 from chromacc_models.kmer_kernels.scan import FrontEnd, Pooled
 from chromacc_models.networks.layers import BlockConv1D, GlobalPooling, KmerBlocks, OneHot, SequenceConv1D

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe.options import parse_json
 from chromacc_data.store.hdf5 import require_plain
+from chromacc_data.typed_values import parse_json
 
 __all__ = ["KerasArchive", "read_archive", "refused", "unreadable"]
 

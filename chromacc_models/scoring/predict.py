@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Literal
 import dask
 import numpy as np
 
-from chromacc_data.console import LOG, progress_bar
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, publish, working_folder
+from chromacc_data.progress import LOG, progress_bar
 from chromacc_data.regions.bed import read_intervals
 from chromacc_data.sequences.encoding import N_CODE, reverse_complement
 from chromacc_data.sequences.genome import Genome

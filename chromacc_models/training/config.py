@@ -11,8 +11,9 @@ from typing import Literal
 import yaml
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe import options
-from chromacc_data.recipe.options import Options, compose_yaml, option, read_text
+from chromacc_data.recipe import option_tables, yaml_options
+from chromacc_data.recipe.yaml_options import compose_yaml
+from chromacc_data.typed_values import Options, option, read_text
 from chromacc_models.networks.architectures import NETWORKS, POOL_SCALES, network_options
 
 __all__ = ["TrainConfig", "describe", "load_config"]
@@ -174,14 +175,14 @@ def load_config(path: Path | str | None = None, *, settings: Sequence[str] = ())
         text = _override(text, settings, label)
         label = Path(f"{label} with --set") if path is not None else label
     try:
-        return options.from_yaml(TrainConfig, text, path=label)
+        return yaml_options.from_yaml(TrainConfig, text, path=label)
     except InputError as error:
         raise _at_setting(error, settings) from None
 
 
 def describe() -> str:
     """Markdown table of every key: type, default, meaning."""
-    return options.describe(TrainConfig)
+    return option_tables.describe(TrainConfig)
 
 
 def _shared_fields(network: str) -> list[str]:

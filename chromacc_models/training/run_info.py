@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe.options import MAX_JSON, Options, from_json, option, read_text
 from chromacc_data.store.schema import GenomeFacts
+from chromacc_data.typed_values import MAX_JSON, Options, from_json, option, read_text
 from chromacc_models.training.config import TrainConfig
 
 __all__ = ["RunInfo", "RunResult", "StoreOfRun", "read_info"]

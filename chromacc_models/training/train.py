@@ -19,13 +19,13 @@ import tensorflow as tf
 import xarray as xr
 from tqdm import tqdm
 
-from chromacc_data.console import LOG, progress_bar
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors
-from chromacc_data.recipe.options import parse_json, typed
+from chromacc_data.progress import LOG, progress_bar
 from chromacc_data.store import schema
 from chromacc_data.store.batches import Batches, split_indices
-from chromacc_data.store.store import open_store
+from chromacc_data.store.read import open_store
+from chromacc_data.typed_values import parse_json, typed
 from chromacc_models.kmer_kernels.keras_model import Accelerated, accelerated
 from chromacc_models.networks.architectures import NETWORKS, gains_from_xla, logits_model
 from chromacc_models.networks.size import require_network_memory

@@ -114,9 +114,10 @@ def main() -> None:
     if process.wait():
         sys.exit(process.returncode)
     seconds = time.perf_counter() - began
-    from chromacc_data.store import schema, store
+    from chromacc_data.store import schema
+    from chromacc_data.store.read import open_store
 
-    n = store.open_store(out).sizes[schema.WINDOW]
+    n = open_store(out).sizes[schema.WINDOW]
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     n_intervals = N_CELL_TYPES * int(N_INTERVALS * arguments.fraction)
     print(f"{n:,} windows x {N_CELL_TYPES} cell types from {n_intervals:,} intervals")

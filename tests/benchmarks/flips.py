@@ -39,7 +39,7 @@ def contents_of_store(path: Path) -> dict[str, object]:
     import xarray as xr
 
     from chromacc_data import describe_store as info
-    from chromacc_data.store.store import open_store
+    from chromacc_data.store.read import open_store
 
     seen: dict[str, object] = {"info": json.dumps(info.describe(path)[0], default=str, sort_keys=True)}
     with warnings.catch_warnings():

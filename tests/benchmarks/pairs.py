@@ -35,7 +35,7 @@ _READER = """
 import sys, time, warnings
 import numpy as np
 from chromacc_data.errors import InputError
-from chromacc_data.store import open_store, read_variable
+from chromacc_data.store.read import open_store, read_variable
 deadline = time.monotonic() + float(sys.argv[2])
 while time.monotonic() < deadline:
     try:

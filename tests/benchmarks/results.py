@@ -24,7 +24,7 @@ import pandas as pd
 from chromacc_data.build_store import build
 from chromacc_data.files import write_text_atomically
 from chromacc_data.store import schema
-from chromacc_data.store.store import open_store
+from chromacc_data.store.read import open_store
 from chromacc_models.evaluation.compare import corrected_resampled_t, paired_test
 from chromacc_models.evaluation.evaluate import evaluate
 from chromacc_models.experiments.arms import REAL_IMPROVED

@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from chromacc_data.build_store import build, open_content
+from chromacc_data.build_store import build
 from chromacc_data.engine import Engine
 from chromacc_data.recipe.recipe import load_recipe
 from chromacc_data.simulation.occurrences import Patterns, count_accidental
-from chromacc_data.simulation.plan import BLOCK, plan_simulation
+from chromacc_data.simulation.plan import BLOCK, SimulationSource
 from chromacc_data.simulation.posterior import read_sequences
 from chromacc_data.sources.inputs import resolve_inputs
 
@@ -39,10 +39,10 @@ def measure(recipe_path: Path, engine: Engine, n_blocks: int) -> dict[str, float
     recipe = load_recipe(recipe_path)
     inputs = resolve_inputs(recipe, sources_dir=None, cache_dir=None, engine=engine)
     with tempfile.TemporaryDirectory() as folder:
-        content = open_content(recipe, inputs, Path(folder))
-        simulator = content.simulator
+        source = SimulationSource(recipe, inputs, Path(folder))
+        simulator = source.simulator
         # Compiles everything, and draws the places of windows from a genome.
-        plan_simulation(recipe, simulator, inputs, content.genome, Path(folder), engine=engine)
+        source.plan(Path(folder), engine=engine)
         patterns = Patterns.of(simulator.pool, simulator.sites)
         made = simulator.block(0)
         n = n_blocks * BLOCK

@@ -22,7 +22,8 @@ import numpy as np
 from chromacc_data.engine import Engine
 from chromacc_data.store import schema
 from chromacc_data.store.batches import Batches
-from chromacc_data.store.store import convert, open_store
+from chromacc_data.store.read import open_store
+from chromacc_data.store.write import convert
 
 
 def bytes_per_base(path: Path, n_bases: int) -> float:

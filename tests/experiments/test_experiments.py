@@ -20,7 +20,7 @@ from chromacc_data.motifs.files import read_motifs, write_motifs
 from chromacc_data.motifs.motif import Motif
 from chromacc_data.sequences.encoding import encode, one_hot
 from chromacc_data.simulation.truth import read_truth
-from chromacc_data.store.store import open_store
+from chromacc_data.store.read import open_store
 from chromacc_models.cli import main_group
 from chromacc_models.evaluation.compare import corrected_resampled_t
 from chromacc_models.evaluation.cross_validation import train_runs

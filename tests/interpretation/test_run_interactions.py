@@ -16,7 +16,7 @@ from chromacc_data.motifs.files import write_motifs
 from chromacc_data.motifs.motif import Motif
 from chromacc_data.sequences.encoding import N_CODE, encode, one_hot
 from chromacc_data.simulation.truth import read_truth
-from chromacc_data.store.store import open_store
+from chromacc_data.store.read import open_store
 from chromacc_models.interpretation.insertions import insertion_effect, shuffled_backgrounds
 from chromacc_models.interpretation.interactions import motif_interactions
 from chromacc_models.interpretation.run_interactions import (

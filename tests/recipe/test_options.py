@@ -15,18 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe.options import (
-    MAX_DEPTH,
-    MAX_VALUES,
-    MAX_YAML,
-    Options,
-    describe,
-    from_json,
-    from_yaml,
-    option,
-    parse_json,
-    read_text,
-)
+from chromacc_data.recipe.option_tables import describe
+from chromacc_data.recipe.yaml_options import MAX_DEPTH, MAX_VALUES, from_yaml
+from chromacc_data.typed_values import MAX_TEXT, Options, from_json, option, parse_json, read_text
 
 PATH = Path("lab.yaml")
 
@@ -182,7 +173,7 @@ BAD = {
         "too many values",
         f"{MAX_VALUES:,}",
     ),
-    "megabytes": ("name: " + "x" * MAX_YAML, "lab.yaml: too long", f"{MAX_YAML:,}"),
+    "megabytes": ("name: " + "x" * MAX_TEXT, "lab.yaml: too long", f"{MAX_TEXT:,}"),
     "long key": ("? " + "n" * 5000 + "\n: 1", "unknown key", "(5,000 characters)"),
     "half a character": (r'name: "a\ud800"', "name: a text with control characters", "'a"),
     "NUL": (r'name: "a\0b"', "name: a text with control characters", "x00"),

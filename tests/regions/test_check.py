@@ -11,7 +11,8 @@ import zarr
 from chromacc_data import build_store as building
 from chromacc_data.errors import CheckError
 from chromacc_data.regions import negatives, peaks, windows
-from chromacc_data.store import store
+from chromacc_data.store import write as writing
+from chromacc_data.store.read import content_hash
 from chromacc_data.verify_store import verify
 from tests.small import RECIPE, write_small_dataset
 
@@ -149,7 +150,7 @@ def test_check_windows__sees_what_the_builder_gets_wrong_every_time(
     with pytest.raises(CheckError, match=message) as caught:
         verify(path, n_sample=1)
     assert str(path) in str(caught.value)
-    monkeypatch.setattr("chromacc_data.verify_store.check_windows", lambda *a, **k: ("nothing",))
+    monkeypatch.setattr("chromacc_data.regions.check.check_windows", lambda *a, **k: ("nothing",))
     verify(path, n_sample=1)
 
 
@@ -167,7 +168,7 @@ def test_check_windows__a_label_that_was_changed(tmp_path):
     group = zarr.open_group(path, mode="r+")
     row = int(np.flatnonzero(group["accessibility"][:].any(axis=1))[0])
     group["accessibility"][row] = 1 - group["accessibility"][row]
-    store._seal(path, store.content_hash(path))
+    writing._seal(path, content_hash(path))
     with pytest.raises(CheckError, match="joint peak"):
         verify(path)
 
@@ -245,7 +246,7 @@ def test_check_windows__errors_name_cell_type_window_and_peak(tmp_path):
     group = zarr.open_group(path, mode="r+")
     row = int(np.flatnonzero(group["accessibility"][:, 1])[0])
     group["accessibility"][row, 1] = 0
-    store._seal(path, store.content_hash(path))
+    writing._seal(path, content_hash(path))
     with pytest.raises(CheckError) as caught:
         verify(path)
     message = str(caught.value)

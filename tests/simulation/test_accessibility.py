@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe.options import from_json
 from chromacc_data.recipe.simulation import MotifsRecipe, Pair, Target
 from chromacc_data.simulation.accessibility import Model, ModelOnRecord, models_of, pairs_present, scores
 from chromacc_data.simulation.sites import Pool, Sites, read_pool
 from chromacc_data.simulation.user_function import UserFunction
+from chromacc_data.typed_values import from_json
 
 #: Motifs of 3, 2 and 4 bp.
 POOL = read_pool(MotifsRecipe(sequences={"x": "ACG", "y": "TT", "z": "GGGG"}), [])

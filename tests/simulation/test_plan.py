@@ -19,7 +19,9 @@ from chromacc_data.sequences.encoding import codes_from_one_hot, decode, encode,
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.simulation import plan as simulate
 from chromacc_data.sources.inputs import open_genome, resolve_inputs
-from chromacc_data.store import batches, schema, store
+from chromacc_data.store import batches, schema
+from chromacc_data.store.read import content_hash, open_store, read_variable
+from chromacc_data.store.write import convert
 from chromacc_data.verify_store import verify
 from tests import ROOT
 from tests.simulated import BACKGROUNDS, MOTIFS, SIMPLE, simulated_recipe, write_simulated_dataset
@@ -37,11 +39,11 @@ def cluster() -> Iterator[str]:
 
 def built_dataset(tmp_path: Path, recipe: str = SIMPLE, name: str = "a.zarr", **options):
     path = write_simulated_dataset(tmp_path / "set", recipe)
-    return store.open_store(build.build(path, tmp_path / name, **options).path)
+    return open_store(build.build(path, tmp_path / name, **options).path)
 
 
 def sequences(ds) -> list[str]:
-    return [decode(row) for row in codes_from_one_hot(store.read_variable(ds, "sequence"))]
+    return [decode(row) for row in codes_from_one_hot(read_variable(ds, "sequence"))]
 
 
 def test_build__sites_are_in_the_sequences(tmp_path: Path):
@@ -53,7 +55,7 @@ def test_build__sites_are_in_the_sequences(tmp_path: Path):
     }  # fmt: skip
     assert [str(name) for name in ds["cell_type"].values] == ["sum_1", "sum_2", "pair", "own"]
     assert not {"chrom", "start", "end", "strand"} & set(ds.variables)
-    motif, start, strand = (store.read_variable(ds, f"site_{key}") for key in ("motif", "start", "strand"))
+    motif, start, strand = (read_variable(ds, f"site_{key}") for key in ("motif", "start", "strand"))
     n_sites = (motif >= 0).sum(axis=1)
     assert np.bincount(n_sites) / 1500 == pytest.approx([1 / 6, 2 / 6, 3 / 6], abs=0.05)
     for text, *sites in zip(sequences(ds), motif, start, strand, strict=True):
@@ -65,16 +67,16 @@ def test_build__sites_are_in_the_sequences(tmp_path: Path):
 
 def test_build__splits_folds_and_counts(tmp_path: Path):
     ds = built_dataset(tmp_path)
-    split, fold = store.read_variable(ds, "split"), store.read_variable(ds, "fold")
+    split, fold = read_variable(ds, "split"), read_variable(ds, "fold")
     assert np.bincount(split).tolist() == [1200, 100, 200]
     assert np.bincount(fold[split != 2]).tolist() == [260] * 5
     assert set(fold[split == 2].tolist()) == {schema.NO_FOLD}
     counts = json.loads(ds.attrs[schema.ATTR_COUNTS])
-    accessibility = store.read_variable(ds, "accessibility")
+    accessibility = read_variable(ds, "accessibility")
     for i, name in enumerate(["sum_1", "sum_2", "pair", "own"]):
         assert counts[f"windows_open_in_{name}"] == accessibility[:, i].sum()
-    assert counts["sites"] == (store.read_variable(ds, "site_motif") >= 0).sum()
-    assert counts["accidental_occurrences"] == store.read_variable(ds, "accidental").sum()
+    assert counts["sites"] == (read_variable(ds, "site_motif") >= 0).sum()
+    assert counts["accidental_occurrences"] == read_variable(ds, "accidental").sum()
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
@@ -94,13 +96,13 @@ def test_build__same_bits_for_any_engine_and_chunk(tmp_path: Path, cluster: str)
     }
     hashes = {build.build(path, tmp_path / f"{n}.zarr", engine=e).content_hash for n, e in engines.items()}
     assert len(hashes) == 1
-    first = store.open_store(tmp_path / "one.zarr")
+    first = open_store(tmp_path / "one.zarr")
     for chunk in (37, 512, 1499, 5000):
         path.write_text(SIMPLE.replace("chunk: 64", f"chunk: {chunk}"))
         build.build(path, tmp_path / "chunk.zarr", overwrite=True)
-        again = store.open_store(tmp_path / "chunk.zarr")
+        again = open_store(tmp_path / "chunk.zarr")
         for variable in schema.SIMULATED:
-            found, expected = (store.read_variable(ds, variable.name) for ds in (again, first))
+            found, expected = (read_variable(ds, variable.name) for ds in (again, first))
             assert np.array_equal(found, expected), (chunk, variable.name)
 
 
@@ -119,23 +121,23 @@ def test_build__goes_on_with_an_unfinished_build(tmp_path: Path, monkeypatch: py
         with pytest.raises(KeyboardInterrupt):
             build.build(path, tmp_path / "a.zarr")
     monkeypatch.setattr(simulate, "windows_elsewhere", None)  # the places are kept
-    monkeypatch.setattr(build, "make_plan", None)
+    monkeypatch.setattr(simulate.SimulationSource, "plan", None)
     assert build.build(path, tmp_path / "a.zarr").content_hash == expected
 
 
 def test_build__another_seed_is_another_set(tmp_path: Path):
     first = built_dataset(tmp_path)
     second = built_dataset(tmp_path, SIMPLE.replace("seed: 4", "seed: 5"), "b.zarr")
-    assert (store.read_variable(first, "sequence") != store.read_variable(second, "sequence")).mean() > 0.3
+    assert (read_variable(first, "sequence") != read_variable(second, "sequence")).mean() > 0.3
 
 
 def test_build__same_sites_in_another_background(tmp_path: Path):
     first = built_dataset(tmp_path)
     second = built_dataset(tmp_path, simulated_recipe("composition"), "b.zarr")
     for variable in (schema.SITE_MOTIF, schema.SITE_START, schema.SITE_STRAND, schema.SCORE):
-        found, expected = (store.read_variable(ds, variable.name) for ds in (first, second))
+        found, expected = (read_variable(ds, variable.name) for ds in (first, second))
         assert np.array_equal(found, expected)
-    bases = store.read_variable(second, "sequence").mean(axis=(0, 1))
+    bases = read_variable(second, "sequence").mean(axis=(0, 1))
     assert bases[0] > 0.33
     assert bases[1] < 0.2
 
@@ -145,8 +147,8 @@ def test_build__removes_what_was_not_planted(tmp_path: Path):
     after = built_dataset(
         tmp_path, SIMPLE.replace("  n_windows", "  remove_accidental: true\n  n_windows"), "b.zarr"
     )
-    assert store.read_variable(before, "accidental").sum() > 100
-    assert store.read_variable(after, "accidental").sum() == 0
+    assert read_variable(before, "accidental").sum() > 100
+    assert read_variable(after, "accidental").sum() == 0
     assert json.loads(after.attrs[schema.ATTR_COUNTS])["bases_changed_to_remove_accidental_ones"] > 100
     assert verify(tmp_path / "b.zarr", n_sample=None)
 
@@ -156,8 +158,9 @@ def test_build__closed_windows_are_of_the_genome_and_far_from_peaks(tmp_path: Pa
     recipe = load_recipe(path)
     inputs = resolve_inputs(recipe, sources_dir=None, cache_dir=None, engine=Engine(workers=1))
     genome = open_genome(recipe, inputs)
-    simulator = simulate.open_simulator(recipe, inputs, genome, tmp_path)
-    simulate.plan_simulation(recipe, simulator, inputs, genome, tmp_path, engine=Engine(workers=1))
+    source = simulate.SimulationSource(recipe, inputs, tmp_path)
+    source.plan(tmp_path, engine=Engine(workers=1))
+    simulator = source.simulator
     chrom, start = (np.load(tmp_path / "places" / f"{name}.npy") for name in ("chrom", "start"))
     assert len(set(zip(chrom.tolist(), start.tolist(), strict=True))) == 60
     for code in (0, 1):
@@ -181,8 +184,9 @@ def test_build__shuffled_windows_keep_the_dinucleotides_of_theirs(tmp_path: Path
     recipe = load_recipe(path)
     inputs = resolve_inputs(recipe, sources_dir=None, cache_dir=None, engine=Engine(workers=1))
     genome = open_genome(recipe, inputs)
-    simulator = simulate.open_simulator(recipe, inputs, genome, tmp_path)
-    simulate.plan_simulation(recipe, simulator, inputs, genome, tmp_path, engine=Engine(workers=1))
+    source = simulate.SimulationSource(recipe, inputs, tmp_path)
+    source.plan(tmp_path, engine=Engine(workers=1))
+    simulator = source.simulator
     chrom, start = (np.load(tmp_path / "places" / f"{name}.npy") for name in ("chrom", "start"))
     shuffled = simulator.background.sequences(np.random.default_rng(0), 0, 60, 50)
     windows = genome.windows(chrom, start, 50)
@@ -192,8 +196,8 @@ def test_build__shuffled_windows_keep_the_dinucleotides_of_theirs(tmp_path: Path
 
 def test_build__batches_and_both_formats(tmp_path: Path):
     ds = built_dataset(tmp_path)
-    root = store.convert(tmp_path / "a.zarr", tmp_path / "a.h5", engine=Engine(workers=1))
-    assert root == ds.attrs[schema.ATTR_CONTENT_HASH] == store.content_hash(tmp_path / "a.h5")
+    root = convert(tmp_path / "a.zarr", tmp_path / "a.h5", engine=Engine(workers=1))
+    assert root == ds.attrs[schema.ATTR_CONTENT_HASH] == content_hash(tmp_path / "a.h5")
     assert verify(tmp_path / "a.h5").content_hash == root
     for path in (tmp_path / "a.zarr", tmp_path / "a.h5"):
         batch = next(iter(batches.Batches(path, split="test", batch_size=50)))

@@ -17,7 +17,8 @@ from chromacc_data import build_store as build
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.motifs.files import read_motifs
 from chromacc_data.simulation.truth import auroc, ceiling, check_truth, every_occurrence, read_truth
-from chromacc_data.store import batches, schema, store
+from chromacc_data.store import batches, schema
+from chromacc_data.store.read import open_store, read_variable
 from chromacc_data.verify_store import verify
 from tests.simulated import SIMPLE, write_simulated_dataset
 from tests.test_verify_store import reseal
@@ -39,7 +40,7 @@ def test_auroc__as_scikit_learn(pairs: list):
 
 
 def test_read_truth__what_the_recipe_says(built: Path):
-    truth = read_truth(store.open_store(built))
+    truth = read_truth(open_store(built))
     assert truth.pool.names == ("ALX", "BOB", "CUX", "DUX")
     assert [motif.consensus for motif in truth.pool.motifs] == ["ACGTAC", "GGATT", "CCCTA", "TTGCAAG"]
     for written, motif in zip(truth.written_motifs, truth.pool.motifs, strict=True):
@@ -53,34 +54,34 @@ def test_read_truth__what_the_recipe_says(built: Path):
 
 def test_read_truth__same_probabilities_to_the_last_bit(built: Path, tmp_path: Path):
     written = read_motifs(tmp_path / "set" / "motifs.meme")
-    for motif, expected in zip(read_truth(store.open_store(built)).pool.motifs, written, strict=True):
+    for motif, expected in zip(read_truth(open_store(built)).pool.motifs, written, strict=True):
         assert np.array_equal(motif.ppm, expected.ppm)
 
 
 def test_read_truth__a_store_of_a_genome_has_none(make_store: Callable[..., Path]):
     with pytest.raises(InputError, match="the store has no truth"):
-        read_truth(store.open_store(make_store()))
+        read_truth(open_store(make_store()))
 
 
 def test_ceiling__no_reader_orders_better(built: Path):
-    ds = store.open_store(built)
+    ds = open_store(built)
     rows = batches.split_indices(ds, "train")
     best = ceiling(ds, indices=rows)
-    labels = store.read_variable(ds, "accessibility")[rows]
+    labels = read_variable(ds, "accessibility")[rows]
     naive = every_occurrence(ds, indices=rows)
     assert list(naive) == ["sum_1", "sum_2"]
     contributions = read_truth(ds).contributions
     for i, name in enumerate(naive):
-        score = store.read_variable(ds, "score")[:, i].copy()
-        for motif, counts in enumerate(store.read_variable(ds, "accidental").T):
+        score = read_variable(ds, "score")[:, i].copy()
+        for motif, counts in enumerate(read_variable(ds, "accidental").T):
             score += counts * contributions[i, motif]
         assert naive[name] == pytest.approx(auroc(score[rows].round(6), labels[:, i]))
         assert 0.8 < naive[name] < best[name] < 1
 
 
 def test_ceiling__probabilities_are_those_of_the_labels(built: Path):
-    ds = store.open_store(built)
-    chance, label = (store.read_variable(ds, name) for name in ("open_probability", "accessibility"))
+    ds = open_store(built)
+    chance, label = (read_variable(ds, name) for name in ("open_probability", "accessibility"))
     for low, high in ((0, 0.1), (0.1, 0.5), (0.5, 0.9), (0.9, 1.01)):
         here = (chance >= low) & (chance < high)
         error = np.sqrt(chance[here].mean() * (1 - chance[here].mean()) / here.sum())
@@ -90,17 +91,17 @@ def test_ceiling__probabilities_are_those_of_the_labels(built: Path):
 def test_ceiling__of_a_set_without_accidents_is_one(tmp_path: Path):
     text = SIMPLE.replace("  n_windows", "  remove_accidental: true\n  n_windows")
     path = build.build(write_simulated_dataset(tmp_path / "set", text), tmp_path / "a.zarr").path
-    ds = store.open_store(path)
+    ds = open_store(path)
     assert min(ceiling(ds).values()) > 0.999
     # Every occurrence is a site: of windows that were made so, nothing is left to chance.
-    chance, label = (store.read_variable(ds, name) for name in ("open_probability", "accessibility"))
+    chance, label = (read_variable(ds, name) for name in ("open_probability", "accessibility"))
     assert (np.abs(chance - label) < 0.5).mean() > 0.999
 
 
 def test_every_occurrence__of_sampled_sites_there_is_none(tmp_path: Path):
     text = SIMPLE.replace("strand: either", "strand: either, bases: sampled")
     path = build.build(write_simulated_dataset(tmp_path / "set", text), tmp_path / "a.zarr").path
-    assert every_occurrence(store.open_store(path)) == {}
+    assert every_occurrence(open_store(path)) == {}
 
 
 def first_site(path: Path) -> tuple[int, int]:
@@ -191,7 +192,7 @@ def test_verify__changed_truth_changes_the_hash(built: Path):
 
 
 def test_check_truth__overlapping_sites(built: Path):
-    ds = store.open_store(built).load()
+    ds = open_store(built).load()
     rows = np.flatnonzero((ds["site_motif"] >= 0).all("site").to_numpy())[:1]
     ds["site_start"][rows[0], 1] = ds["site_start"][rows[0], 0]
     with pytest.raises(CheckError, match="overlaps another, or an end"):
@@ -201,12 +202,12 @@ def test_check_truth__overlapping_sites(built: Path):
 @pytest.mark.parametrize("name", [variable.name for variable in schema.TRUTH])
 def test_validate__truth_is_whole(built: Path, name: str):
     with pytest.raises(InputError, match="without its whole truth"):
-        schema.validate(store.open_store(built).drop_vars(name))
+        schema.validate(open_store(built).drop_vars(name))
 
 
 def test_verify__sampled_sites(tmp_path: Path):
     text = SIMPLE.replace("strand: either", "strand: either, bases: sampled")
     path = build.build(write_simulated_dataset(tmp_path / "set", text), tmp_path / "a.zarr").path
     assert verify(path, n_sample=None).n_compared == 1500
-    best = ceiling(store.open_store(path))
+    best = ceiling(open_store(path))
     assert 0.6 < best["sum_1"] < 0.99

@@ -16,7 +16,9 @@ from chromacc_data import describe_store as info
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.simulation.truth import Truth
-from chromacc_data.store import schema, store
+from chromacc_data.store import schema
+from chromacc_data.store.read import open_store
+from chromacc_data.store.write import convert
 
 
 class Payload:
@@ -55,7 +57,7 @@ def test_open_store__array_of_zarr_2_inside(make_store: Callable[..., Path]):
     path = make_store()
     (path / "split" / ".zarray").write_text("{}")
     with pytest.raises(InputError, match="cannot be opened as a store"):
-        store.open_store(path)
+        open_store(path)
 
 
 CHANGES = {
@@ -82,7 +84,7 @@ def test_open_store__metadata_of_another_kind(make_store: Callable[..., Path], c
     file = path / "split" / "zarr.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | CHANGES[case]))
     with pytest.raises(InputError, match="cannot be opened as a store") as caught:
-        store.open_store(path)
+        open_store(path)
     assert "split" in str(caught.value)
 
 
@@ -91,7 +93,7 @@ def test_open_store__more_windows_than_chunks(make_store: Callable[..., Path]):
     file = path / "split" / "zarr.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"shape": [10**15]}))
     with pytest.raises(InputError, match="chunks of 'split' are missing"):
-        store.open_store(path)
+        open_store(path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "[" * 50_000, "{", '{"zarr_format": 3}'])
@@ -100,7 +102,7 @@ def test_open_store__damaged_metadata(make_store: Callable[..., Path], name: str
     path = make_store()
     (path / name).write_text(text)
     with pytest.raises(InputError):
-        store.open_store(path)
+        open_store(path)
 
 
 def set_attribute(path: Path, name: str, value: object) -> None:
@@ -117,7 +119,7 @@ def set_attribute(path: Path, name: str, value: object) -> None:
 def written(request: pytest.FixtureRequest, make_store: Callable[..., Path], tmp_path: Path) -> Path:
     path = make_store()
     if request.param == "h5":
-        store.convert(path, tmp_path / "small.h5", engine=Engine(workers=1))
+        convert(path, tmp_path / "small.h5", engine=Engine(workers=1))
         return tmp_path / "small.h5"
     return path
 
@@ -150,18 +152,18 @@ ATTRIBUTES = [
 def test_open_store__damaged_attributes(written: Path, name: str, value: object):
     set_attribute(written, name, value)
     with pytest.raises(InputError) as caught:
-        store.open_store(written)
+        open_store(written)
     assert len(str(caught.value)) < 2000
 
 
 @pytest.mark.parametrize("link", [h5py.ExternalLink("/etc/passwd", "/x"), h5py.SoftLink("/split")])
 def test_open_store__hdf5_that_leads_elsewhere(make_store: Callable[..., Path], tmp_path: Path, link: object):
     path = tmp_path / "small.h5"
-    store.convert(make_store(), path, engine=Engine(workers=1))
+    convert(make_store(), path, engine=Engine(workers=1))
     with h5py.File(path, "r+") as file:
         file["more"] = link
     with pytest.raises(InputError):
-        store.open_store(path)
+        open_store(path)
 
 
 TRUTHS = [

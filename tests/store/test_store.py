@@ -22,14 +22,18 @@ from hypothesis import strategies as st
 from chromacc_data import files
 from chromacc_data.engine import Engine
 from chromacc_data.errors import CheckError, DiskFullError, InputError
-from chromacc_data.store import schema, store
+from chromacc_data.store import schema
+from chromacc_data.store import write as writing
+from chromacc_data.store.partial import Partial
+from chromacc_data.store.read import content_hash, open_store, read_variable, read_window_block
+from chromacc_data.store.write import convert, write_store
 from tests import ROOT
 from tests.conftest import make_dataset
 
 
 def write(ds: xr.Dataset, path: Path, key: str = "key", **options: object) -> str:
-    with store.Partial.open(path, key=key) as partial:
-        return store.write_store(
+    with Partial.open(path, key=key) as partial:
+        return write_store(
             ds, path, engine=options.pop("engine", Engine(workers=2)), partial=partial, **options
         )
 
@@ -38,14 +42,14 @@ def write(ds: xr.Dataset, path: Path, key: str = "key", **options: object) -> st
 def test_write_store__opens_the_same(tmp_path: Path, suffix: str):
     ds, path = make_dataset(), tmp_path / f"a{suffix}"
     root = write(ds, path)
-    opened = store.open_store(path)
+    opened = open_store(path)
     for name in (variable.name for variable in schema.REAL):
         np.testing.assert_array_equal(opened[name].values, ds[name].values)
         assert opened[name].dtype == ds[name].dtype
         assert opened[name].dims == ds[name].dims
     assert [str(name) for name in opened[schema.CELL_TYPE].values] == ["liver", "T cell"]
     assert list(opened[schema.CHROM.name].attrs[schema.ATTR_NAMES]) == ["chr1", "chr2"]
-    assert opened.attrs[schema.ATTR_CONTENT_HASH] == root == store.content_hash(path)
+    assert opened.attrs[schema.ATTR_CONTENT_HASH] == root == content_hash(path)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
@@ -95,10 +99,10 @@ def test_content_hash__sees_one_base_one_label_and_one_name(tmp_path: Path):
 @pytest.mark.parametrize(("source", "out"), [("a.zarr", "b.h5"), ("a.h5", "b.zarr")])
 def test_convert__keeps_the_hash(make_store: Callable[..., Path], tmp_path: Path, source: str, out: str):
     path = make_store(source)
-    root = store.convert(path, tmp_path / out, engine=Engine(workers=2))
-    assert root == store.content_hash(path) == store.content_hash(tmp_path / out)
+    root = convert(path, tmp_path / out, engine=Engine(workers=2))
+    assert root == content_hash(path) == content_hash(tmp_path / out)
     with pytest.raises(InputError, match="exists already"):
-        store.convert(path, tmp_path / out, engine=Engine())
+        convert(path, tmp_path / out, engine=Engine())
 
 
 def test_convert__refuses_content_that_is_not_what_its_hash_says(
@@ -108,7 +112,7 @@ def test_convert__refuses_content_that_is_not_what_its_hash_says(
     zarr.open_group(path, mode="r+")["accessibility"][0, 0] ^= 1
     for out in ("b.h5", "c.zarr"):
         with pytest.raises(CheckError, match="content differs from its hash"):
-            store.convert(path, tmp_path / out, engine=Engine())
+            convert(path, tmp_path / out, engine=Engine())
         assert not (tmp_path / out).exists()
 
 
@@ -118,13 +122,13 @@ def test_open_store__damaged_chunk_zarr(make_store: Callable[..., Path]):
     raw = bytearray(chunk.read_bytes())
     raw[len(raw) // 2] ^= 1
     chunk.write_bytes(raw)
-    ds = store.open_store(path)
-    assert store.read_window_block(ds, "sequence", 0, 4).shape == (4, 12, 4)
+    ds = open_store(path)
+    assert read_window_block(ds, "sequence", 0, 4).shape == (4, 12, 4)
     with pytest.raises(InputError, match="a chunk of 'sequence' is damaged") as caught:
-        store.read_window_block(ds, "sequence", 4, 8)
+        read_window_block(ds, "sequence", 4, 8)
     assert "windows 4 to 8" in str(caught.value)
     with pytest.raises(InputError, match="damaged"):
-        store.content_hash(path)
+        content_hash(path)
 
 
 def test_open_store__damaged_names(make_store: Callable[..., Path]):
@@ -134,7 +138,7 @@ def test_open_store__damaged_names(make_store: Callable[..., Path]):
     raw[raw.index(b"liver") + 4] ^= 1
     chunk.write_bytes(raw)
     with pytest.raises(InputError, match="cannot be opened as a store"):
-        store.open_store(path)
+        open_store(path)
 
 
 def test_open_store__damaged_chunk_hdf5(make_store: Callable[..., Path]):
@@ -145,34 +149,34 @@ def test_open_store__damaged_chunk_hdf5(make_store: Callable[..., Path]):
     raw[offset + 3] ^= 1
     path.write_bytes(raw)
     with pytest.raises(InputError, match="a chunk of 'sequence' is damaged"):
-        store.content_hash(path)
+        content_hash(path)
 
 
 def test_open_store__missing_chunk(make_store: Callable[..., Path]):
     path = make_store()
     (path / "accessibility" / "c" / "2" / "0").unlink()
     with pytest.raises(InputError, match="chunks of 'accessibility' are missing"):
-        store.open_store(path)
+        open_store(path)
 
 
 def test_open_store__truncated_hdf5(make_store: Callable[..., Path]):
     path = make_store("a.h5")
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(InputError, match="cannot be opened as a store"):
-        store.open_store(path)
+        open_store(path)
 
 
 def test_open_store__absent_or_unfinished_or_other(tmp_path: Path):
     with pytest.raises(InputError, match="no such store"):
-        store.open_store(tmp_path / "a.zarr")
+        open_store(tmp_path / "a.zarr")
     (tmp_path / "a.zarr.partial").mkdir()
     with pytest.raises(InputError, match="run its build again"):
-        store.open_store(tmp_path / "a.zarr")
+        open_store(tmp_path / "a.zarr")
     with pytest.raises(InputError, match="does not name a store format"):
-        store.open_store(tmp_path / "a.txt")
+        open_store(tmp_path / "a.txt")
     xr.Dataset({"x": ("y", [1, 2])}).to_zarr(tmp_path / "b.zarr", consolidated=False)
     with pytest.raises(InputError, match="not a chromacc store"):
-        store.open_store(tmp_path / "b.zarr")
+        open_store(tmp_path / "b.zarr")
 
 
 @pytest.mark.parametrize(
@@ -199,19 +203,21 @@ def test_write_store__goes_on_after_a_kill(tmp_path: Path):
         """
         import os, sys
         from pathlib import Path
-        from chromacc_data import store
+        from chromacc_data.store import write as writing
+        from chromacc_data.store.partial import Partial
+        from chromacc_data.store.write import write_store
         from chromacc_data.engine import Engine
         from tests.conftest import make_dataset
-        write, done = store._write_chunk, []
+        write, done = writing._write_chunk, []
         def dying(*arguments):
             if len(done) == 2:
                 os.kill(os.getpid(), 9)
             done.append(write(*arguments))
             return done[-1]
-        store._write_chunk = dying
+        writing._write_chunk = dying
         path = Path(sys.argv[1])
-        with store.Partial.open(path, key="key") as partial:
-            store.write_store(make_dataset(), path, engine=Engine(workers=1), partial=partial)
+        with Partial.open(path, key="key") as partial:
+            write_store(make_dataset(), path, engine=Engine(workers=1), partial=partial)
         """
     )
     path = tmp_path / "a.zarr"
@@ -230,36 +236,36 @@ def test_write_store__goes_on_after_a_kill(tmp_path: Path):
     chunk = tmp_path / "a.zarr.partial" / "store.zarr" / "sequence" / "c" / str(damaged) / "0" / "0"
     chunk.write_bytes(chunk.read_bytes()[:-7])
     made: list[Path] = []
-    original = store._write_chunk
-    store._write_chunk = lambda *arguments: made.append(arguments[-1]) or original(*arguments)
+    original = writing._write_chunk
+    writing._write_chunk = lambda *arguments: made.append(arguments[-1]) or original(*arguments)
     try:
         found = write(make_dataset(), path)
     finally:
-        store._write_chunk = original
+        writing._write_chunk = original
     assert sorted(int(marker.name) for marker in made) == sorted({0, 1, 2} - {kept})
     assert found == write(make_dataset(), tmp_path / "b.zarr")
 
 
 def test_partial__one_builder_one_key(tmp_path: Path):
     path = tmp_path / "a.zarr"
-    with store.Partial.open(path, key="one"), pytest.raises(InputError, match="another process"):
-        store.Partial.open(path, key="one").__enter__()
-    with store.Partial.open(path, key="two") as partial:  # nothing was finished for the other key
+    with Partial.open(path, key="one"), pytest.raises(InputError, match="another process"):
+        Partial.open(path, key="one").__enter__()
+    with Partial.open(path, key="two") as partial:  # nothing was finished for the other key
         assert (partial.folder / "key").read_text() == "two"
         (partial.folder / "chunks").mkdir()
         partial.marker(0).write_text("digest")
     with pytest.raises(InputError, match="unfinished build of something else"):
-        store.Partial.open(path, key="three").__enter__()
-    with store.Partial.open(path, key="three", restart=True) as partial:
+        Partial.open(path, key="three").__enter__()
+    with Partial.open(path, key="three", restart=True) as partial:
         assert not partial.marker(0).exists()
 
 
 def test_partial__removed_after_bad_input_kept_when_the_disk_is_full(tmp_path: Path):
     path = tmp_path / "a.zarr"
-    with pytest.raises(InputError), store.Partial.open(path, key="one"):
+    with pytest.raises(InputError), Partial.open(path, key="one"):
         raise InputError("bad input")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(DiskFullError), store.Partial.open(path, key="one"):
+    with pytest.raises(DiskFullError), Partial.open(path, key="one"):
         raise DiskFullError("full")
     assert (tmp_path / "a.zarr.partial" / "key").exists()
 
@@ -269,22 +275,22 @@ def test_convert__publishes_nothing_that_differs(
 ):
     path = make_store()
     zarr.open_group(path, mode="r+")["accessibility"][0, 0] ^= 1
-    monkeypatch.setattr(store, "publish", lambda *_: pytest.fail("published"))
+    monkeypatch.setattr(writing, "publish", lambda *_: pytest.fail("published"))
     with pytest.raises(CheckError, match="differs"):
-        store.convert(path, tmp_path / "b.zarr", engine=Engine(workers=1))
+        convert(path, tmp_path / "b.zarr", engine=Engine(workers=1))
     assert not list(tmp_path.glob("b.zarr*"))
 
 
 def test_partial__restores_a_store_that_was_being_replaced(make_store: Callable[..., Path]):
     path = make_store()
     path.rename(path.with_name(path.name + ".replaced"))
-    with store.Partial.open(path, key="new"):
-        assert store.open_store(path).sizes[schema.WINDOW] == 10
+    with Partial.open(path, key="new"):
+        assert open_store(path).sizes[schema.WINDOW] == 10
 
 
 def test_write_store__replaces_an_older_one_only_when_whole(make_store: Callable[..., Path], tmp_path: Path):
     path = make_store(seed=1)
-    before = store.content_hash(path)
+    before = content_hash(path)
 
     def broken(block: np.ndarray) -> np.ndarray:
         raise InputError("the FASTA has vanished")
@@ -295,9 +301,9 @@ def test_write_store__replaces_an_older_one_only_when_whole(make_store: Callable
     )
     with pytest.raises(InputError, match="vanished"):
         write(ds, path)
-    assert store.content_hash(path) == before
+    assert content_hash(path) == before
     after = write(make_dataset(seed=2), path)
-    assert store.content_hash(path) == after != before
+    assert content_hash(path) == after != before
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
@@ -307,16 +313,18 @@ def test_write_store__disk_full(tmp_path: Path):
         """
         import resource, signal, sys
         from pathlib import Path
-        from chromacc_data import store
+        from chromacc_data.store import write as writing
+        from chromacc_data.store.partial import Partial
+        from chromacc_data.store.write import write_store
         from chromacc_data.engine import Engine
         from chromacc_data.errors import InputError
         from tests.conftest import make_dataset
         ds, path = make_dataset(4000, 100, chunk=4000), Path(sys.argv[1])
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-        with store.Partial.open(path, key="key") as partial:
+        with Partial.open(path, key="key") as partial:
             try:
-                store.write_store(ds, path, engine=Engine(workers=1), partial=partial)
+                write_store(ds, path, engine=Engine(workers=1), partial=partial)
             except InputError as error:
                 print(error)
         """
@@ -337,18 +345,18 @@ def test_open_store__a_replaced_store_is_kept_or_an_error(
 ):
     """A handle from before never gives values of the store that took its place."""
     path = make_store(f"a{suffix}", labels=np.zeros((10, 2)))
-    ds = store.open_store(path)
+    ds = open_store(path)
     (tmp_path / "handle").write_bytes(pickle.dumps(ds))
-    store.read_window_block(ds, "accessibility", 0, 4)
+    read_window_block(ds, "accessibility", 0, 4)
     other = make_store(f"b{suffix}", labels=np.ones((10, 2)))
     files.publish(other, path)
     if suffix == ".zarr":
         with pytest.raises(InputError, match="was replaced"):
-            store.read_window_block(ds, "accessibility", 4, 8)
+            read_window_block(ds, "accessibility", 4, 8)
         with pytest.raises(InputError, match="was replaced"):
             ds["accessibility"].compute()
     else:  # the file is still open
-        assert not store.read_variable(ds, "accessibility").any()
+        assert not read_variable(ds, "accessibility").any()
     script = "import pickle, sys\npickle.load(open(sys.argv[1], 'rb'))['accessibility'].compute()"
     done = subprocess.run(
         [sys.executable, "-c", script, tmp_path / "handle"],
@@ -356,7 +364,7 @@ def test_open_store__a_replaced_store_is_kept_or_an_error(
     )  # fmt: skip
     assert done.returncode
     assert "the store was replaced" in done.stderr
-    assert store.read_variable(store.open_store(path), "accessibility").all()
+    assert read_variable(open_store(path), "accessibility").all()
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".h5"])
@@ -375,8 +383,8 @@ def test_open_store__replaced_many_times_under_a_reader(
     def read_on() -> None:
         while not done.is_set():
             try:
-                ds = store.open_store(path)
-                blocks = [store.read_window_block(ds, "accessibility", i, i + 8) for i in range(0, 64, 8)]
+                ds = open_store(path)
+                blocks = [read_window_block(ds, "accessibility", i, i + 8) for i in range(0, 64, 8)]
                 read.append(np.unique(np.concatenate(blocks)).tolist())
                 ds.close()
             except InputError as error:
@@ -399,23 +407,23 @@ def test_open_store__replaced_many_times_under_a_reader(
 
 def test_open_store__a_chunk_that_goes_is_no_zeros(make_store: Callable[..., Path]):
     path = make_store()
-    ds = store.open_store(path)
+    ds = open_store(path)
     next((path / "accessibility" / "c" / "1").rglob("0")).unlink()
     (path / "accessibility" / "c" / "1" / "0").unlink(missing_ok=True)
     with pytest.raises(FileNotFoundError, match="is missing"):
         ds["accessibility"].compute()
     with pytest.raises(InputError, match="damaged"):
-        store.read_variable(ds, "accessibility")
+        read_variable(ds, "accessibility")
 
 
 def test_convert__hdf5_on_a_full_disk(make_store: Callable[..., Path], tmp_path: Path):
     """HDF5 itself crashes when it closes a file on a full disk."""
     path = make_store(n_windows=400, window_length=200)
     script = (
-        "import resource, sys\nfrom pathlib import Path\nfrom chromacc_data import store\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom chromacc_data.store.write import convert\n"
         "from chromacc_data.engine import Engine\nfrom chromacc_data.errors import InputError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "try:\n    store.convert(Path(sys.argv[1]), Path(sys.argv[2]), engine=Engine(workers=1))\n"
+        "try:\n    convert(Path(sys.argv[1]), Path(sys.argv[2]), engine=Engine(workers=1))\n"
         "except InputError as error:\n    print(error)\n"
     )
     done = subprocess.run(

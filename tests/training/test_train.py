@@ -19,7 +19,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import encode
 from chromacc_data.store import schema
 from chromacc_data.store.batches import Batches
-from chromacc_data.store.store import open_store
+from chromacc_data.store.read import open_store
 from chromacc_models.evaluation.evaluate import predict_codes
 from chromacc_models.kmer_kernels.keras_model import accelerated
 from chromacc_models.networks.architectures import logits_model

@@ -12,7 +12,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import N_CODE, codes_from_one_hot, decode
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.store import schema
-from chromacc_data.store.store import read_window_block
+from chromacc_data.store.read import read_window_block
 
 __all__ = ["Example", "cut_example", "write_example"]
 

@@ -21,7 +21,8 @@ import yaml
 
 from chromacc_data.errors import InputError
 from chromacc_data.files import file_digest, write_text_atomically
-from chromacc_data.recipe.options import Options, from_yaml, option, read_text
+from chromacc_data.recipe.yaml_options import from_yaml
+from chromacc_data.typed_values import Options, option, read_text
 
 __all__ = [
     "CARD",

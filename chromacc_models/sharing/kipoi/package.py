@@ -27,7 +27,7 @@ from chromacc_data import BedLoader
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, file_digest, publish, working_folder
 from chromacc_data.sequences.genome import Genome
-from chromacc_data.store.store import open_store
+from chromacc_data.store.read import open_store
 from chromacc_models.evaluation.evaluation_file import SavedEvaluation, SavedScore, read_evaluation
 from chromacc_models.sharing.kipoi import files as kf
 from chromacc_models.sharing.kipoi.check import check, load_with_kipoi

@@ -317,7 +317,8 @@ def folder_loader(folder: Path) -> type:
         If there is no dataloader.yaml, or it is not plain YAML.
     """
     from chromacc_data import BedLoader
-    from chromacc_data.recipe.options import compose_yaml, read_text
+    from chromacc_data.recipe.yaml_options import compose_yaml
+    from chromacc_data.typed_values import read_text
 
     description = folder / "dataloader.yaml"
     if not description.is_file():
