@@ -14,6 +14,7 @@ from chromacc_data.errors import InputError
 from chromacc_models.quietly import start_tensorflow
 
 NETWORK = click.Choice(["baseline", "factorization_machine", "motif_builder", "basset"])
+PRESET = click.Choice(["recommended", "thesis"])
 AT_LEAST_1 = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "test"])
 
@@ -46,6 +47,11 @@ def train_options(command: Callable) -> Callable:
     for option in (
         click.option("--network", type=NETWORK, help="The network."),
         click.option(
+            "--preset",
+            type=PRESET,
+            help="Options where --config and --set name none; recommended when not given.",
+        ),
+        click.option(
             "--config", type=FILE, help="YAML file of options; `chromacc-models options` lists them."
         ),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option; repeatable."),
@@ -75,6 +81,7 @@ def train(
     console: Console,
     store: Path,
     network: str | None,
+    preset: str | None,
     config: Path | None,
     settings: tuple[str, ...],
     out: Path,
@@ -85,7 +92,7 @@ def train(
     start_tensorflow(threads)
     from chromacc_models.training import train as training
 
-    chosen = _config(network, config, settings)
+    chosen = _config(store, out, network, preset, config, settings)
     made = training.train(store, chosen, out, progress=console.progress, engine=engine)
     console.result(made.info.to_dict(), str(made))
 
@@ -102,6 +109,7 @@ def cross_validate(
     console: Console,
     store: Path,
     network: str | None,
+    preset: str | None,
     config: Path | None,
     settings: tuple[str, ...],
     out: Path,
@@ -114,7 +122,7 @@ def cross_validate(
     start_tensorflow(threads)
     from chromacc_models.evaluation import cross_validation
 
-    chosen = _config(network, config, settings)
+    chosen = _config(store, out, network, preset, config, settings)
     apart = workers is not None or scheduler is not None
     made = cross_validation.cross_validate(
         store,
@@ -132,7 +140,7 @@ def cross_validate(
 @main_group.command()
 @common_options
 def options(console: Console) -> None:
-    """List the options of a training, as a table."""
+    """List the options of a training, and those of each preset."""
     start_tensorflow()
     from chromacc_models.training import config as configuration
 
@@ -439,14 +447,21 @@ def main() -> None:
     run(main_group, name="chromacc-models")
 
 
-def _config(network: str | None, config: Path | None, settings: tuple[str, ...]) -> object:
-    from chromacc_models.training.config import load_config
+def _config(
+    store: Path,
+    out: Path,
+    network: str | None,
+    preset: str | None,
+    config: Path | None,
+    settings: tuple[str, ...],
+) -> object:
+    from chromacc_models.training.choice import choose_config
 
     if network is not None:
         settings = (f"network={network}", *settings)
     elif config is None and not any(setting.startswith("network=") for setting in settings):
         raise InputError("no network", where="--network", expected="one, or a --config that names it")
-    return load_config(config, settings=settings)
+    return choose_config(store, out, path=config, settings=settings, preset=preset)
 
 
 if __name__ == "__main__":

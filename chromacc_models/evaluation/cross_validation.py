@@ -19,6 +19,7 @@ from chromacc_data.store.batches import n_folds
 from chromacc_data.store.read import open_store
 from chromacc_models.evaluation.evaluate import evaluate
 from chromacc_models.quietly import train_quietly
+from chromacc_models.training.choice import with_recommended
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run import Run
 from chromacc_models.training.train import train
@@ -60,7 +61,7 @@ class CrossValidation:
 
 def cross_validate(
     store: Path | str,
-    config: TrainConfig,
+    config: TrainConfig | str,
     out: Path | str,
     *,
     progress: bool = False,
@@ -92,6 +93,7 @@ def cross_validate(
         missing; else as :func:`~chromacc_models.training.train.train`.
     """
     store, out = Path(store), Path(out).absolute()
+    config = with_recommended(config, store, out)
     if config.fold is not None:
         raise InputError(
             "all folds are trained",

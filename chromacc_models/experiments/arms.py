@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from chromacc_models.networks.presets import StoreTraits, preset_options
 from chromacc_models.training.config import TrainConfig
 
-__all__ = ["ARMS", "REAL_IMPROVED", "Arm"]
+__all__ = ["ARMS", "Arm"]
 
 
 @dataclass(frozen=True)
@@ -63,53 +64,31 @@ class Arm:
         return f"{self.repeats[:-1]}-{run}"
 
 
-#: Shared by all networks of simulated data: sites are on the forward strand, as in the thesis.
-_SIMULATED: dict[str, Any] = {
-    "strands": "forward",
-    "filter_width": 20,
-    "batch_size": 128,
-    "average_decay": 0.99,
-    "epochs": 100,
-    "patience": 12,
-    "plateau_patience": 3,
-}
+#: Windows of the simulated data: sites are on the forward strand, as in the thesis.
+_600_BP, _100_BP, _300_BP = (StoreTraits(length, simulated=True) for length in (600, 100, 300))
 
-#: The thesis pools the average; the scale of the pooled values and of the first weights, and how to train,
-#: were chosen.
+#: The thesis' settings as in the preset; long windows take larger batches.
 _THESIS = {
-    **_SIMULATED,
-    "pooling": "average",
-    "pool_scale": 600.0,
-    "filter_scale": 2.0,
-    "learning_rate": 0.002,
+    **preset_options("thesis", "baseline", _600_BP),
     "batch_size": 1024,
     "average_decay": 0.98,
-    "epochs": 800,
-    "patience": 60,
-    "plateau_patience": 20,
 }
-#: More filters than motifs, the best site instead of the average, and N around the window, so that motifs at
-#: its ends are seen.
-_IMPROVED = {**_SIMULATED, "pooling": "max", "n_filters": 128}
-_ADDITIVE_IMPROVED = {**_IMPROVED, "network": "baseline", "scan_length": 638, "learning_rate": 0.005}
+_ADDITIVE_IMPROVED = {"network": "baseline", **preset_options("recommended", "baseline", _600_BP)}
 
 #: Batches of 1,024 found fewer of the pairs.
-_THESIS_100_BP = {
-    **_THESIS,
-    "pool_scale": 100.0,
-    "n_filters": 20,
-    "batch_size": 256,
-    "average_decay": 0.99,
+_THESIS_100_BP = preset_options("thesis", "baseline", _100_BP)
+_PAIRED_THESIS = {
+    "network": "factorization_machine",
+    **preset_options("thesis", "factorization_machine", _100_BP),
 }
-_PAIRED_THESIS = {**_THESIS_100_BP, "network": "factorization_machine", "k": 20}
+_PAIRED_IMPROVED = {
+    "network": "factorization_machine",
+    **preset_options("recommended", "factorization_machine", _100_BP),
+}
 _PAIRED_BASELINE = {
-    **_IMPROVED,
+    **{name: value for name, value in _PAIRED_IMPROVED.items() if name != "k"},
     "network": "baseline",
-    "scan_length": 138,
-    "learning_rate": 0.002,
-    "l2": 1e-6,
 }
-_PAIRED_IMPROVED = {**_PAIRED_BASELINE, "network": "factorization_machine", "k": 20}
 
 _POSITIONAL: dict[str, Any] = {
     "strands": "forward",
@@ -118,74 +97,26 @@ _POSITIONAL: dict[str, Any] = {
     "epochs": 200,
     "patience": 30,
 }
-_BUILDER = {
-    **_POSITIONAL,
-    "network": "motif_builder",
-    "block_length": 4,
-    "filter_blocks": 3,
-    "tables": "free",
-    "batch_size": 64,
-}
 _POSITIONAL_BASELINE = {**_POSITIONAL, "network": "baseline", "filter_width": 12, "batch_size": 128}
 
-#: Real data: sizes of the thesis, 300 filters of 20 bp and blocks of 4; whole windows, one strand, averages.
-_REAL_THESIS: dict[str, Any] = {
-    "n_filters": 300,
-    "strands": "forward",
-    "pooling": "average",
-    "pool_scale": 200.0,
-    "learning_rate": 0.001,
-    "epochs": 100,
-    "patience": 12,
-    "plateau_patience": 4,
-}
-#: What the improved networks of real data share, and what each adds; docs/results.md tells how it was chosen.
-_REAL_IMPROVED: dict[str, Any] = {
-    "n_filters": 300,
-    "scan_length": 300,
-    "pooling": "max",
-    "learning_rate": 0.002,
-    "average_decay": 0.998,
-    "epochs": 100,
-    "patience": 12,
-    "plateau_patience": 4,
-}
-REAL_IMPROVED: dict[str, dict[str, Any]] = {
-    "baseline": {**_REAL_IMPROVED, "dropout": 0.3, "l2": 3e-4},
-    "factorization_machine": {**_REAL_IMPROVED, "dropout": 0.2, "l2": 1e-3},
-    "motif_builder": {**_REAL_IMPROVED, "dropout": 0.3, "l2": 3e-4, "deviations_l2": 0.01},
-}
+#: The networks of real data; docs/results.md tells how the recommended options were chosen.
+_REAL_NETWORKS = ("baseline", "factorization_machine", "motif_builder")
 _REAL_SETS = {"dnase": "hg19-dnase-6-chr20-chrX", "atac": "hg19-atac-6"}
 
 
 def _real_arms() -> list[Arm]:
-    thesis = {
-        "baseline": _REAL_THESIS,
-        "factorization_machine": {**_REAL_THESIS, "k": 5},
-        # The penalty of the thesis leaves nothing of its filters unless their pooled values are scaled.
-        "motif_builder": {
-            **_REAL_THESIS,
-            "tables": "free",
-            "l2": 0.01,
-            "pooling": "max",
-            "pool_scale": 7.0,
-            "filter_scale": 0.4,
-            "learning_rate": 0.002,
-            "average_decay": 0.998,
-        },
-    }
     return [
         Arm(
             f"{name}/{setting}-{network.replace('_', '-')}",
             recipe,
-            {"network": network, **options},
+            {"network": network, **preset_options(preset, network)},
             "folds",
             5,
             is_real=True,
         )
         for name, recipe in _REAL_SETS.items()
-        for setting, networks in (("thesis", thesis), ("improved", REAL_IMPROVED))
-        for network, options in networks.items()
+        for setting, preset in (("thesis", "thesis"), ("improved", "recommended"))
+        for network in _REAL_NETWORKS
     ]
 
 
@@ -203,9 +134,13 @@ def _simulated_arms() -> list[Arm]:
             for n in (20, 30)
         ),
         # With 128 filters and no penalty, one motif or two have only filters that match others as well.
-        Arm("additive/improved", "additive-20", {**_ADDITIVE_IMPROVED, "n_filters": 256, "l2": 1e-5}),
+        Arm("additive/improved", "additive-20", _ADDITIVE_IMPROVED),
         Arm("targets-10/thesis", "additive-20-targets-10", {**_THESIS, **baseline, "n_filters": 20}),
-        Arm("targets-10/improved", "additive-20-targets-10", _ADDITIVE_IMPROVED),
+        Arm(
+            "targets-10/improved",
+            "additive-20-targets-10",
+            {**_ADDITIVE_IMPROVED, "n_filters": 128, "l2": 0.0},
+        ),
         Arm("paired/thesis", "paired-20", _PAIRED_THESIS),
         # The thesis takes the filters of the baseline network with the most single-motif ones (4.3.1), but
         # does not name it; here it is looked for among those of 30 filters, by the motifs that have such
@@ -225,7 +160,7 @@ def _simulated_arms() -> list[Arm]:
         Arm(
             "positional/thesis-builder",
             "positional-variants",
-            {**_BUILDER, "n_filters": 3, "l2": 0.01, "filter_bias": 2.0, "pool_scale": 200.0},
+            {"network": "motif_builder", **preset_options("thesis", "motif_builder", _300_BP)},
             "seeds",
         ),
         Arm(
@@ -237,14 +172,7 @@ def _simulated_arms() -> list[Arm]:
         Arm(
             "positional/improved-builder",
             "positional-variants",
-            {
-                **_BUILDER,
-                "n_filters": 12,
-                "l2": 0.001,
-                "pool_scale": 100.0,
-                "learning_rate": 0.005,
-                "plateau_patience": 5,
-            },
+            {"network": "motif_builder", **preset_options("recommended", "motif_builder", _300_BP)},
             "seeds",
         ),
         Arm(

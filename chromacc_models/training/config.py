@@ -14,7 +14,9 @@ from chromacc_data.errors import InputError
 from chromacc_data.recipe import option_tables, yaml_options
 from chromacc_data.recipe.yaml_options import compose_yaml
 from chromacc_data.typed_values import Options, option, read_text
+from chromacc_models.networks import presets
 from chromacc_models.networks.architectures import NETWORKS, POOL_SCALES, network_options
+from chromacc_models.networks.presets import PRESETS, StoreTraits
 
 __all__ = ["TrainConfig", "describe", "load_config"]
 
@@ -22,12 +24,19 @@ __all__ = ["TrainConfig", "describe", "load_config"]
 #: Limits of what can be trained at all: of sizes, and of factors and penalties.
 _MOST, _LARGEST = 100_000, 1e6
 
+#: Options that the record of a run always names: what a record does not name was off.
+_RECORDED = {
+    "learning_rate", "momentum", "batch_size", "epochs", "patience", "min_delta", "plateau_factor",
+    "reverse_complement", "class_weights", "seed",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TrainConfig(Options):
     """Everything that decides the result of a training, given the store.
 
     Options of the network that are not given take the network's own defaults, written out in the instance.
+    :meth:`preset` begins with the options of a preset instead, as the commands do.
 
     Examples
     --------
@@ -136,6 +145,44 @@ class TrainConfig(Options):
                     expected=", ".join(_shared_fields(self.network)),
                 )
 
+    @classmethod
+    def preset(
+        cls, name: str, network: str, traits: StoreTraits | None = None, **changed: object
+    ) -> TrainConfig:
+        """Configuration with the options of a preset, some of them changed.
+
+        Parameters
+        ----------
+        name
+            "recommended" or "thesis".
+        network
+            The network.
+        traits
+            What of the store decides the options; real windows of 600 bp when None. See
+            :func:`chromacc_models.training.choice.traits_of`.
+        **changed
+            Options that differ from the preset. With another `pooling`, its `pool_scale` is left out too.
+
+        Raises
+        ------
+        InputError
+            If there is no such preset, network or option, or a value is wrong.
+
+        Examples
+        --------
+        >>> config = TrainConfig.preset("recommended", "baseline", n_filters=64)
+        >>> config.n_filters, config.scan_length, config.dropout
+        (64, 300, 0.3)
+        """
+        if name not in PRESETS:
+            raise InputError("no such preset", where="preset", found=name, expected=", ".join(PRESETS))
+        if network not in NETWORKS:
+            return cls(network=network)  # says which networks there are
+        options = presets.preset_options(name, network, traits)
+        if "pooling" in changed and changed["pooling"] != options.get("pooling"):
+            options.pop("pool_scale", None)
+        return cls(**{"network": network, **options, **changed})
+
     def to_yaml(self) -> str:
         """The configuration as YAML that :func:`load_config` reads."""
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
@@ -147,7 +194,13 @@ class TrainConfig(Options):
         return {name: getattr(self, name) for name in _shared_fields(self.network)}
 
 
-def load_config(path: Path | str | None = None, *, settings: Sequence[str] = ()) -> TrainConfig:
+def load_config(
+    path: Path | str | None = None,
+    *,
+    settings: Sequence[str] = (),
+    preset: str | None = None,
+    traits: StoreTraits | None = None,
+) -> TrainConfig:
     """Configuration from a YAML file, single settings, or both.
 
     Parameters
@@ -156,6 +209,9 @@ def load_config(path: Path | str | None = None, *, settings: Sequence[str] = ())
         YAML file; keys are the fields of :class:`TrainConfig`.
     settings
         `KEY=VALUE` texts, values as in YAML; they override the file's.
+    preset, traits
+        As in :meth:`TrainConfig.preset`: options that neither file nor settings name are the preset's; the
+        network's own defaults when None. The record of a run, `config.yaml`, is complete, and takes none.
 
     Raises
     ------
@@ -175,14 +231,20 @@ def load_config(path: Path | str | None = None, *, settings: Sequence[str] = ())
         text = _override(text, settings, label)
         label = Path(f"{label} with --set") if path is not None else label
     try:
-        return yaml_options.from_yaml(TrainConfig, text, path=label)
+        config = yaml_options.from_yaml(TrainConfig, text, path=label)
     except InputError as error:
         raise _at_setting(error, settings) from None
+    given = {node.value for node, _ in compose_yaml(text, where=label).value}
+    if preset is None or given >= _RECORDED:
+        return config
+    return TrainConfig.preset(
+        preset, traits=traits, **{name: value for name, value in vars(config).items() if name in given}
+    )
 
 
 def describe() -> str:
-    """Markdown table of every key: type, default, meaning."""
-    return option_tables.describe(TrainConfig)
+    """Markdown: a table of every key, with type, default and meaning, and the presets."""
+    return f"{option_tables.describe(TrainConfig).rstrip()}\n\n{presets.describe()}\n"
 
 
 def _shared_fields(network: str) -> list[str]:

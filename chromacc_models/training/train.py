@@ -29,6 +29,7 @@ from chromacc_data.typed_values import parse_json, typed
 from chromacc_models.kmer_kernels.keras_model import Accelerated, accelerated
 from chromacc_models.networks.architectures import NETWORKS, gains_from_xla, logits_model
 from chromacc_models.networks.size import require_network_memory
+from chromacc_models.training.choice import with_recommended
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run import (
     CHECKPOINT,
@@ -56,7 +57,7 @@ _MAX_WEIGHTS = 2**31
 
 def train(
     store: Path | str,
-    config: TrainConfig,
+    config: TrainConfig | str,
     out: Path | str,
     *,
     progress: bool = False,
@@ -74,7 +75,7 @@ def train(
     store
         Path of a store with train and validation windows.
     config
-        What to train and how.
+        What to train and how; or a network's name, for the options that are recommended for this store.
     out
         Run folder: new, or one of the same store and configuration. A finished one is returned as it is.
     progress
@@ -95,6 +96,7 @@ def train(
         the windows, or the loss becomes infinite.
     """
     store, out = Path(store), Path(out)
+    config = with_recommended(config, store, out)
     ds = open_store(store)
     sizes = (ds.sizes[dim] for dim in (schema.POSITION, schema.CELL_TYPE, schema.WINDOW))
     require_network_memory(config, *sizes)

@@ -27,7 +27,7 @@ from chromacc_data.store import schema
 from chromacc_data.store.read import open_store
 from chromacc_models.evaluation.compare import corrected_resampled_t, paired_test
 from chromacc_models.evaluation.evaluate import evaluate
-from chromacc_models.experiments.arms import REAL_IMPROVED
+from chromacc_models.networks.presets import PRESETS, preset_options
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.train import train
 
@@ -40,18 +40,7 @@ DATASETS = {"DNase-6": "hg19-dnase-6-chr20-chrX", "ATAC-6": "hg19-atac-6"}
 SEEDS = (0, 1, 2)
 FOLDS = (0, 1, 2, 3, 4)
 
-CONFIGS = {
-    **REAL_IMPROVED,
-    "basset": {
-        "scan_length": 300,
-        "reverse_complement": "augment",
-        "learning_rate": 0.0002,
-        "average_decay": 0.98,
-        "epochs": 40,
-        "patience": 3,
-        "plateau_patience": 1,
-    },
-}
+CONFIGS = {network: preset_options("recommended", network) for network in PRESETS["recommended"]["real"]}
 
 #: Single changes of a network's options, made on DNase-6 to see what each of them does.
 CHANGES = {
@@ -247,7 +236,10 @@ def write_page() -> None:
         for title in DATASETS
         if title in set(table["dataset"])
     ]
-    parts.append("### Options\n\nWhat is not named is the network's default.\n\n" + options_table())
+    parts.append(
+        "### Options\n\nThe preset `recommended`; what is not named is the network's own default.\n\n"
+        + options_table()
+    )
     before, rest = PAGE.read_text().split(BEGIN)
     write_text_atomically(
         PAGE, before + BEGIN + "\n\n" + "\n\n".join(parts) + "\n\n" + END + rest.split(END)[1]
