@@ -30,7 +30,7 @@ DATABASE = click.option(
 TRUTH = click.option(
     "--truth", type=FILE, help="Motifs that were planted: a simulated store, or a motif file."
 )
-
+STORE = click.option("--store", type=FILE, help="Path of the run's store, if it has moved.")
 
 network_engine = click.option(
     "--engine",
@@ -142,15 +142,20 @@ def options(console: Console) -> None:
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
-@click.argument("store", type=FILE, required=False)
+@click.argument("other_store", type=FILE, required=False, metavar="[STORE]")
+@STORE
 @click.option("--split", type=SPLIT, default="test", show_default=True)
 @common_options
-def evaluate(console: Console, run_folder: Path, store: Path | None, split: str) -> None:
+def evaluate(
+    console: Console, run_folder: Path, other_store: Path | None, store: Path | None, split: str
+) -> None:
     """Score RUN on its held-out windows, or on those of another STORE."""
     start_tensorflow()
     from chromacc_models.evaluation import evaluate as evaluating
+    from chromacc_models.training.run import Run
 
-    found = evaluating.evaluate(run_folder, store, split=split, progress=console.progress)
+    run = Run.open(run_folder, store=store)
+    found = evaluating.evaluate(run, other_store, split=split, progress=console.progress)
     console.result(found.to_dict(), f"{found}\nscores, curves and predictions are in {run_folder}")
 
 
@@ -160,10 +165,16 @@ def evaluate(console: Console, run_folder: Path, store: Path | None, split: str)
 @click.option(
     "--pair", "pairs", nargs=2, type=FILE, multiple=True, help="Two more runs (seeds, folds); repeatable."
 )
+@STORE
 @click.option("--split", type=SPLIT, default="test", show_default=True)
 @common_options
 def compare(
-    console: Console, run_a: Path, run_b: Path, pairs: tuple[tuple[Path, Path], ...], split: str
+    console: Console,
+    run_a: Path,
+    run_b: Path,
+    pairs: tuple[tuple[Path, Path], ...],
+    store: Path | None,
+    split: str,
 ) -> None:
     """Compare RUN_A with RUN_B over cell types, and over folds or further pairs of runs.
 
@@ -173,12 +184,13 @@ def compare(
     from chromacc_models.evaluation import compare as comparing
 
     both = [(run_a, run_b), *pairs]
-    found = comparing.compare([a for a, _ in both], [b for _, b in both], split=split)
+    found = comparing.compare([a for a, _ in both], [b for _, b in both], split=split, store=store)
     console.result(found.to_dict(), str(found))
 
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
+@STORE
 @METHOD
 @DATABASE
 @TRUTH
@@ -190,6 +202,7 @@ def compare(
 def motifs(
     console: Console,
     run_folder: Path,
+    store: Path | None,
     method: str,
     database: Path | None,
     truth: Path | None,
@@ -200,12 +213,21 @@ def motifs(
     start_tensorflow()
     from chromacc_models.interpretation.run_motifs import run_motifs
 
-    found = run_motifs(run_folder, method=method, database=database, truth=truth, n_logos=n_logos, seed=seed)
+    found = run_motifs(
+        run_folder,
+        store=store,
+        method=method,
+        database=database,
+        truth=truth,
+        n_logos=n_logos,
+        seed=seed,
+    )
     console.result(*found.report())
 
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
+@STORE
 @METHOD
 @DATABASE
 @TRUTH
@@ -225,6 +247,7 @@ def motifs(
 def interactions(
     console: Console,
     run_folder: Path,
+    store: Path | None,
     method: str,
     database: Path | None,
     truth: Path | None,
@@ -238,6 +261,7 @@ def interactions(
 
     found = run_interactions(
         run_folder,
+        store=store,
         method=method,
         database=database,
         truth=truth,
@@ -250,20 +274,22 @@ def interactions(
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
+@STORE
 @click.option("-o", "--out", type=FILE, help="NAME.html; RUN/report.html when not given.")
 @common_options
-def report(console: Console, run_folder: Path, out: Path | None) -> None:
+def report(console: Console, run_folder: Path, store: Path | None, out: Path | None) -> None:
     """Write one page of what was made of RUN: scores, curves, motifs and interactions, pictures included."""
     start_tensorflow()
     from chromacc_models.reporting.report import write_report
 
-    page = write_report(run_folder, out)
+    page = write_report(run_folder, out, store=store)
     console.result({"page": page}, str(page))
 
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
 @click.argument("more", nargs=-1, metavar="")
+@STORE
 @click.option("--genome", type=FILE, multiple=True, help="FASTA that the example is cut from; repeatable.")
 @click.option("--example-fasta", type=FILE, help="A FASTA for the example, instead of one that is cut.")
 @click.option("--example-bed", type=FILE, help="The regions of that example.")
@@ -274,6 +300,7 @@ def package(
     console: Console,
     run_folder: Path,
     more: tuple[str, ...],
+    store: Path | None,
     genome: tuple[Path, ...],
     example_fasta: Path | None,
     example_bed: Path | None,
@@ -294,6 +321,7 @@ def package(
     made = package_run(
         run_folder,
         to,
+        store=store,
         genome=list(genome) or None,
         example_fasta=example_fasta,
         example_bed=example_bed,

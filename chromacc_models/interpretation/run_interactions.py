@@ -127,6 +127,7 @@ class RunInteractions:
 def run_interactions(
     run: Run | Path | str,
     *,
+    store: Path | str | None = None,
     method: Literal["weights", "smoothed", "activations"] = "weights",
     database: Path | str | None = None,
     truth: Path | str | None = None,
@@ -145,6 +146,8 @@ def run_interactions(
     ----------
     run
         A finished run of the factorization machines network, or its folder.
+    store
+        Where its store is now, if it has moved since the training.
     method
         How a filter becomes a motif: see :func:`chromacc_models.interpretation.filters.filter_motifs`.
     database
@@ -182,7 +185,7 @@ def run_interactions(
             found=n_insert,
             expected="--database or --truth as well",
         )
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = Run.open(run, store=store)
     known = None
     if database is not None or truth is not None:
         known = read_planted(truth) if database is None else read_motifs(database)

@@ -71,7 +71,9 @@ _PARTS = (
 )
 
 
-def write_report(run: Run | Path | str, out: Path | str | None = None) -> Path:
+def write_report(
+    run: Run | Path | str, out: Path | str | None = None, *, store: Path | str | None = None
+) -> Path:
     """Write the page of a run.
 
     Parameters
@@ -81,6 +83,8 @@ def write_report(run: Run | Path | str, out: Path | str | None = None) -> Path:
         that makes it.
     out
         The page; `report.html` in the run folder when not given.
+    store
+        Where its store is now, if it has moved since the training.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def write_report(run: Run | Path | str, out: Path | str | None = None) -> Path:
     InputError
         If the run has not finished, one of its files cannot be read, or `out` is not a name of a page.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = Run.open(run, store=store)
     out = run.folder / "report.html" if out is None else Path(out)
     if out.suffix not in (".html", ".htm"):
         raise InputError("not the name of a page", where="--out", found=out, expected="NAME.html")

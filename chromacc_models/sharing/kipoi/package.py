@@ -27,7 +27,6 @@ from chromacc_data import BedLoader
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, file_digest, publish, working_folder
 from chromacc_data.sequences.genome import Genome
-from chromacc_data.store.store import open_store
 from chromacc_models.evaluation.evaluation_file import SavedEvaluation, SavedScore, read_evaluation
 from chromacc_models.sharing.kipoi import files as kf
 from chromacc_models.sharing.kipoi.check import check, load_with_kipoi
@@ -44,6 +43,7 @@ def package(
     run: Path | str,
     to: Path | str,
     *,
+    store: Path | str | None = None,
     genome: Path | str | Sequence[Path | str] | None = None,
     example_fasta: Path | str | None = None,
     example_bed: Path | str | None = None,
@@ -62,6 +62,8 @@ def package(
         Run folder of ``chromacc-models train``.
     to
         Model folder, by custom ``models/GROUP/NAME``.
+    store
+        Where the run's store is now, if it has moved since the training.
     genome
         FASTA, or several, that the example is cut from; without it the bases between its windows are N.
     example_fasta, example_bed
@@ -83,7 +85,7 @@ def package(
     InputError
         If the run is not whole, `to` is not a model folder, or the example does not fit the network.
     """
-    to, trained = Path(to), Run.open(run)
+    to, trained = Path(to), Run.open(run, store=store)
     if (example_fasta is None) != (example_bed is None):
         raise InputError("an example is a FASTA and a BED", where="--example-fasta, --example-bed")
     if to.exists() and not (to.is_dir() and ((to / kf.MODEL_FILE).is_file() or not any(to.iterdir()))):
@@ -100,7 +102,7 @@ def package(
             shutil.copyfile(example_bed, folder / kf.EXAMPLE_BED)
         else:
             opened = None if genome is None else Genome.open(genome)
-            example = cut_example(open_store(trained.store), genome=opened)
+            example = cut_example(trained.open_store(), genome=opened)
             write_example(example, folder / kf.EXAMPLE_FASTA, folder / kf.EXAMPLE_BED)
         _write_descriptions(
             folder, trained, doc=doc or _default_doc(trained), authors=authors, requirement=requirement
