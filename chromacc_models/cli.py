@@ -295,6 +295,7 @@ def report(console: Console, run_folder: Path, store: Path | None, out: Path | N
 @click.option("--example-bed", type=FILE, help="The regions of that example.")
 @click.option("--to", type=FILE, required=True, help="Model folder: models/GROUP/NAME.")
 @click.option("--doc", help="What the model is, in a sentence or two.")
+@click.option("--overwrite", is_flag=True, help="Replace an older model; keep files added to its folder.")
 @common_options
 def package(
     console: Console,
@@ -306,6 +307,7 @@ def package(
     example_bed: Path | None,
     to: Path,
     doc: str | None,
+    overwrite: bool,
 ) -> None:
     """Write RUN as a Kipoi model folder with loader, example and model card, and check it."""
     if more:
@@ -326,6 +328,7 @@ def package(
         example_fasta=example_fasta,
         example_bed=example_bed,
         doc=doc,
+        overwrite=overwrite,
     )
     console.result({"model": made}, f"{made}: packaged and checked")
 
@@ -352,7 +355,8 @@ def check(console: Console, folder: Path, accept_texts: bool) -> None:
             f"\nnot checked: {', '.join(checked.unchecked)} (no checksum; add it with --accept-texts)"
             if checked.unchecked
             else ""
-        ),
+        )
+        + (f"\nnot part of the model: {', '.join(checked.additions)}" if checked.additions else ""),
     )
 
 
