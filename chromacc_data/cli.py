@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from chromacc_data.console import Console, common_options, run
+from chromacc_data.console import CommandGroup, Console, common_options, run
 from chromacc_data.engine import Engine
 
 FILE = click.Path(path_type=Path)
@@ -29,7 +29,7 @@ def engine_options(command: Callable) -> Callable:
     return command
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 @click.version_option(package_name="chromacc")
 def main_group() -> None:
     """Chunked stores of DNA windows and their accessibility, from a genome and peaks."""

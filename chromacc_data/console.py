@@ -52,6 +52,19 @@ def common_options(command: Callable) -> Callable:
     return wrapped
 
 
+class CommandGroup(click.Group):
+    """The commands of a program, listed in the order in which they are defined."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # click would exit with 1: a check that did not hold
+            raise _OutputClosedError from error
+
+
 class Console:
     """How a command speaks: results to standard output, everything else to standard error."""
 
@@ -96,6 +109,10 @@ def run(command: click.Command, *, name: str) -> None:
     sys.exit(code)
 
 
+class _OutputClosedError(Exception):
+    """Whoever read standard output has seen enough."""
+
+
 class _TerminatedError(BaseException):
     """SIGTERM: unwinds like Ctrl-C, so that what is half-written is removed."""
 
@@ -118,9 +135,9 @@ def _exit_code(command: click.Command, name: str) -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except BrokenPipeError:
+    except (BrokenPipeError, _OutputClosedError):
         _silence_stdout()
-        return 141  # as a program that SIGPIPE ends: whoever read the output has seen enough
+        return 141  # as a program that SIGPIPE ends
     except OSError as error:
         _silence_stdout()
         return _fail(describe_os_error(error), 2)

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from chromacc_data.cli import FILE, engine_options
-from chromacc_data.console import Console, common_options, run
+from chromacc_data.console import CommandGroup, Console, common_options, run
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_models.quietly import start_tensorflow
+from chromacc_models.scoring.standard_streams import is_standard
 
 NETWORK = click.Choice(["baseline", "factorization_machine", "motif_builder", "basset"])
 AT_LEAST_1 = click.IntRange(min=1)
@@ -61,7 +62,7 @@ def train_options(command: Callable) -> Callable:
     return command
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 @click.version_option(package_name="chromacc")
 def main_group() -> None:
     """Interpretable networks of chromatin accessibility: trained, scored, read, and shared through Kipoi."""
@@ -364,7 +365,13 @@ def check(console: Console, folder: Path, accept_texts: bool) -> None:
 @click.argument("model", type=FILE)
 @click.argument("regions", type=FILE)
 @click.argument("genome", type=FILE, nargs=-1, required=True)
-@click.option("-o", "--out", type=FILE, required=True, help="NAME.tsv, .bed, .bw, .parquet, .h5 or .zarr.")
+@click.option(
+    "-o",
+    "--out",
+    type=FILE,
+    required=True,
+    help="NAME.tsv, .bed, .bw, .parquet, .h5 or .zarr; - writes TSV to standard output.",
+)
 @click.option(
     "--cell-type", "cell_types", multiple=True, help="A cell type to write; repeatable. All otherwise."
 )
@@ -389,7 +396,16 @@ def predict(
     processes: bool,
     scheduler: str | None,
 ) -> None:
-    """Predict the accessibility of REGIONS (BED) of GENOME (FASTA files) with MODEL (model or run folder)."""
+    """Predict the accessibility of REGIONS (BED, - for standard input) in GENOME (one FASTA or several).
+
+    MODEL is a model folder, a run folder or a .keras file.
+    """
+    if console.as_json and is_standard(out):
+        raise InputError(
+            "two results on standard output",
+            found="--json and -o -",
+            remedy="leave out --json, or name a file",
+        )
     start_tensorflow()
     from chromacc_models.scoring import predict as predicting
 
@@ -406,7 +422,8 @@ def predict(
         overwrite=overwrite,
         show_progress=console.progress,
     )
-    console.result({"files": written}, "\n".join(map(str, written)))
+    if written:
+        console.result({"files": written}, "\n".join(map(str, written)))
 
 
 @main_group.command()
