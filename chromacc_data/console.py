@@ -10,7 +10,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,9 @@ def progress_bar(total: int | None, *, unit: str, description: str, show: bool) 
 def common_options(command: Callable) -> Callable:
     """Options of every command: ``-q``, ``-v`` and ``--json``, handed on as one :class:`Console`."""
 
-    @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
-    @click.option("-v", "--verbose", is_flag=True, help="Print each step.")
-    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for programs.")
+    @option("General", "-q", "--quiet", is_flag=True, help="Print results and errors only.")
+    @option("General", "-v", "--verbose", is_flag=True, help="Print each step.")
+    @option("General", "--json", "as_json", is_flag=True, help="Print the result as JSON.")
     @click.pass_context
     def wrapped(context: click.Context, /, quiet: bool, verbose: bool, as_json: bool, **options: Any) -> Any:
         console = Console(quiet=quiet, verbose=verbose, as_json=as_json)
@@ -52,8 +52,55 @@ def common_options(command: Callable) -> Callable:
     return wrapped
 
 
+#: Headings of options in the help of a command, in this order.
+HEADINGS = ("Input", "Network", "Interpretation", "Output", "Running", "General")
+
+
+class Option(click.Option):
+    """An option under one of :data:`HEADINGS`; `old_names` work as well and are not shown."""
+
+    def __init__(
+        self, declarations: Sequence[str], *, heading: str, old_names: Sequence[str] = (), **options: Any
+    ) -> None:
+        super().__init__([*declarations, *old_names], **options)
+        if heading not in HEADINGS:
+            raise ValueError(f"heading {heading!r}; expected one of {', '.join(HEADINGS)}")
+        self.heading, self.old_names = heading, tuple(old_names)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        if record is None:
+            return None
+        names, text = record
+        for name in self.old_names:
+            names = names.replace(f", {name}", "")
+        return names, text
+
+
+def option(heading: str, *declarations: str, old_names: Sequence[str] = (), **options: Any) -> Callable:
+    """Add an option to a command: as `click.option`, under a heading."""
+    return click.option(*declarations, cls=Option, heading=heading, old_names=old_names, **options)
+
+
+class Command(click.Command):
+    """A command whose help lists options under their headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records: dict[str, list[tuple[str, str]]] = {heading: [] for heading in HEADINGS}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                records[getattr(parameter, "heading", "General")].append(record)
+        for heading, of_heading in records.items():
+            if of_heading:
+                with formatter.section(heading):
+                    formatter.write_dl(of_heading)
+
+
 class CommandGroup(click.Group):
     """The commands of a program, listed in the order in which they are defined."""
+
+    command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)

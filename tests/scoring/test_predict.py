@@ -335,7 +335,7 @@ def test_predict__bad_regions_leave_nothing(place: Path, tmp_path: Path, kind: s
         ({"cell_types": ["cell 1", "cell 1"]}, "new.tsv", "none, or given twice"),
         ({"strands": "reverse"}, "new.tsv", "unknown strands"),
         ({"batch_size": 0}, "new.tsv", "batch size below 1"),
-        ({"network_engine": "cuda"}, "new.tsv", "unknown engine"),
+        ({"network_engine": "cuda"}, "new.tsv", "unknown backend"),
     ],
 )
 def test_predict__bad_options(place: Path, tmp_path: Path, options: dict, out: str, message: str):
