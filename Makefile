@@ -62,7 +62,7 @@ demo: $(READY)
 	@$(call once,motifs,chromacc-models motifs $(DEMO)/run)
 	@$(call once,report,chromacc-models report $(DEMO)/run)
 	@echo "== 5. Package it as a Kipoi model: chromacc-models package $(DEMO)/run --genome $(FASTA) --to $(MODEL)"
-	@$(call once,package,chromacc-models package $(DEMO)/run --genome $(FASTA) --to $(MODEL))
+	@$(call once,package,chromacc-models package $(DEMO)/run --genome $(FASTA) --to $(MODEL) --overwrite)
 	@echo "== 6. Kipoi predicts new regions: promoters that no training window touches"
 	[ -s $(DEMO)/kipoi.tsv ] || kipoi predict $(MODEL) --source=dir \
 		--dataloader_args='{"intervals_file": "$(REGIONS)", "fasta_file": "$(FASTA)"}' -o $(DEMO)/kipoi.tsv

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from chromacc_data.console import Console, common_options, run
+from chromacc_data.console import CommandGroup, Console, common_options, option, run
 from chromacc_data.engine import Engine
 
 FILE = click.Path(path_type=Path)
@@ -16,34 +16,54 @@ POSITIVE = click.IntRange(min=1)
 
 def engine_options(command: Callable) -> Callable:
     """Options that say where dask tasks run."""
-    for option in (
-        click.option("--workers", type=POSITIVE, help="Local workers; the number of cores when not given."),
-        click.option("--processes", is_flag=True, help="Local processes instead of threads."),
-        click.option(
+    options = (
+        option(
+            "Running",
+            "--workers",
+            type=POSITIVE,
+            help="Set the number of local workers [default: number of cores].",
+        ),
+        option("Running", "--processes", is_flag=True, help="Use local processes instead of threads."),
+        option(
+            "Running",
             "--scheduler",
             metavar="tcp://HOST:PORT",
-            help="A running dask scheduler; give up after 30 s without an answer or a worker.",
+            help="Use a running dask scheduler.",
         ),
-    ):
-        command = option(command)
+    )
+    for add_option in reversed(options):
+        command = add_option(command)
     return command
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 @click.version_option(package_name="chromacc")
 def main_group() -> None:
-    """Chunked stores of DNA windows and their accessibility, from a genome and peaks."""
+    """Build, describe, verify and convert stores of DNA windows and their accessibility."""
+
+
+@main_group.command()
+@common_options
+def options(console: Console) -> None:
+    """List the keys of a recipe."""
+    from chromacc_data.recipe import recipe
+
+    table = recipe.describe()
+    console.result({"options": table}, table)
 
 
 @main_group.command()
 @click.argument("recipe", type=FILE)
-@click.option("-o", "--out", type=FILE, required=True, help="NAME.zarr or NAME.h5.")
-@click.option("--sources", type=FILE, help="Folder to find the recipe's files in, before its own.")
-@click.option("--cache", type=FILE, help="Folder for downloads; a folder of the user's when not given.")
-@click.option(
-    "--overwrite", is_flag=True, help="Replace a store of another recipe, once the new one is whole."
+@option("Output", "-o", "--out", type=FILE, required=True, help="Write to this store: NAME.zarr or NAME.h5.")
+@option("Input", "--sources", type=FILE, help="Look for the recipe's files in this folder first.")
+@option("Input", "--cache", type=FILE, help="Keep downloads in this folder [default: the user's cache].")
+@option(
+    "Output",
+    "--overwrite",
+    is_flag=True,
+    help="Replace a store of another recipe once the new one is complete.",
 )
-@click.option("--restart", is_flag=True, help="Throw an unfinished build away instead of going on with it.")
+@option("Running", "--restart", is_flag=True, help="Discard an unfinished build instead of resuming it.")
 @engine_options
 @common_options
 def build(
@@ -89,12 +109,19 @@ def info(console: Console, store: Path) -> None:
 
 @main_group.command()
 @click.argument("store", type=FILE)
-@click.option("--all", "all_windows", is_flag=True, help="Compare every window, not a sample.")
-@click.option("--sample", type=POSITIVE, default=1000, show_default=True, help="Windows to compare.")
-@click.option("--store-only", is_flag=True, help="Check the store alone, without its recipe and sources.")
-@click.option("--recipe", type=FILE, help="The recipe, where it is no longer where the store was built from.")
-@click.option("--sources", type=FILE, help="Folder to find the recipe's files in, before its own.")
-@click.option("--cache", type=FILE, help="Folder of downloads.")
+@option("Input", "--all", "all_windows", is_flag=True, help="Compare every window instead of a sample.")
+@option(
+    "Input",
+    "--sample",
+    type=POSITIVE,
+    default=1000,
+    show_default=True,
+    help="Set the number of windows to compare.",
+)
+@option("Input", "--store-only", is_flag=True, help="Check the store alone, without its recipe and sources.")
+@option("Input", "--recipe", type=FILE, help="Read the recipe from this file instead of its recorded path.")
+@option("Input", "--sources", type=FILE, help="Look for the recipe's files in this folder first.")
+@option("Input", "--cache", type=FILE, help="Keep downloads in this folder [default: the user's cache].")
 @engine_options
 @common_options
 def verify(
@@ -110,9 +137,9 @@ def verify(
     processes: bool,
     scheduler: str | None,
 ) -> None:
-    """Check STORE: checksums, attributes, and its windows against what they were made from.
+    """Check STORE against its checksums, recipe and sources.
 
-    Exits with 1 where a check does not hold, and with 2 where the recipe or its sources are missing.
+    Exit code 1: a check failed; 2: the recipe or its sources are missing.
     """
     from chromacc_data import verify_store as verifying
 
@@ -142,22 +169,12 @@ def convert(
     processes: bool,
     scheduler: str | None,
 ) -> None:
-    """Write STORE again as OUT, in the format that its suffix names (.zarr or .h5)."""
+    """Convert STORE to the format of OUT: .zarr or .h5."""
     from chromacc_data.store import write as writing
 
     engine = Engine(workers=workers, processes=processes, scheduler=scheduler)
     root = writing.convert(store, out, engine=engine, show_progress=console.progress)
     console.result({"store": out, "content_hash": root}, f"{out}\n  content hash {root}")
-
-
-@main_group.command()
-@common_options
-def options(console: Console) -> None:
-    """List the keys of a recipe, as a table."""
-    from chromacc_data.recipe import recipe
-
-    table = recipe.describe()
-    console.result({"options": table}, table)
 
 
 def main() -> None:

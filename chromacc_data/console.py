@@ -10,7 +10,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ from chromacc_data.progress import LOG
 def common_options(command: Callable) -> Callable:
     """Options of every command: ``-q``, ``-v`` and ``--json``, handed on as one :class:`Console`."""
 
-    @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
-    @click.option("-v", "--verbose", is_flag=True, help="Print each step.")
-    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for programs.")
+    @option("General", "-q", "--quiet", is_flag=True, help="Print results and errors only.")
+    @option("General", "-v", "--verbose", is_flag=True, help="Print each step.")
+    @option("General", "--json", "as_json", is_flag=True, help="Print the result as JSON.")
     @click.pass_context
     def wrapped(context: click.Context, /, quiet: bool, verbose: bool, as_json: bool, **options: Any) -> Any:
         console = Console(quiet=quiet, verbose=verbose, as_json=as_json)
@@ -38,6 +38,66 @@ def common_options(command: Callable) -> Callable:
         command, "__click_params__", []
     )
     return wrapped
+
+
+#: Headings of options in the help of a command, in this order.
+HEADINGS = ("Input", "Network", "Interpretation", "Output", "Running", "General")
+
+
+class Option(click.Option):
+    """An option under one of :data:`HEADINGS`; `old_names` work as well and are not shown."""
+
+    def __init__(
+        self, declarations: Sequence[str], *, heading: str, old_names: Sequence[str] = (), **options: Any
+    ) -> None:
+        super().__init__([*declarations, *old_names], **options)
+        if heading not in HEADINGS:
+            raise ValueError(f"heading {heading!r}; expected one of {', '.join(HEADINGS)}")
+        self.heading, self.old_names = heading, tuple(old_names)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        if record is None:
+            return None
+        names, text = record
+        for name in self.old_names:
+            names = names.replace(f", {name}", "")
+        return names, text
+
+
+def option(heading: str, *declarations: str, old_names: Sequence[str] = (), **options: Any) -> Callable:
+    """Add an option to a command: as `click.option`, under a heading."""
+    return click.option(*declarations, cls=Option, heading=heading, old_names=old_names, **options)
+
+
+class Command(click.Command):
+    """A command whose help lists options under their headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records: dict[str, list[tuple[str, str]]] = {heading: [] for heading in HEADINGS}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                records[getattr(parameter, "heading", "General")].append(record)
+        for heading, of_heading in records.items():
+            if of_heading:
+                with formatter.section(heading):
+                    formatter.write_dl(of_heading)
+
+
+class CommandGroup(click.Group):
+    """The commands of a program, listed in the order in which they are defined."""
+
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # click would exit with 1: a check that did not hold
+            raise _OutputClosedError from error
 
 
 class Console:
@@ -84,6 +144,10 @@ def run(command: click.Command, *, name: str) -> None:
     sys.exit(code)
 
 
+class _OutputClosedError(Exception):
+    """Whoever read standard output has seen enough."""
+
+
 class _TerminatedError(BaseException):
     """SIGTERM: unwinds like Ctrl-C, so that what is half-written is removed."""
 
@@ -106,9 +170,9 @@ def _exit_code(command: click.Command, name: str) -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except BrokenPipeError:
+    except (BrokenPipeError, _OutputClosedError):
         _silence_stdout()
-        return 141  # as a program that SIGPIPE ends: whoever read the output has seen enough
+        return 141  # as a program that SIGPIPE ends
     except OSError as error:
         _silence_stdout()
         return _fail(describe_os_error(error), 2)

@@ -8,69 +8,116 @@ from pathlib import Path
 import click
 
 from chromacc_data.cli import FILE, engine_options
-from chromacc_data.console import Console, common_options, run
+from chromacc_data.console import CommandGroup, Console, common_options, option, run
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_models.quietly import start_tensorflow
+from chromacc_models.scoring.standard_streams import is_standard
 
 NETWORK = click.Choice(["baseline", "factorization_machine", "motif_builder", "basset"])
 PRESET = click.Choice(["recommended", "thesis"])
 AT_LEAST_1 = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "test"])
 
-METHOD = click.option(
+METHOD = option(
+    "Interpretation",
     "--method",
     type=click.Choice(["weights", "smoothed", "activations"]),
     default="weights",
     show_default=True,
-    help="From the weights, smoothed where they are small, or from the sequences that activate a filter.",
+    help="Derive motifs from weights, smoothed weights, or sequences that activate a filter.",
 )
-DATABASE = click.option(
-    "--database", type=FILE, help="Known motifs: MEME, JASPAR, HOCOMOCO, HOMER, TRANSFAC or CIS-BP file."
+DATABASE = option(
+    "Interpretation",
+    "--database",
+    type=FILE,
+    help="Compare with known motifs (MEME, JASPAR, HOCOMOCO, HOMER, TRANSFAC, CIS-BP).",
 )
-TRUTH = click.option(
-    "--truth", type=FILE, help="Motifs that were planted: a simulated store, or a motif file."
+TRUTH = option(
+    "Interpretation",
+    "--truth",
+    type=FILE,
+    help="Compare with planted motifs: a simulated store or a motif file.",
 )
+STORE = option("Input", "--store", type=FILE, help="Read the run's store from this path, if it has moved.")
 
 
-network_engine = click.option(
-    "--engine",
-    type=click.Choice(["auto", "tables", "keras"]),
+class _Backend(click.Choice):
+    """Ways to compute a network; the library and run.json call kernels tables, as this option once did."""
+
+    def __init__(self) -> None:
+        super().__init__(["auto", "kernels", "keras"])
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        chosen = super().convert("kernels" if value == "tables" else value, param, ctx)
+        return "tables" if chosen == "kernels" else chosen
+
+
+network_backend = option(
+    "Running",
+    "--backend",
+    "engine",
+    old_names=["--engine"],
+    type=_Backend(),
     default="auto",
     show_default=True,
-    help="How the network is computed: table kernels, plain Keras, or the faster one here.",
+    help="Compute the network with k-mer kernels, with plain Keras, or with the faster of the two.",
 )
 
 
 def train_options(command: Callable) -> Callable:
     """Options that make a configuration."""
-    for option in (
-        click.option("--network", type=NETWORK, help="The network."),
-        click.option(
+    options = (
+        option("Network", "--network", type=NETWORK, help="Choose the network."),
+        option(
+            "Network",
             "--preset",
             type=PRESET,
-            help="Options where --config and --set name none; recommended when not given.",
+            help="Choose the options that --config and --set do not give [default: recommended].",
         ),
-        click.option(
-            "--config", type=FILE, help="YAML file of options; `chromacc-models options` lists them."
+        option(
+            "Network",
+            "--config",
+            type=FILE,
+            help="Read training options from a YAML file (chromacc-models options lists them).",
         ),
-        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option; repeatable."),
-        click.option("-o", "--out", type=FILE, required=True, help="Run folder."),
-        click.option(
+        option(
+            "Network",
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Set one training option; repeatable.",
+        ),
+        option("Output", "-o", "--out", type=FILE, required=True, help="Write to this folder."),
+        option(
+            "Running",
             "--threads",
             type=AT_LEAST_1,
-            help="Threads; of each local worker, if there are any. All cores, shared, when not given.",
+            help="Set the number of threads, per worker if there are several [default: cores / workers].",
         ),
-        network_engine,
-    ):
-        command = option(command)
+        network_backend,
+    )
+    for add_option in reversed(options):
+        command = add_option(command)
     return command
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 @click.version_option(package_name="chromacc")
 def main_group() -> None:
-    """Interpretable networks of chromatin accessibility: trained, scored, read, and shared through Kipoi."""
+    """Train, score, interpret and share networks of chromatin accessibility."""
+
+
+@main_group.command()
+@common_options
+def options(console: Console) -> None:
+    """List the training options and the presets."""
+    start_tensorflow()
+    from chromacc_models.training import config as configuration
+
+    table = configuration.describe()
+    console.result({"options": table}, table)
 
 
 @main_group.command()
@@ -88,7 +135,10 @@ def train(
     threads: int | None,
     engine: str,
 ) -> None:
-    """Train a network on STORE. Killed at any moment, the same command goes on after its last epoch."""
+    """Train a network on STORE.
+
+    Safe to interrupt: run the same command again to resume.
+    """
     start_tensorflow(threads)
     from chromacc_models.training import train as training
 
@@ -100,10 +150,13 @@ def train(
 @main_group.command("cross-validate")
 @click.argument("store", type=FILE)
 @train_options
-@click.option("--workers", type=AT_LEAST_1, help="Folds trained side by side, each in a process of its own.")
-@click.option(
-    "--scheduler", metavar="tcp://HOST:PORT", help="A running dask scheduler that trains the folds."
+@option(
+    "Running",
+    "--workers",
+    type=AT_LEAST_1,
+    help="Train this many folds in parallel, each in its own process.",
 )
+@option("Running", "--scheduler", metavar="tcp://HOST:PORT", help="Train on a running dask scheduler.")
 @common_options
 def cross_validate(
     console: Console,
@@ -118,7 +171,11 @@ def cross_validate(
     workers: int | None,
     scheduler: str | None,
 ) -> None:
-    """Train a network for each fold of STORE, into OUT/fold-0, OUT/fold-1, ..., and score them all."""
+    """Train and score a network for each fold of STORE.
+
+    Runs are in OUT/fold-0, OUT/fold-1, ..., scores in OUT/scores.tsv. Safe to interrupt: run the same command
+    again to resume.
+    """
     start_tensorflow(threads)
     from chromacc_models.evaluation import cross_validation
 
@@ -138,101 +195,149 @@ def cross_validate(
 
 
 @main_group.command()
-@common_options
-def options(console: Console) -> None:
-    """List the options of a training, and those of each preset."""
-    start_tensorflow()
-    from chromacc_models.training import config as configuration
-
-    table = configuration.describe()
-    console.result({"options": table}, table)
-
-
-@main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
-@click.argument("store", type=FILE, required=False)
-@click.option("--split", type=SPLIT, default="test", show_default=True)
+@click.argument("other_store", type=FILE, required=False, metavar="[STORE]")
+@STORE
+@option("Input", "--split", type=SPLIT, default="test", show_default=True, help="Choose the split to score.")
 @common_options
-def evaluate(console: Console, run_folder: Path, store: Path | None, split: str) -> None:
-    """Score RUN on its held-out windows, or on those of another STORE."""
+def evaluate(
+    console: Console, run_folder: Path, other_store: Path | None, store: Path | None, split: str
+) -> None:
+    """Score RUN on its held-out windows.
+
+    With STORE, score it on the windows of another store.
+    """
     start_tensorflow()
     from chromacc_models.evaluation import evaluate as evaluating
+    from chromacc_models.training.run import Run
 
-    found = evaluating.evaluate(run_folder, store, split=split, progress=console.progress)
+    run = Run.open(run_folder, store=store)
+    found = evaluating.evaluate(run, other_store, split=split, progress=console.progress)
     console.result(found.to_dict(), f"{found}\nscores, curves and predictions are in {run_folder}")
 
 
 @main_group.command()
 @click.argument("run_a", type=FILE)
 @click.argument("run_b", type=FILE)
-@click.option(
-    "--pair", "pairs", nargs=2, type=FILE, multiple=True, help="Two more runs (seeds, folds); repeatable."
+@option(
+    "Input",
+    "--pair",
+    "pairs",
+    nargs=2,
+    type=FILE,
+    multiple=True,
+    help="Add a pair of runs (another seed or fold); repeatable.",
 )
-@click.option("--split", type=SPLIT, default="test", show_default=True)
+@STORE
+@option("Input", "--split", type=SPLIT, default="test", show_default=True, help="Choose the split to score.")
 @common_options
 def compare(
-    console: Console, run_a: Path, run_b: Path, pairs: tuple[tuple[Path, Path], ...], split: str
+    console: Console,
+    run_a: Path,
+    run_b: Path,
+    pairs: tuple[tuple[Path, Path], ...],
+    store: Path | None,
+    split: str,
 ) -> None:
-    """Compare RUN_A with RUN_B over cell types, and over folds or further pairs of runs.
+    """Compare RUN_A with RUN_B, cell type by cell type.
 
-    Folders of two cross-validations are compared fold by fold.
+    The folders of two cross-validations are compared fold by fold.
     """
     start_tensorflow()
     from chromacc_models.evaluation import compare as comparing
 
     both = [(run_a, run_b), *pairs]
-    found = comparing.compare([a for a, _ in both], [b for _, b in both], split=split)
+    found = comparing.compare([a for a, _ in both], [b for _, b in both], split=split, store=store)
     console.result(found.to_dict(), str(found))
 
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
+@STORE
 @METHOD
 @DATABASE
 @TRUTH
-@click.option(
-    "--logos", "n_logos", type=AT_LEAST_1, default=24, show_default=True, help="Logos in the picture."
+@option(
+    "Output",
+    "--logos",
+    "n_logos",
+    type=AT_LEAST_1,
+    default=24,
+    show_default=True,
+    help="Limit the number of logos in the picture.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the filters that learned nothing.")
+@option(
+    "Interpretation",
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed the null (untrained and shuffled) filters.",
+)
 @common_options
 def motifs(
     console: Console,
     run_folder: Path,
+    store: Path | None,
     method: str,
     database: Path | None,
     truth: Path | None,
     n_logos: int,
     seed: int,
 ) -> None:
-    """Write the filters of RUN as motifs: a MEME file, a table, and logos of the most important."""
+    """Write the filters of RUN as motifs.
+
+    Writes a MEME file, a table, and logos of the most important filters. RUN may be the folder of a
+    cross-validation: the motifs that recur in several folds are then listed in its recurring_motifs.tsv.
+    """
     start_tensorflow()
+    from chromacc_models.evaluation.cross_validation import is_cross_validation
+    from chromacc_models.interpretation.folds import motifs_of_folds
     from chromacc_models.interpretation.run_motifs import run_motifs
 
-    found = run_motifs(run_folder, method=method, database=database, truth=truth, n_logos=n_logos, seed=seed)
+    read = motifs_of_folds if is_cross_validation(run_folder) else run_motifs
+    found = read(
+        run_folder,
+        store=store,
+        method=method,
+        database=database,
+        truth=truth,
+        n_logos=n_logos,
+        seed=seed,
+    )
     console.result(*found.report())
 
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
+@STORE
 @METHOD
 @DATABASE
 @TRUTH
-@click.option(
-    "--top", "n_top", type=AT_LEAST_1, default=1000, show_default=True, help="Pairs of each cell type."
+@option(
+    "Output",
+    "--top",
+    "n_top",
+    type=AT_LEAST_1,
+    default=1000,
+    show_default=True,
+    help="Limit the number of pairs per cell type.",
 )
-@click.option("--absolute", is_flag=True, help="Rank by size, whether a pair opens or closes.")
-@click.option(
+@option("Interpretation", "--absolute", is_flag=True, help="Rank pairs by absolute value.")
+@option(
+    "Interpretation",
     "--insert",
     "n_insert",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Pairs of motifs of each cell type to insert into windows, and see what is predicted.",
+    help="Insert this many pairs of motifs per cell type into windows, and measure their effect.",
 )
 @common_options
 def interactions(
     console: Console,
     run_folder: Path,
+    store: Path | None,
     method: str,
     database: Path | None,
     truth: Path | None,
@@ -240,12 +345,20 @@ def interactions(
     absolute: bool,
     n_insert: int,
 ) -> None:
-    """Write the interactions of RUN's filters, and of the motifs they match: tables and a picture."""
+    """Write the interactions of RUN's filters and motifs.
+
+    RUN may be the folder of a cross-validation: the pairs of motifs that recur in several folds are then
+    listed in its recurring_interactions.tsv.
+    """
     start_tensorflow()
+    from chromacc_models.evaluation.cross_validation import is_cross_validation
+    from chromacc_models.interpretation.folds import interactions_of_folds
     from chromacc_models.interpretation.run_interactions import run_interactions
 
-    found = run_interactions(
+    read = interactions_of_folds if is_cross_validation(run_folder) else run_interactions
+    found = read(
         run_folder,
+        store=store,
         method=method,
         database=database,
         truth=truth,
@@ -258,96 +371,53 @@ def interactions(
 
 @main_group.command()
 @click.argument("run_folder", type=FILE, metavar="RUN")
-@click.option("-o", "--out", type=FILE, help="NAME.html; RUN/report.html when not given.")
+@STORE
+@option("Output", "-o", "--out", type=FILE, help="Write the page to this file [default: RUN/report.html].")
 @common_options
-def report(console: Console, run_folder: Path, out: Path | None) -> None:
-    """Write one page of what was made of RUN: scores, curves, motifs and interactions, pictures included."""
+def report(console: Console, run_folder: Path, store: Path | None, out: Path | None) -> None:
+    """Write one HTML page about RUN.
+
+    It holds scores, curves, motifs, interactions and their pictures. RUN may be the folder of a
+    cross-validation: the page then has the scores of all folds and the motifs that recur.
+    """
     start_tensorflow()
     from chromacc_models.reporting.report import write_report
 
-    page = write_report(run_folder, out)
+    page = write_report(run_folder, out, store=store)
     console.result({"page": page}, str(page))
-
-
-@main_group.command()
-@click.argument("run_folder", type=FILE, metavar="RUN")
-@click.argument("more", nargs=-1, metavar="")
-@click.option("--genome", type=FILE, multiple=True, help="FASTA that the example is cut from; repeatable.")
-@click.option("--example-fasta", type=FILE, help="A FASTA for the example, instead of one that is cut.")
-@click.option("--example-bed", type=FILE, help="The regions of that example.")
-@click.option("--to", type=FILE, required=True, help="Model folder: models/GROUP/NAME.")
-@click.option("--doc", help="What the model is, in a sentence or two.")
-@common_options
-def package(
-    console: Console,
-    run_folder: Path,
-    more: tuple[str, ...],
-    genome: tuple[Path, ...],
-    example_fasta: Path | None,
-    example_bed: Path | None,
-    to: Path,
-    doc: str | None,
-) -> None:
-    """Write RUN as a Kipoi model folder with loader, example and model card, and check it."""
-    if more:
-        raise InputError(
-            "arguments besides RUN",
-            found=" ".join(more),
-            expected="one run folder",
-            remedy="repeat the option for several FASTA files: --genome a.fa --genome b.fa",
-        )
-    start_tensorflow()
-    from chromacc_models.sharing.kipoi.package import package as package_run
-
-    made = package_run(
-        run_folder,
-        to,
-        genome=list(genome) or None,
-        example_fasta=example_fasta,
-        example_bed=example_bed,
-        doc=doc,
-    )
-    console.result({"model": made}, f"{made}: packaged and checked")
-
-
-@main_group.command()
-@click.argument("folder", type=FILE)
-@click.option(
-    "--accept-texts",
-    is_flag=True,
-    help="Accept model.yaml, dataloader.yaml and README.md as they are: list their checksums again.",
-)
-@common_options
-def check(console: Console, folder: Path, accept_texts: bool) -> None:
-    """Check a Kipoi model FOLDER: its files, checksums, and predictions of its example."""
-    start_tensorflow()
-    from chromacc_models.sharing.kipoi.check import check as check_model
-
-    checked = check_model(folder, accept_texts=accept_texts)
-    console.result(
-        checked._asdict(),
-        f"{folder}: good; {checked.n_regions} regions x {checked.n_cell_types} cell types predicted, "
-        f"largest difference {checked.largest_difference:.1e}"
-        + (
-            f"\nnot checked: {', '.join(checked.unchecked)} (no checksum; add it with --accept-texts)"
-            if checked.unchecked
-            else ""
-        ),
-    )
 
 
 @main_group.command()
 @click.argument("model", type=FILE)
 @click.argument("regions", type=FILE)
 @click.argument("genome", type=FILE, nargs=-1, required=True)
-@click.option("-o", "--out", type=FILE, required=True, help="NAME.tsv, .bed, .bw, .parquet, .h5 or .zarr.")
-@click.option(
-    "--cell-type", "cell_types", multiple=True, help="A cell type to write; repeatable. All otherwise."
+@option(
+    "Output",
+    "-o",
+    "--out",
+    type=FILE,
+    required=True,
+    help="Write to NAME.tsv, .bed, .bw, .parquet, .h5 or .zarr, or as TSV to standard output (-).",
 )
-@click.option("--strands", type=click.Choice(["forward", "both"]), default="forward", show_default=True)
-@click.option("--batch-size", type=AT_LEAST_1, default=256, show_default=True, help="Windows in one call.")
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@network_engine
+@option("Output", "--cell-type", "cell_types", multiple=True, help="Write only this cell type; repeatable.")
+@option(
+    "Network",
+    "--strands",
+    type=click.Choice(["forward", "both"]),
+    default="forward",
+    show_default=True,
+    help="Predict from the forward strand, or average over both.",
+)
+@option(
+    "Running",
+    "--batch-size",
+    type=AT_LEAST_1,
+    default=256,
+    show_default=True,
+    help="Set the number of windows per network call.",
+)
+@option("Output", "--overwrite", is_flag=True, help="Replace existing files.")
+@network_backend
 @engine_options
 @common_options
 def predict(
@@ -365,7 +435,17 @@ def predict(
     processes: bool,
     scheduler: str | None,
 ) -> None:
-    """Predict the accessibility of REGIONS (BED) of GENOME (FASTA files) with MODEL (model or run folder)."""
+    """Predict the accessibility of REGIONS with MODEL.
+
+    MODEL is a model folder, a run folder or a .keras file; REGIONS is a BED file, or - for standard input;
+    GENOME is one FASTA file or several.
+    """
+    if console.as_json and is_standard(out):
+        raise InputError(
+            "two results on standard output",
+            found="--json and -o -",
+            remedy="leave out --json, or name a file",
+        )
     start_tensorflow()
     from chromacc_models.scoring import predict as predicting
 
@@ -382,23 +462,146 @@ def predict(
         overwrite=overwrite,
         show_progress=console.progress,
     )
-    console.result({"files": written}, "\n".join(map(str, written)))
+    if written:
+        console.result({"files": written}, "\n".join(map(str, written)))
+
+
+@main_group.command()
+@click.argument("run_folder", type=FILE, metavar="RUN")
+@click.argument("more", nargs=-1, metavar="")
+@STORE
+@option(
+    "Input",
+    "--genome",
+    type=FILE,
+    multiple=True,
+    help="Cut the example from this FASTA; repeat for several files.",
+)
+@option("Input", "--example-fasta", type=FILE, help="Use this FASTA as the example instead of cutting one.")
+@option("Input", "--example-bed", type=FILE, help="Use these regions in --example-fasta.")
+@option("Output", "--to", type=FILE, required=True, help="Write the model folder here: models/GROUP/NAME.")
+@option("Output", "--doc", help="Describe the model in a sentence or two.")
+@option(
+    "Output",
+    "--overwrite",
+    is_flag=True,
+    help="Replace an older model; keep files that were added to its folder.",
+)
+@common_options
+def package(
+    console: Console,
+    run_folder: Path,
+    more: tuple[str, ...],
+    store: Path | None,
+    genome: tuple[Path, ...],
+    example_fasta: Path | None,
+    example_bed: Path | None,
+    to: Path,
+    doc: str | None,
+    overwrite: bool,
+) -> None:
+    """Write RUN as a Kipoi model folder, and check it.
+
+    The folder holds the network, a data loader, an example and a model card.
+    """
+    if more:
+        raise InputError(
+            "arguments besides RUN",
+            found=" ".join(more),
+            expected="one run folder",
+            remedy="repeat the option for several FASTA files: --genome a.fa --genome b.fa",
+        )
+    start_tensorflow()
+    from chromacc_models.sharing.kipoi.package import package as package_run
+
+    made = package_run(
+        run_folder,
+        to,
+        store=store,
+        genome=list(genome) or None,
+        example_fasta=example_fasta,
+        example_bed=example_bed,
+        doc=doc,
+        overwrite=overwrite,
+    )
+    console.result({"model": made}, f"{made}: packaged and checked")
+
+
+@main_group.command()
+@click.argument("folder", type=FILE)
+@option(
+    "Running",
+    "--accept-texts",
+    is_flag=True,
+    help="Accept edits of model.yaml, dataloader.yaml and README.md: update their checksums.",
+)
+@common_options
+def check(console: Console, folder: Path, accept_texts: bool) -> None:
+    """Check the Kipoi model in FOLDER.
+
+    Checks its files, their checksums, and the predictions for its example.
+    """
+    start_tensorflow()
+    from chromacc_models.sharing.kipoi.check import check as check_model
+
+    checked = check_model(folder, accept_texts=accept_texts)
+    console.result(
+        checked._asdict(),
+        f"{folder}: good; {checked.n_regions} regions x {checked.n_cell_types} cell types predicted, "
+        f"largest difference {checked.largest_difference:.1e}"
+        + (
+            f"\nnot checked: {', '.join(checked.unchecked)} (no checksum; add it with --accept-texts)"
+            if checked.unchecked
+            else ""
+        )
+        + (f"\nnot part of the model: {', '.join(checked.additions)}" if checked.additions else ""),
+    )
 
 
 @main_group.command()
 @click.argument("experiments", nargs=-1)
-@click.option("--all", "all_of_them", is_flag=True, help="All experiments.")
-@click.option("--quick", is_flag=True, help="Small sets and short trainings: whether all works, in minutes.")
-@click.option(
-    "-o", "--out", type=FILE, default="reproduction", show_default=True, help="Folder of stores and runs."
+@option("Input", "--all", "all_of_them", is_flag=True, help="Run all experiments.")
+@option(
+    "Running",
+    "--quick",
+    is_flag=True,
+    help="Use small sets and short trainings, to test the setup in minutes.",
 )
-@click.option("--report", type=FILE, help="Folder of the page, its pictures and measures; OUT otherwise.")
-@click.option("--datasets", type=FILE, default="datasets", show_default=True, help="Folder of the recipes.")
-@click.option("--sources", type=FILE, help="Folder with files that recipes of real data do not ship.")
-@click.option("--database", type=FILE, help="Known motifs for filters of real data: MEME, JASPAR or CIS-BP.")
-@click.option("--again", is_flag=True, help="Measure again what is measured; runs that are there stay.")
-@click.option("--workers", type=AT_LEAST_1, help="Runs trained side by side, each in a process of its own.")
-@click.option("--scheduler", metavar="tcp://HOST:PORT", help="A running dask scheduler that trains the runs.")
+@option(
+    "Output",
+    "-o",
+    "--out",
+    type=FILE,
+    default="reproduction",
+    show_default=True,
+    help="Write stores and runs to this folder.",
+)
+@option(
+    "Output",
+    "--report",
+    type=FILE,
+    help="Write the page, pictures and measures to this folder [default: OUT].",
+)
+@option(
+    "Input",
+    "--datasets",
+    type=FILE,
+    default="datasets",
+    show_default=True,
+    help="Read recipes from this folder.",
+)
+@option("Input", "--sources", type=FILE, help="Look for files that recipes do not ship in this folder.")
+@option(
+    "Interpretation",
+    "--database",
+    type=FILE,
+    help="Compare filters of real data with known motifs: a MEME, JASPAR or CIS-BP file.",
+)
+@option("Running", "--again", is_flag=True, help="Recompute measures; keep trained runs.")
+@option(
+    "Running", "--workers", type=AT_LEAST_1, help="Train this many runs in parallel, each in its own process."
+)
+@option("Running", "--scheduler", metavar="tcp://HOST:PORT", help="Train on a running dask scheduler.")
 @common_options
 def reproduce(
     console: Console,
@@ -414,7 +617,9 @@ def reproduce(
     workers: int | None,
     scheduler: str | None,
 ) -> int:
-    """Make EXPERIMENTS of the thesis again (5.1.1 5.1.2 5.2.1 5.2.2 5.2.3 5.3), and write what came of it.
+    """Reproduce EXPERIMENTS of the thesis.
+
+    The experiments are 5.1.1, 5.1.2, 5.2.1, 5.2.2, 5.2.3 and 5.3.
 
     Safe to interrupt: run the same command again to resume. Exit code 1: a part was left out.
     """

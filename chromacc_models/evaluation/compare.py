@@ -130,6 +130,7 @@ def compare(
     b: Run | Path | str | Sequence[Run | Path | str],
     *,
     split: str = "test",
+    store: Path | str | None = None,
 ) -> Comparison:
     """Compare two runs, or two lists of runs paired in order (folds, seeds), on the same windows.
 
@@ -140,13 +141,16 @@ def compare(
         a pair share store, split and fold.
     split
         Windows to compare on.
+    store
+        Where the store of all runs is now, if it has moved since the training.
 
     Raises
     ------
     InputError
-        If the lists differ in length, or the runs of a pair were tested on different windows.
+        If the lists differ in length, the runs of a pair were tested on different windows, or `store` is not
+        what a run was trained on.
     """
-    runs_a, runs_b = _open_runs(a), _open_runs(b)
+    runs_a, runs_b = _open_runs(a, store), _open_runs(b, store)
     if len(runs_a) != len(runs_b):
         raise InputError("unequal numbers of runs", found=f"{len(runs_a)} and {len(runs_b)}")
     pairs = [_read_pair(x, y, split) for x, y in zip(runs_a, runs_b, strict=True)]
@@ -328,12 +332,12 @@ def _test_train_ratio(runs: Sequence[Run], split: str) -> float:
     return sizes[split] / sizes["train"]
 
 
-def _open_runs(runs: Run | Path | str | Sequence[Run | Path | str]) -> list[Run]:
+def _open_runs(runs: Run | Path | str | Sequence[Run | Path | str], store: Path | str | None) -> list[Run]:
     listed = [runs] if isinstance(runs, Run | Path | str) else list(runs)
     opened = []
     for run in listed:
         folds = [] if isinstance(run, Run) else fold_folders(run)
-        opened += [Run.open(folder) for folder in folds] or [run if isinstance(run, Run) else Run.open(run)]
+        opened += [Run.open(one, store=store) for one in folds or [run]]
     return opened
 
 

@@ -24,7 +24,16 @@ from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run import Run
 from chromacc_models.training.train import train
 
-__all__ = ["SCORES", "CrossValidation", "cross_validate", "fold_folder", "fold_folders", "train_runs"]
+__all__ = [
+    "SCORES",
+    "CrossValidation",
+    "cross_validate",
+    "fold_folder",
+    "fold_folders",
+    "is_cross_validation",
+    "open_folds",
+    "train_runs",
+]
 
 #: Table of scores, beside the folders of the folds.
 SCORES = "scores.tsv"
@@ -178,6 +187,22 @@ def fold_folders(out: Path | str) -> list[Path]:
     """Run folders of all folds in a folder, by their numbers; none if it is no cross-validation's."""
     folders = [path for path in Path(out).glob("fold-*") if path.name.removeprefix("fold-").isdecimal()]
     return sorted(folders, key=lambda path: int(path.name.removeprefix("fold-")))
+
+
+def is_cross_validation(path: Path | str) -> bool:
+    """Whether a folder holds the runs of folds, and is not a run itself."""
+    return not (Path(path) / "run.json").exists() and bool(fold_folders(path))
+
+
+def open_folds(out: Path | str, *, store: Path | str | None = None) -> tuple[Run, ...]:
+    """Runs of all folds of a cross-validation, in their order.
+
+    Raises
+    ------
+    InputError
+        If one has not finished, or `store` is given and is not what it was trained on.
+    """
+    return tuple(Run.open(folder, store=store) for folder in fold_folders(out))
 
 
 def _config_of_fold(config: TrainConfig, fold: int) -> TrainConfig:

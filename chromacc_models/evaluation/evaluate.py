@@ -151,7 +151,8 @@ def evaluate(
     run
         A finished run, or its folder.
     store
-        Another store than the one that it was trained on, with the same cell types and window length.
+        Another store than the one that it was trained on, with the same cell types and window length. Its
+        own store at another path counts as its own.
     split
         "train", "validation" or "test"; of the run's fold, if it was trained on one.
     confidence
@@ -167,7 +168,7 @@ def evaluate(
         If the store has other cell types or windows, is not what the run was trained on any more, or the
         split is empty.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = Run.open(run)
     batches = open_batches(run, store, split=split)
     predictions = _predict(run.model(), batches, progress=progress)
     labels = batches.labels()
@@ -209,25 +210,16 @@ def open_batches(run: Run, store: Path | str | None = None, *, split: str = "tes
     Raises
     ------
     InputError
-        If the run's store is not what it was trained on any more, the store has other cell types or windows,
-        or the split is empty.
+        If the run's store is gone or not what it was trained on any more, the store has other cell types or
+        windows, or the split is empty.
     """
-    path = run.store if store is None else Path(store)
-    ds = open_store(path)
+    ds = run.open_store() if store is None else open_store(store)
     content_hash = ds.attrs[schema.ATTR_CONTENT_HASH]
-    if store is None and content_hash != run.info.store.content_hash:
-        raise InputError(
-            "the store has changed since the training",
-            where=path,
-            found=f"content hash {content_hash[:12]}",
-            expected=f"content hash {run.info.store.content_hash[:12]}",
-            remedy="train again on this store, or build the old one again",
-        )
     names = tuple(map(str, ds[schema.CELL_TYPE].values))
     if names != run.cell_types or ds.sizes[schema.POSITION] != run.window_length:
         raise InputError(
             "the store does not fit the network",
-            where=path,
+            where=ds.encoding["source"],
             found=f"{ds.sizes[schema.POSITION]} bp; {', '.join(names)}",
             expected=f"{run.window_length} bp; {', '.join(run.cell_types)}",
         )

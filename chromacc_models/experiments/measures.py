@@ -10,7 +10,6 @@ import numpy as np
 
 from chromacc_data.motifs.motif import Motif, reverse_complement
 from chromacc_data.simulation.truth import Truth, ceiling, every_occurrence, is_simulated, read_truth
-from chromacc_data.store.read import open_store
 from chromacc_models.evaluation.evaluate import evaluate, mean_roc, open_batches, read_predictions, rounded
 from chromacc_models.experiments.pairs import (
     LearnedPairs,
@@ -163,7 +162,7 @@ def _scores(run: Run) -> dict[str, Any]:
         "seconds": rounded(len(history) * history["seconds"].median()),
         "history": {name: history[name].round(5).tolist() for name in ("loss", "validation_loss")},
     }
-    ds = open_store(run.store)
+    ds = run.open_store()
     if is_simulated(ds):
         best = ceiling(ds, indices=read_predictions(run)["windows"])
         measures["ceiling"] = rounded(np.nanmean(list(best.values())))
@@ -173,7 +172,7 @@ def _scores(run: Run) -> dict[str, Any]:
 
 
 def _truth(run: Run) -> Truth | None:
-    ds = open_store(run.store)
+    ds = run.open_store()
     return read_truth(ds) if is_simulated(ds) else None
 
 

@@ -61,6 +61,7 @@ __all__ = [
     "name_by_truth",
     "responses_of",
     "run_interactions",
+    "similar_motifs",
 ]
 
 #: What is written only with motifs, and with planted pairs.
@@ -104,6 +105,11 @@ class RunInteractions:
     motif_table: pd.DataFrame | None
     files: tuple[str, ...]
     scores: pd.DataFrame | None = None
+    #: Motif of each filter, and what it was named after: "" without a match or motifs to match.
+    filters: tuple[Motif, ...] = ()
+    names: tuple[str, ...] = ()
+    #: Scaled interactions of all filters, (cell_type, filter, filter).
+    scaled: np.ndarray | None = None
 
     def report(self, n_shown: int = 12) -> tuple[dict[str, Any], str]:
         """The result for programs and for people; about `n_shown` lines of each table."""
@@ -127,6 +133,7 @@ class RunInteractions:
 def run_interactions(
     run: Run | Path | str,
     *,
+    store: Path | str | None = None,
     method: Literal["weights", "smoothed", "activations"] = "weights",
     database: Path | str | None = None,
     truth: Path | str | None = None,
@@ -145,6 +152,8 @@ def run_interactions(
     ----------
     run
         A finished run of the factorization machines network, or its folder.
+    store
+        Where its store is now, if it has moved since the training.
     method
         How a filter becomes a motif: see :func:`chromacc_models.interpretation.filters.filter_motifs`.
     database
@@ -182,7 +191,7 @@ def run_interactions(
             found=n_insert,
             expected="--database or --truth as well",
         )
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = Run.open(run, store=store)
     known = None
     if database is not None or truth is not None:
         known = read_planted(truth) if database is None else read_motifs(database)
@@ -200,12 +209,14 @@ def run_interactions(
     filters = [motif.id for motif in reading.motifs]
     table = interaction_table(raw, scaled, run.cell_types, filters, n_top=n_top, absolute=absolute)
     tables = {"interactions.tsv": table}
+    filter_labels = [""] * len(filters)
     if known is not None:
         if database is not None:
             names = name_by_database(reading.motifs, known)
         else:
             names = name_by_truth(reading.motifs, known, both_strands=reading.both_strands)
-        name = dict(zip(filters, names.of_filters(), strict=True))
+        filter_labels = names.of_filters()
+        name = dict(zip(filters, filter_labels, strict=True))
         table["motif_a"], table["motif_b"] = table["filter_a"].map(name), table["filter_b"].map(name)
         responses = responses_of(reading, run.config.scan_length, names.known)
         by_motif = motif_interactions(raw, mean_of_groups(responses.rise, names.group))
@@ -227,7 +238,9 @@ def run_interactions(
             (run.folder / file).unlink(missing_ok=True)
     files = (*tables, "interactions.png")
     motif_table, scores = (tables.get(f"{name}.tsv") for name in ("motif_interactions", "interaction_scores"))
-    return RunInteractions(run.folder, table, motif_table, files, scores)
+    return RunInteractions(
+        run.folder, table, motif_table, files, scores, reading.motifs, tuple(filter_labels), scaled
+    )
 
 
 class Interactions(NamedTuple):
@@ -262,7 +275,9 @@ def name_by_database(
     best = e[matched].argmin(axis=1)
     chosen, of_filter = np.unique(best, return_inverse=True)
     named = [database[i] for i in chosen]
-    group = _similar(match_motifs(named, database).e[:, chosen], max_e) if len(named) > 1 else chosen * 0
+    group = (
+        similar_motifs(match_motifs(named, database).e[:, chosen], max_e) if len(named) > 1 else chosen * 0
+    )
     names = group_names(named, group) if len(named) else []
     membership = np.zeros((len(filters), len(names)), dtype=bool)
     membership[matched, group[of_filter]] = True
@@ -415,8 +430,8 @@ def _scanned(reading: FilterReading, scan_length: int | None) -> tuple[int, int]
     return start, start + scan_length
 
 
-def _similar(e: np.ndarray, max_e: float) -> np.ndarray:
-    """Groups of motifs by their E-values (motif, motif), numbered from 0: (motif,) int64."""
+def similar_motifs(e: np.ndarray, max_e: float = MAX_E) -> np.ndarray:
+    """Groups of motifs of which any two match, by their E-values (motif, motif): (motif,) int64 from 0."""
     distance = np.maximum(e, e.T)
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance), method="complete")

@@ -150,6 +150,7 @@ class RunMotifs:
 def run_motifs(
     run: Run | Path | str,
     *,
+    store: Path | str | None = None,
     method: Literal["weights", "smoothed", "activations"] = "weights",
     database: Path | str | None = None,
     truth: Path | str | None = None,
@@ -162,6 +163,8 @@ def run_motifs(
     ----------
     run
         A finished run, or its folder.
+    store
+        Where its store is now, if it has moved since the training.
     method
         How a filter becomes a motif: see :func:`chromacc_models.interpretation.filters.filter_motifs`.
     database
@@ -183,7 +186,7 @@ def run_motifs(
     """
     if n_logos < 1:
         raise InputError("no logos", where="--logos", found=n_logos, expected="1 or more")
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = Run.open(run, store=store)
     targets = None if database is None else read_motifs(database)
     planted = None if truth is None else read_planted(truth)
     reading = read_filters_of_run(run, method=method)

@@ -297,6 +297,7 @@ def _share_of_nulls(p: np.ndarray) -> np.ndarray:
         return np.ones(p.shape[:-1])
     above = np.stack([(p >= limit).mean(axis=-1) for limit in _LAMBDAS], axis=-1)
     share = np.where(above > 0, above / (1 - _LAMBDAS), np.inf)
+    share[~np.isfinite(share).any(axis=-1)] = 1  # all p-values are small: no estimate
     # Mean squared error of a bootstrap estimate around the smallest share: its bias and a binomial variance.
     variance = above * (1 - above) / _BOOTSTRAP_SAMPLES / (1 - _LAMBDAS) ** 2
     error = (share - share.min(axis=-1, keepdims=True)) ** 2 + variance

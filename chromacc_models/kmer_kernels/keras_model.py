@@ -56,24 +56,25 @@ def accelerated(model: keras.Model, engine: str = "auto") -> Accelerated:
     model
         A built model that takes one-hot DNA (window, position, 4). Variables are shared, not copied.
     engine
-        One of :data:`ENGINES`.
+        One of :data:`ENGINES`; "kernels" is another name of "tables".
 
     Raises
     ------
     InputError
         If the engine is unknown, or is "tables" and the network does not begin so.
     """
+    engine = "tables" if engine == "kernels" else engine
     if engine not in ENGINES:
-        raise InputError("unknown engine", found=engine, expected=", ".join(ENGINES))
+        raise InputError("unknown backend", found=engine, expected="auto, kernels, keras")
     if engine == "keras":
         return _plain(model, "it was asked for")
     try:
         found = _find_front_end(model)
     except _NotByTablesError as obstacle:
         if engine == "tables":
-            remedy = "use --engine keras or auto"
+            remedy = "use --backend keras or auto"
             raise InputError(
-                "the network cannot be computed by tables", found=obstacle, remedy=remedy
+                "the network cannot be computed by k-mer kernels", found=obstacle, remedy=remedy
             ) from None
         return _plain(model, str(obstacle))
     if engine == "auto" and tf.config.list_physical_devices("GPU"):

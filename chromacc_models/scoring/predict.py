@@ -6,6 +6,8 @@ The numbers are those of ``kipoi predict`` with the same model; the loader and t
 from __future__ import annotations
 
 import functools
+import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +26,13 @@ from chromacc_data.regions.bed import read_intervals
 from chromacc_data.sequences.encoding import N_CODE, reverse_complement
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.sizes import require_disk
-from chromacc_models.scoring.prediction_files import Predictions, output_paths, write_predictions
+from chromacc_models.scoring.prediction_files import (
+    Predictions,
+    output_paths,
+    write_predictions,
+    write_tsv,
+)
+from chromacc_models.scoring.standard_streams import is_standard, refuse_on_a_cluster, regions_file
 from chromacc_models.sharing.kipoi import files as kf
 
 if TYPE_CHECKING:
@@ -112,12 +120,13 @@ def predict(
     model
         Model folder, run folder, or ``.keras`` file.
     regions
-        BED or narrowPeak file.
+        BED or narrowPeak file; ``"-"`` reads standard input.
     fasta
         Genome, plain or bgzip: one file, or several that make it up.
     out
         File; its suffix names the format: .tsv, .bed, .bw, .parquet, .h5 or .zarr. Of several cell types, BED
-        and bigWig make a file each, ``NAME.CELL_TYPE.bed``.
+        and bigWig make a file each, ``NAME.CELL_TYPE.bed``. Its folder is made if need be. ``"-"`` writes TSV
+        to standard output.
     cell_types
         The cell types to write, in this order; all when not given.
     strands
@@ -137,42 +146,71 @@ def predict(
     Returns
     -------
     list of Path
-        The files that were written.
+        The files that were written; none for standard output.
 
     Raises
     ------
     InputError
         For a network, regions, genome or output that cannot be used; nothing is left behind.
     """
-    out = Path(out)
+    engine = engine or Engine()
+    refuse_on_a_cluster(engine, regions, out)
     if batch_size < 1:
         raise InputError("batch size below 1", where="--batch-size", found=batch_size)
     if strands not in ("forward", "both"):
         raise InputError("unknown strands", where="--strands", found=strands, expected="forward or both")
     network = find_network(model)
     names, columns = _chosen(network, cell_types, network_engine)
-    paths = output_paths(out, names)
-    _require_writable(out, paths, overwrite=overwrite)
+    paths = [] if is_standard(out) else output_paths(Path(out), names)
+    _require_writable(paths, overwrite=overwrite)
     fastas = [fasta] if isinstance(fasta, (str, Path)) else fasta
     genome = tuple(Path(path).resolve() for path in fastas)
-    job = _Job(network, Path(regions).resolve(), genome, strands, batch_size, columns, network_engine)
-    n_regions = len(job.loader())  # bad regions or a wrong genome show up here, before the first task
-    table = read_intervals(job.regions)
-    require_disk(
-        out, 2 * 4 * n_regions * len(names), what=f"{n_regions:,} regions x {len(names):,} cell types"
-    )
+    with regions_file(regions) as file:
+        job = _Job(network, file, genome, strands, batch_size, columns, network_engine)
+        n_regions = len(job.loader())  # bad regions or a wrong genome show up here, before the first task
+        require_disk(
+            Path(tempfile.gettempdir() if is_standard(out) else out),
+            2 * 4 * n_regions * len(names),
+            what=f"{n_regions:,} regions x {len(names):,} cell types",
+        )
+        if is_standard(out):
+            with tempfile.TemporaryDirectory(prefix="chromacc-") as folder:
+                predictions = _predictions(job, names, Path(folder), engine, show_progress=show_progress)
+                write_tsv(predictions, sys.stdout.buffer)
+            return []
+        _predict_to_files(job, names, Path(out), paths, engine, overwrite=overwrite, show=show_progress)
+    return paths
+
+
+def _predict_to_files(
+    job: _Job,
+    names: tuple[str, ...],
+    out: Path,
+    paths: Sequence[Path],
+    engine: Engine,
+    *,
+    overwrite: bool,
+    show: bool,
+) -> None:
     with working_folder(out) as folder:
-        _require_writable(out, paths, overwrite=overwrite)  # again: another process may have written them
-        with disk_errors(out):
-            values = _allocate(folder / "values", (n_regions, len(names)))
-        _predict_all(job, values, engine or Engine(), show_progress=show_progress)
-        predictions = Predictions(table, values, names, _chrom_sizes(job.fasta), _attributes(job))
+        _require_writable(paths, overwrite=overwrite)  # again: another process may have written them
+        predictions = _predictions(job, names, folder, engine, show_progress=show)
         with disk_errors(out):
             for column, path in enumerate(paths):
                 write_predictions(predictions, folder / path.name, column=column)
             for path in paths:
                 publish(folder / path.name, path, overwrite=overwrite)
-    return paths
+
+
+def _predictions(
+    job: _Job, names: tuple[str, ...], folder: Path, engine: Engine, *, show_progress: bool
+) -> Predictions:
+    """Predictions of a job, in an array on disk in a working folder."""
+    with disk_errors(folder):
+        values = _allocate(folder / "values", (len(job.loader()), len(names)))
+    _predict_all(job, values, engine, show_progress=show_progress)
+    table = read_intervals(job.regions)
+    return Predictions(table, values, names, _chrom_sizes(job.fasta), _attributes(job))
 
 
 @dataclass(frozen=True)
@@ -296,9 +334,7 @@ def _chosen(
     return names, tuple(known.index(name) for name in names)
 
 
-def _require_writable(out: Path, paths: Sequence[Path], *, overwrite: bool) -> None:
-    if not out.parent.is_dir():
-        raise InputError("no such folder", where=out.parent, remedy="make it first")
+def _require_writable(paths: Sequence[Path], *, overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not overwrite:
             raise InputError("exists already", where=path, remedy="name another file, or give --overwrite")

@@ -11,8 +11,9 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import dask.array as da
 import numpy as np
@@ -28,7 +29,7 @@ from chromacc_data.regions.intervals import PairKeys
 from chromacc_data.store import schema
 from chromacc_models.scoring.bigwig import write_bigwig
 
-__all__ = ["SUFFIXES", "Predictions", "mean_over_bases", "output_paths", "write_predictions"]
+__all__ = ["SUFFIXES", "Predictions", "mean_over_bases", "output_paths", "write_predictions", "write_tsv"]
 
 #: Name of the dimension and of the array in HDF5 and Zarr.
 REGION = "region"
@@ -151,6 +152,15 @@ def write_predictions(predictions: Predictions, path: Path, *, column: int | Non
     )
 
 
+def write_tsv(predictions: Predictions, file: BinaryIO) -> None:
+    """Write predictions as TSV in UTF-8 into an open file, such as standard output."""
+    for i, table in enumerate(predictions.blocks()):
+        text = StringIO()
+        _append(table, text, header=i == 0)
+        file.write(text.getvalue().encode())
+    file.flush()
+
+
 def mean_over_bases(
     start: np.ndarray, end: np.ndarray, value: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -196,9 +206,8 @@ def _last_gap(covered: np.ndarray) -> np.ndarray:
 
 
 def _write_tsv(predictions: Predictions, path: Path, _column: int) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        for i, table in enumerate(predictions.blocks()):
-            _append(table, file, header=i == 0)
+    with path.open("wb") as file:
+        write_tsv(predictions, file)
 
 
 def _append(table: pd.DataFrame, file: TextIO, *, header: bool) -> None:

@@ -30,6 +30,7 @@ import xarray as xr
 from chromacc_data.errors import InputError
 from chromacc_data.files import locked, staged, write_text_atomically
 from chromacc_data.store import schema
+from chromacc_data.store.read import open_store
 from chromacc_models.networks.weights import load_network
 from chromacc_models.reporting import plots
 from chromacc_models.training.config import TrainConfig
@@ -85,21 +86,34 @@ class Run:
         Its path; :meth:`open` checks what is there.
     info
         Content of `run.json`.
+    moved_store
+        Where its store is now, if not where `run.json` says.
     """
 
     folder: Path
     info: RunInfo
+    moved_store: Path | None = None
 
     @classmethod
-    def open(cls, folder: Path | str) -> Run:
+    def open(cls, run: Run | Path | str, *, store: Path | str | None = None) -> Run:
         """A finished run.
+
+        Parameters
+        ----------
+        run
+            Its folder, or the run itself.
+        store
+            Where its store is now, if it has moved since the training.
 
         Raises
         ------
         InputError
-            If the folder is none, or its training has not finished.
+            If the folder is none, its training has not finished, or `store` is not the store that it was
+            trained on.
         """
-        folder = Path(folder)
+        if isinstance(run, Run):
+            return run if store is None else run._with_store(Path(store))
+        folder = Path(run)
         info = read_info(folder)
         if info is None:
             raise InputError("not a run folder", where=folder, remedy="make one with `chromacc-models train`")
@@ -107,7 +121,8 @@ class Run:
             raise InputError(
                 "its training has not finished", where=folder, remedy="give the same `train` command again"
             )
-        return cls(folder, info)
+        opened = cls(folder, info)
+        return opened if store is None else opened._with_store(Path(store))
 
     def __str__(self) -> str:
         result, config = self.result, self.config
@@ -140,8 +155,8 @@ class Run:
 
     @property
     def store(self) -> Path:
-        """The store that it was trained on."""
-        return Path(self.info.store.path)
+        """Path of the store that it was trained on."""
+        return self.moved_store or Path(self.info.store.path)
 
     @property
     def history(self) -> pd.DataFrame:
@@ -151,6 +166,42 @@ class Run:
     def model(self) -> keras.Model:
         """The network with its best weights."""
         return load_network(self.folder / "model.keras")
+
+    def open_store(self) -> xr.Dataset:
+        """The store that it was trained on.
+
+        Raises
+        ------
+        InputError
+            If it is not there, or another store is in its place.
+        """
+        recorded = self.info.store.content_hash
+        name_it = "name its present path: --store PATH"
+        if not self.store.exists():
+            raise InputError(
+                f"the store of the run {self.folder} is not here",
+                where=self.store,
+                expected=f"the store with content hash {recorded[:12]}",
+                remedy=f"{name_it}; or build it again",
+            )
+        ds = open_store(self.store)
+        content_hash = ds.attrs[schema.ATTR_CONTENT_HASH]
+        if content_hash != recorded:
+            raise InputError(
+                f"not the store that the run {self.folder} was trained on"
+                if self.moved_store
+                else "the store has changed since the training",
+                where=self.store,
+                found=f"content hash {content_hash[:12]}",
+                expected=f"content hash {recorded[:12]}",
+                remedy=f"{name_it}; build the old one again; or train again on this one",
+            )
+        return ds
+
+    def _with_store(self, store: Path) -> Run:
+        moved = dataclasses.replace(self, moved_store=store)
+        moved.open_store()
+        return moved
 
 
 def best_epoch(history: list[Epoch], min_delta: float) -> Epoch:

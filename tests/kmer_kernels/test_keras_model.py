@@ -144,7 +144,7 @@ def test_accelerated__basset_stays_keras():
     assert chosen.engine == "keras"
     assert chosen.reason == "basset has no pooling over the whole window"
     np.testing.assert_allclose(chosen.model(codes), network(one_hot(codes, dtype=np.float32)), rtol=1e-5)
-    with pytest.raises(InputError, match="cannot be computed by tables"):
+    with pytest.raises(InputError, match="cannot be computed by k-mer kernels"):
         accelerated(network, "tables")
 
 
@@ -174,7 +174,7 @@ def test_accelerated__other_activation_stays_keras():
 
 
 def test_accelerated__unknown_engine():
-    with pytest.raises(InputError, match="unknown engine"):
+    with pytest.raises(InputError, match="unknown backend"):
         accelerated(make_network(), "fast")
 
 

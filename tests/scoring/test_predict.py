@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gzip
+import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +36,7 @@ from chromacc_models.scoring.predict import find_network, predict
 from chromacc_models.scoring.prediction_files import SUFFIXES, mean_over_bases
 from chromacc_models.sharing.kipoi import files as kf
 from chromacc_models.sharing.kipoi.package import package
+from tests import ROOT
 from tests.kipoi_folders import CELL_TYPES, LENGTH, REGIONS, make_network, make_run
 
 CHOSEN = ("cell 10", "cell 2")
@@ -324,19 +330,103 @@ def test_predict__bad_regions_leave_nothing(place: Path, tmp_path: Path, kind: s
     ("options", "out", "message"),
     [
         ({}, "new.xlsx", "does not name a format"),
-        ({}, "nowhere/new.tsv", "no such folder"),
-        ({"cell_types": ["T cell"]}, "new.tsv", "unknown cell type"),
+        ({"cell_types": ["T cell"]}, "nowhere/new.tsv", "unknown cell type"),
         ({"cell_types": []}, "new.tsv", "none, or given twice"),
         ({"cell_types": ["cell 1", "cell 1"]}, "new.tsv", "none, or given twice"),
         ({"strands": "reverse"}, "new.tsv", "unknown strands"),
         ({"batch_size": 0}, "new.tsv", "batch size below 1"),
-        ({"network_engine": "cuda"}, "new.tsv", "unknown engine"),
+        ({"network_engine": "cuda"}, "new.tsv", "unknown backend"),
     ],
 )
 def test_predict__bad_options(place: Path, tmp_path: Path, options: dict, out: str, message: str):
     with pytest.raises(InputError, match=message):
         run(place, tmp_path / out, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_predict__makes_the_folder_of_the_output(place: Path, tmp_path: Path):
+    out = tmp_path / "new" / "folder" / "predictions.tsv"
+    assert run(place, out) == [out]
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+@pytest.mark.parametrize("kind", ["an error in a task", "bad regions"])
+def test_predict__a_failure_leaves_no_folder(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    def fail(*_arguments: object) -> None:
+        raise InputError("a block is damaged")
+
+    if kind == "an error in a task":
+        monkeypatch.setattr(predict_module, "_predict_span", fail)
+    with pytest.raises(InputError):
+        run(
+            place, tmp_path / "new" / "a.tsv", regions="genome.fa" if kind == "bad regions" else "regions.bed"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+class Piped:
+    """Standard input with some bytes in it."""
+
+    def __init__(self, content: bytes, *, terminal: bool = False) -> None:
+        self.buffer, self.terminal = io.BytesIO(content), terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_predict__standard_input_and_output_are_as_files(
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    compressed: bool,
+):
+    (of_files,) = run(place, tmp_path / "file.tsv")
+    content = (place / "regions.bed").read_bytes()
+    monkeypatch.setattr(sys, "stdin", Piped(gzip.compress(content) if compressed else content))
+    assert predict(place / "model", "-", place / "genome.fa", "-", show_progress=True) == []
+    assert capfdbinary.readouterr().out == of_files.read_bytes()
+
+
+def test_predict__bad_regions_on_standard_input(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    for content, where in (
+        (b"chr1\t10\t20\nchr1\t30\t5\n", "standard input line 2"),
+        (b"", "standard input"),
+    ):
+        monkeypatch.setattr(sys, "stdin", Piped(content))
+        with pytest.raises(InputError) as error:
+            predict(place / "model", "-", place / "genome.fa", "-")
+        assert str(error.value.where) == where
+    monkeypatch.setattr(sys, "stdin", Piped(b"", terminal=True))
+    with pytest.raises(InputError, match="standard input is a terminal"):
+        predict(place / "model", "-", place / "genome.fa", "-")
+    assert capfd.readouterr().out == ""
+
+
+def test_predict__standard_streams_on_a_cluster(place: Path, tmp_path: Path):
+    engine = Engine(scheduler="tcp://127.0.0.1:1")
+    for regions, out in (("-", tmp_path / "a.tsv"), (place / "regions.bed", "-")):
+        with pytest.raises(InputError, match="no access to standard input and output"):
+            predict(place / "model", regions, place / "genome.fa", out, engine=engine)
+
+
+def test_predict__a_closed_pipe_ends_quietly(place: Path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = ["predict", "model", "-", "genome.fa", "-o", "-", "-q"]
+    with (place / "regions.bed").open() as regions:
+        done = subprocess.run(
+            [sys.executable, "-m", "chromacc_models.cli", *arguments],
+            stdin=regions, stdout=writing, stderr=subprocess.PIPE, cwd=place,
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+        )  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_predict__full_disk_leaves_nothing(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

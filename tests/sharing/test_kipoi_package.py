@@ -136,9 +136,69 @@ def test_package__replaces_an_older_model_only(made: Path, tmp_path: Path):
     assert [p.name for p in tmp_path.rglob("*")] == ["model", "thesis.txt"]
     (target / "thesis.txt").unlink()
     package(made / "run", target)
-    (target / "old file").touch()
-    package(made / "run", target)
-    assert not (target / "old file").exists()
+    with pytest.raises(InputError, match="exists already") as error:
+        package(made / "run", target)
+    assert "--overwrite" in error.value.remedy
+
+
+@pytest.fixture
+def own_files(model_folder: Path) -> dict[str, str]:
+    """Files that a user added to a model folder."""
+    added = {"LICENSE": "MIT", "figures/roc.svg": "<svg/>", "example_files/more.bed": "chr1\t1\t2\n"}
+    for name, text in added.items():
+        (model_folder / name).parent.mkdir(exist_ok=True)
+        (model_folder / name).write_text(text)
+    return added
+
+
+def test_package__overwrite_keeps_files_that_were_added(
+    made: Path, model_folder: Path, own_files: dict[str, str]
+):
+    (model_folder / "downloaded").mkdir()
+    (model_folder / "downloaded" / "by_kipoi").touch()
+    (model_folder / kf.EXAMPLE_BED).write_text("chr1\t100\t220\n")
+    package(made / "run", model_folder, genome=made / "genome.fa", overwrite=True)
+    assert check(model_folder).additions == tuple(sorted(own_files))
+    assert {name: (model_folder / name).read_text() for name in own_files} == own_files
+    assert not (model_folder / "downloaded").exists()
+    for name in (*kf.DATA_FILES, *kf.TEXT_FILES):
+        assert (model_folder / name).read_bytes() == (made / "model" / name).read_bytes()
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_package__overwrite_keeps_edited_texts_under_another_name(
+    made: Path, model_folder: Path, accepted: bool, caplog: pytest.LogCaptureFixture
+):
+    for times, name in enumerate(("README.md.edited", "README.md.edited-2"), start=1):
+        (model_folder / kf.CARD).write_text(f"# My own words {times}\n")
+        if accepted:
+            check(model_folder, accept_texts=True)
+        package(made / "run", model_folder, genome=made / "genome.fa", overwrite=True)
+        assert (model_folder / name).read_text() == f"# My own words {times}\n"
+        assert f"your text is kept as {model_folder / name}" in caplog.text
+    for name in (*kf.DATA_FILES, *kf.TEXT_FILES):
+        assert (model_folder / name).read_bytes() == (made / "model" / name).read_bytes()
+    assert check(model_folder).additions == ("README.md.edited", "README.md.edited-2")
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_package__overwrite_of_a_folder_without_checksums_of_texts(
+    made: Path, model_folder: Path, listed: bool
+):
+    (model_folder / kf.DATALOADER_FILE).write_text("edited: true\n")
+    list_again(model_folder)
+    if not listed:
+        (model_folder / kf.CHECKSUMS).unlink()
+    package(made / "run", model_folder, genome=made / "genome.fa", overwrite=True)
+    assert check(model_folder).additions == ("dataloader.yaml.edited",)  # the others are as they would be now
+
+
+def test_package__overwrite_keeps_no_code(made: Path, model_folder: Path):
+    (model_folder / "sub").mkdir()
+    (model_folder / "sub" / "model.yaml").write_text("another: model\n")
+    with pytest.raises(InputError, match="not part of a model") as error:
+        package(made / "run", model_folder, overwrite=True)
+    assert error.value.where == model_folder / "sub" / "model.yaml"
 
 
 def test_package__failure_leaves_the_older_model(made: Path, tmp_path: Path):
@@ -147,7 +207,7 @@ def test_package__failure_leaves_the_older_model(made: Path, tmp_path: Path):
     make_network(n_cell_types=3).save(run / "model.keras")
     before = {p: p.read_bytes() for p in target.rglob("*") if p.is_file()}
     with pytest.raises(InputError, match=r"not the network's"):
-        package(run, target)
+        package(run, target, overwrite=True)
     assert {p: p.read_bytes() for p in target.rglob("*") if p.is_file()} == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "run"]
 
@@ -166,7 +226,7 @@ def test_package__two_at_once_with_one_output(made: Path, tmp_path: Path):
     with ThreadPoolExecutor(2) as pool:
         ends = list(pool.map(one, ["One.", "Other."]))
     assert None in ends
-    assert set(ends) <= {None, "another process is writing this model folder"}
+    assert set(ends) <= {None, "another process is writing this model folder", "exists already"}
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     check(tmp_path / "model")  # the files of one, not of both
 

@@ -15,11 +15,9 @@ from chromacc_data.errors import CheckError, InputError
 from chromacc_data.store.hdf5 import require_plain
 from chromacc_models.networks.weights import load_network, require_sequences
 from chromacc_models.sharing.kipoi import files as kf
+from chromacc_models.sharing.kipoi.additions import list_additions
 
 __all__ = ["Checked", "check", "load_with_kipoi"]
-
-#: What Kipoi may leave in a folder that is used.
-_LEFT_BY_USE = ("downloaded/*",)
 
 #: Largest difference between a prediction and the stored one: what float32 sums differ by between machines.
 TOLERANCE = 1e-5
@@ -34,12 +32,14 @@ class Checked(NamedTuple):
     largest_difference: float
     #: Texts without a checksum, in folders of older releases.
     unchecked: tuple[str, ...] = ()
+    #: Files that are not part of the model.
+    additions: tuple[str, ...] = ()
 
 
 def check(folder: Path | str, *, accept_texts: bool = False) -> Checked:
     """Check a model folder: what its files say, their checksums, and its predictions.
 
-    Strict where Kipoi is silent: unknown keys, missing texts, wrong checksums, files that are not listed,
+    Strict where Kipoi is silent: unknown keys, missing texts, wrong checksums, further Python or YAML files,
     shapes and labels that do not fit the network, and warnings of Kipoi's own parser are errors. Then the
     folder's example goes through the loader and the model, as Kipoi loads them.
 
@@ -54,8 +54,8 @@ def check(folder: Path | str, *, accept_texts: bool = False) -> Checked:
     Returns
     -------
     Checked
-        Regions and cell types compared, the largest difference from the stored predictions, and the texts
-        that nothing vouches for.
+        Regions and cell types compared, the largest difference from the stored predictions, the texts
+        without a checksum, and the files that are not part of the model, which are not checked.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def check(folder: Path | str, *, accept_texts: bool = False) -> Checked:
     folder = Path(folder)
     description, loader = kf.read_model_file(folder), kf.read_dataloader_file(folder)
     kf.require_checksums(folder, description)
-    _require_no_other_files(folder)
+    additions = list_additions(folder)
     for name in kf.TEXT_FILES:
         kf.require_inside(folder, name)
     if not (folder / kf.CARD).is_file() or not (folder / kf.CARD).read_bytes().strip():
@@ -78,8 +78,8 @@ def check(folder: Path | str, *, accept_texts: bool = False) -> Checked:
     unchecked = () if accept_texts else kf.require_text_checksums(folder)
     checked = _require_predictions(folder, load_with_kipoi(folder))
     if accept_texts:
-        kf.write_checksums(folder)
-    return checked._replace(unchecked=unchecked)
+        kf.accept_texts(folder)
+    return checked._replace(unchecked=unchecked, additions=additions)
 
 
 def load_with_kipoi(folder: Path) -> Any:
@@ -108,14 +108,6 @@ def load_with_kipoi(folder: Path) -> Any:
     if warnings.messages:
         raise InputError("Kipoi warns of this folder", where=folder, found="; ".join(warnings.messages))
     return model
-
-
-def _require_no_other_files(folder: Path) -> None:
-    known = {folder / name for name in (*kf.DATA_FILES, *kf.TEXT_FILES)}
-    for found_file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        left_by_use = any(found_file.relative_to(folder).match(pattern) for pattern in _LEFT_BY_USE)
-        if found_file not in known and not left_by_use:
-            raise InputError("a file that is not part of a model", where=found_file, remedy="remove it")
 
 
 class _Warnings(logging.Handler):

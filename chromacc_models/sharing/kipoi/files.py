@@ -54,10 +54,12 @@ __all__ = [
     "OutputSchema",
     "Ranges",
     "RangesMetadata",
+    "accept_texts",
     "parse_shape",
     "read_checksums",
     "read_dataloader_file",
     "read_model_file",
+    "read_packaged_checksums",
     "read_targets",
     "require_checksums",
     "require_inside",
@@ -74,6 +76,8 @@ WEIGHTS = "model.keras"
 TARGETS = "targets.txt"
 CARD = "README.md"
 CHECKSUMS = "SHA256SUMS"
+#: The list as the model was packaged, in folders with texts that were edited and accepted since.
+PACKAGED_CHECKSUMS = "SHA256SUMS.packaged"
 EXAMPLE_FASTA = "example_files/example.fa"
 EXAMPLE_BED = "example_files/example.bed"
 EXAMPLE_INDEX = "example_files/example.fa.fai"  # or its first user would write it into a shared folder
@@ -355,7 +359,16 @@ def read_checksums(folder: Path) -> dict[str, str]:
     InputError
         If the list is missing, a line of it is not ``SHA-256  NAME``, or it names other files.
     """
-    path = folder / CHECKSUMS
+    return _read_checksums(folder / CHECKSUMS)
+
+
+def read_packaged_checksums(folder: Path) -> dict[str, str]:
+    """As :func:`read_checksums`, but of the files as they were packaged, before users edited them."""
+    packaged = folder / PACKAGED_CHECKSUMS
+    return _read_checksums(packaged if packaged.is_file() else folder / CHECKSUMS)
+
+
+def _read_checksums(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise InputError("no checksums", where=path, remedy="package the model again")
     # Not `splitlines`: it would take a damaged name for two lines.
@@ -396,6 +409,15 @@ def require_text_checksums(folder: Path) -> tuple[str, ...]:
                 "else fetch the model again",
             )
     return tuple(name for name in OWN_TEXTS if name not in sums)
+
+
+def accept_texts(folder: Path) -> None:
+    """List the checksums of a model folder again, and keep the list as it was packaged."""
+    if all(read_checksums(folder).get(name) == file_digest(folder / name, fresh=True) for name in OWN_TEXTS):
+        return
+    if not (folder / PACKAGED_CHECKSUMS).is_file():
+        write_text_atomically(folder / PACKAGED_CHECKSUMS, (folder / CHECKSUMS).read_text())
+    write_checksums(folder)
 
 
 def write_checksums(folder: Path) -> None:

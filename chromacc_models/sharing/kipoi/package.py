@@ -12,6 +12,7 @@ The folder is plain files, each with a checksum, and works from any kind of Kipo
 from __future__ import annotations
 
 import html
+import logging
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -27,14 +28,16 @@ from chromacc_data import BedLoader
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, file_digest, publish, working_folder
 from chromacc_data.sequences.genome import Genome
-from chromacc_data.store.read import open_store
 from chromacc_models.evaluation.evaluation_file import SavedEvaluation, SavedScore, read_evaluation
 from chromacc_models.sharing.kipoi import files as kf
+from chromacc_models.sharing.kipoi.additions import keep_additions, list_additions
 from chromacc_models.sharing.kipoi.check import check, load_with_kipoi
 from chromacc_models.sharing.kipoi.example import cut_example, write_example
 from chromacc_models.training.run import Run
 
 __all__ = ["package"]
+
+LOG = logging.getLogger("chromacc")
 
 _DECIMALS = 5
 _BATCH_SIZE = 32
@@ -44,17 +47,19 @@ def package(
     run: Path | str,
     to: Path | str,
     *,
+    store: Path | str | None = None,
     genome: Path | str | Sequence[Path | str] | None = None,
     example_fasta: Path | str | None = None,
     example_bed: Path | str | None = None,
     doc: str | None = None,
     authors: Sequence[str] = ("chromacc",),
     requirement: str | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write a trained network as a model folder for Kipoi, and check it.
 
     The folder is made beside its final name, checked with the loader and the model that Kipoi will use, and
-    renamed: a visible folder has passed. An older model folder of that name is replaced.
+    renamed: a visible folder has passed.
 
     Parameters
     ----------
@@ -62,6 +67,8 @@ def package(
         Run folder of ``chromacc-models train``.
     to
         Model folder, by custom ``models/GROUP/NAME``.
+    store
+        Where the run's store is now, if it has moved since the training.
     genome
         FASTA, or several, that the example is cut from; without it the bases between its windows are N.
     example_fasta, example_bed
@@ -72,6 +79,9 @@ def package(
         Names for model.yaml.
     requirement
         What pip installs to run the model; this release of chromacc when not given.
+    overwrite
+        Replace an older model folder of that name. Files that users added to it are kept; model.yaml,
+        dataloader.yaml and README.md are written anew, and an edited one is kept as ``README.md.edited``.
 
     Returns
     -------
@@ -81,15 +91,16 @@ def package(
     Raises
     ------
     InputError
-        If the run is not whole, `to` is not a model folder, or the example does not fit the network.
+        If the run is not whole, `to` exists, or is not a model folder, or the example does not fit the
+        network.
     """
-    to, trained = Path(to), Run.open(run)
+    to, trained = Path(to), Run.open(run, store=store)
     if (example_fasta is None) != (example_bed is None):
         raise InputError("an example is a FASTA and a BED", where="--example-fasta, --example-bed")
-    if to.exists() and not (to.is_dir() and ((to / kf.MODEL_FILE).is_file() or not any(to.iterdir()))):
-        raise InputError("exists, and is no model folder", where=to, remedy="name another folder")
+    _require_free(to, overwrite=overwrite)
     # Hidden, so that no source lists it as a model.
     with disk_errors(to), working_folder(to, hidden=True, what="model folder") as working:
+        _require_free(to, overwrite=overwrite)  # again: another process may have packaged since
         folder = working / "model"
         folder.mkdir()
         shutil.copyfile(trained.folder / "model.keras", folder / kf.WEIGHTS)
@@ -100,7 +111,7 @@ def package(
             shutil.copyfile(example_bed, folder / kf.EXAMPLE_BED)
         else:
             opened = None if genome is None else Genome.open(genome)
-            example = cut_example(open_store(trained.store), genome=opened)
+            example = cut_example(trained.open_store(), genome=opened)
             write_example(example, folder / kf.EXAMPLE_FASTA, folder / kf.EXAMPLE_BED)
         _write_descriptions(
             folder, trained, doc=doc or _default_doc(trained), authors=authors, requirement=requirement
@@ -109,8 +120,26 @@ def package(
         _write_card(folder, trained, name=to.name, doc=doc or _default_doc(trained))
         kf.write_checksums(folder)
         check(folder)
+        if (to / kf.MODEL_FILE).is_file():
+            for name, kept in keep_additions(to, folder).items():
+                LOG.warning("%s was edited: your text is kept as %s", to / name, to / kept)
         publish(folder, to)
     return to
+
+
+def _require_free(to: Path, *, overwrite: bool) -> None:
+    """Raise unless a model folder may be written, or replaced."""
+    if not to.exists() or (to.is_dir() and not any(to.iterdir())):
+        return
+    if not (to / kf.MODEL_FILE).is_file():
+        raise InputError("exists, and is no model folder", where=to, remedy="name another folder")
+    if not overwrite:
+        raise InputError(
+            "exists already",
+            where=to,
+            remedy="name another folder, or replace the model by --overwrite, which keeps files you added",
+        )
+    list_additions(to)
 
 
 def _write_descriptions(
