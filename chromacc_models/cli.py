@@ -11,9 +11,10 @@ from chromacc_data.cli import FILE, engine_options
 from chromacc_data.console import Console, common_options, run
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
+from chromacc_models.networks.options import NETWORK_NAMES
 from chromacc_models.quietly import start_tensorflow
 
-NETWORK = click.Choice(["baseline", "factorization_machine", "motif_builder", "basset"])
+NETWORK = click.Choice(NETWORK_NAMES)
 AT_LEAST_1 = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "test"])
 
