@@ -11,11 +11,13 @@ from chromacc_data.cli import FILE, engine_options
 from chromacc_data.console import CommandGroup, Console, common_options, option, run
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
+from chromacc_models.networks.options import NETWORK_NAMES
+from chromacc_models.networks.presets import PRESETS
 from chromacc_models.quietly import start_tensorflow
 from chromacc_models.scoring.standard_streams import is_standard
 
-NETWORK = click.Choice(["baseline", "factorization_machine", "motif_builder", "basset"])
-PRESET = click.Choice(["recommended", "thesis"])
+NETWORK = click.Choice(NETWORK_NAMES)
+PRESET = click.Choice(list(PRESETS))
 AT_LEAST_1 = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "test"])
 

@@ -19,12 +19,13 @@ from chromacc_data.sequences.encoding import N_CODE
 from chromacc_models.kmer_kernels import kernels
 from chromacc_models.kmer_kernels.layout import TableLayout, Tile
 from chromacc_models.kmer_kernels.workers import Workspace, Workspaces, in_parallel, n_threads, runs_of
+from chromacc_models.networks.options import ACTIVATIONS as NETWORK_ACTIVATIONS
+from chromacc_models.networks.options import POOLINGS, STRANDS
 
 __all__ = ["FilterGradients", "FrontEnd", "Pooled"]
 
-ACTIVATIONS = ("linear", "relu", "exponential")
-POOLINGS = ("average", "max", "logsumexp")
-STRANDS = ("forward", "both")
+#: Activations that the kernels know: those of the networks, and none.
+ACTIVATIONS = ("linear", *NETWORK_ACTIVATIONS)
 
 _N_BASES = 4
 _TASKS_PER_THREAD = 4
@@ -108,7 +109,8 @@ class FrontEnd:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, allowed in (("strands", STRANDS), ("activation", ACTIVATIONS), ("pooling", POOLINGS)):
+        choices = {"strands": STRANDS, "activation": ACTIVATIONS, "pooling": POOLINGS}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it may be {', '.join(allowed)}")
         for name in ("window_length", "n_filters", "width", "block_length", "spacing"):

@@ -14,10 +14,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from chromacc_models.networks.options import BLOCK_WEIGHTS, POOLINGS, STRANDS
+
 __all__ = [
     "N_BASES",
-    "POOLING_MODES",
-    "STRANDS",
     "BlockConv1D",
     "FactorizationMachine",
     "GlobalPooling",
@@ -27,10 +27,6 @@ __all__ = [
     "SequenceConv1D",
     "reverse_complement_blocks",
 ]
-
-POOLING_MODES = ("average", "max", "logsumexp")
-STRANDS = ("forward", "both")
-TABLES = ("free", "additive")
 
 N_BASES = 4
 
@@ -211,7 +207,7 @@ class BlockConv1D(keras.layers.Layer):
         self.width = _positive("width", width)
         self.n = _positive("n", n)
         self.strands = _one_of("strands", strands, STRANDS)
-        self.tables = _one_of("tables", tables, TABLES)
+        self.tables = _one_of("tables", tables, BLOCK_WEIGHTS)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -306,7 +302,7 @@ class GlobalPooling(keras.layers.Layer):
 
     def __init__(self, mode: str = "average", *, scale: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
-        self.mode = _one_of("mode", mode, POOLING_MODES)
+        self.mode = _one_of("mode", mode, POOLINGS)
         self.scale = float(scale)
 
     def call(self, activations: Any) -> Any:

@@ -13,16 +13,13 @@ import yaml
 from chromacc_data.errors import InputError
 from chromacc_data.recipe import option_tables, yaml_options
 from chromacc_data.recipe.yaml_options import compose_yaml
-from chromacc_data.typed_values import Options, option, read_text
+from chromacc_data.typed_values import option, read_text
 from chromacc_models.networks import presets
-from chromacc_models.networks.architectures import NETWORKS, POOL_SCALES, network_options
+from chromacc_models.networks.options import LARGEST, NETWORK_NAMES, NetworkOptions
 from chromacc_models.networks.presets import PRESETS, StoreTraits
 
 __all__ = ["TrainConfig", "describe", "load_config"]
 
-
-#: Limits of what can be trained at all: of sizes, and of factors and penalties.
-_MOST, _LARGEST = 100_000, 1e6
 
 #: Options that the record of a run always names: what a record does not name was off.
 _RECORDED = {
@@ -32,8 +29,8 @@ _RECORDED = {
 
 
 @dataclass(frozen=True)
-class TrainConfig(Options):
-    """Everything that decides the result of a training, given the store.
+class TrainConfig(NetworkOptions):
+    """Everything that decides the result of a training, given the store: the network, and how it is trained.
 
     Options of the network that are not given take the network's own defaults, written out in the instance.
     :meth:`preset` begins with the options of a preset instead, as the commands do.
@@ -45,61 +42,13 @@ class TrainConfig(Options):
     (64, 5, None)
     """
 
-    network: Literal["baseline", "factorization_machine", "motif_builder", "basset"] = option("the network")
-    n_filters: int | None = option("filters of the first convolution", None, minimum=1, maximum=_MOST)
-    filter_width: int | None = option("bases in a filter", None, minimum=1, maximum=_MOST)
-    block_length: int | None = option("bases in a block (motif_builder)", None, minimum=1, maximum=8)
-    filter_blocks: int | None = option("blocks in a filter (motif_builder)", None, minimum=1, maximum=_MOST)
-    k: int | None = option(
-        "length of the interaction vectors (factorization_machine)", None, minimum=1, maximum=_MOST
-    )
-    vectors_scale: float | None = option(
-        "standard deviation of the initial interaction vectors (factorization_machine)",
-        None,
-        above=0,
-        maximum=_LARGEST,
-    )
-    activation: Literal["relu", "exponential"] | None = option("activation of the filters", None)
-    strands: Literal["forward", "both"] | None = option("strands that the filters scan", None)
-    scan_length: int | None = option(
-        "bp around the middle of the window that the filters scan, N beyond its ends; all of it when absent",
-        None,
-        minimum=1,
-        maximum=10**9,
-    )
-    pooling: Literal["average", "max", "logsumexp"] | None = option("pooling over the window", None)
-    pool_scale: float | None = option("factor on the pooled values", None, above=0, maximum=_LARGEST)
-    filter_scale: float | None = option("factor on Glorot's initial filters", None, above=0, maximum=_LARGEST)
-    filter_bias: float | None = option(
-        "initial bias of the filters", None, minimum=-_LARGEST, maximum=_LARGEST
-    )
-    tables: Literal["additive", "free"] | None = option(
-        "weights of blocks: of their bases and a deviation, or each its own (motif_builder)", None
-    )
-    l2: float | None = option("L2 penalty of the filters", None, minimum=0, maximum=_LARGEST)
-    deviations_l2: float | None = option(
-        "L2 penalty of blocks' deviations, where tables are additive (motif_builder)",
-        None,
-        minimum=0,
-        maximum=_LARGEST,
-    )
-    initial_filters: str | None = option(
-        "initial filters: an array (.npy), or a run folder whose filters are transferred", None
-    )
-    train_filters: bool | None = option("false keeps the initial filters as they are", None)
-    size: float | None = option(
-        "factor on the numbers of filters and units (basset)", None, above=0, maximum=20
-    )
-    dropout: float | None = option(
-        "share of pooled values, in basset of dense units, dropped in training", None, minimum=0, maximum=0.95
-    )
     learning_rate: float = option("of RMSprop", 0.001, above=0, maximum=10)
     momentum: float = option("of RMSprop", 0.0, minimum=0, maximum=1)
     batch_size: int = option("windows in a step", 128, minimum=1, maximum=1_000_000)
     epochs: int = option("most epochs", 100, minimum=1, maximum=1_000_000)
     patience: int = option("epochs without a better validation loss before training stops", 10, minimum=1)
     min_delta: float = option(
-        "a validation loss is better when it is lower by more than this", 0.0, minimum=0, maximum=_LARGEST
+        "a validation loss is better when it is lower by more than this", 0.0, minimum=0, maximum=LARGEST
     )
     plateau_patience: int | None = option(
         "epochs without a better validation loss before the learning rate is reduced; never when absent",
@@ -123,27 +72,6 @@ class TrainConfig(Options):
         "hold out this fold instead of the store's test split", None, minimum=0, maximum=126
     )
     seed: int = option("of initial weights, order of windows and strands", 0, minimum=0)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.network, str) and self.network not in NETWORKS:
-            raise InputError(
-                "no such network", where="network", found=self.network, expected=", ".join(NETWORKS)
-            )
-        super().__post_init__()
-        defaults = network_options(self.network)
-        for name in _shared_fields(self.network):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, defaults[name])
-        if self.pool_scale is None and self.pooling is not None:
-            object.__setattr__(self, "pool_scale", POOL_SCALES[self.pooling])
-        for name in {"initial_filters"}.union(*map(_shared_fields, NETWORKS)) - defaults.keys():
-            if getattr(self, name) is not None:
-                raise InputError(
-                    f"{self.network} has no such option",
-                    where=name,
-                    found=f"{name} = {getattr(self, name)}",
-                    expected=", ".join(_shared_fields(self.network)),
-                )
 
     @classmethod
     def preset(
@@ -176,7 +104,7 @@ class TrainConfig(Options):
         """
         if name not in PRESETS:
             raise InputError("no such preset", where="preset", found=name, expected=", ".join(PRESETS))
-        if network not in NETWORKS:
+        if network not in NETWORK_NAMES:
             return cls(network=network)  # says which networks there are
         options = presets.preset_options(name, network, traits)
         if "pooling" in changed and changed["pooling"] != options.get("pooling"):
@@ -187,11 +115,6 @@ class TrainConfig(Options):
         """The configuration as YAML that :func:`load_config` reads."""
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
         return yaml.safe_dump(given, sort_keys=False)
-
-    @property
-    def network_options(self) -> dict[str, object]:
-        """Options of the network function, all but its seed and initial filters."""
-        return {name: getattr(self, name) for name in _shared_fields(self.network)}
 
 
 def load_config(
@@ -245,12 +168,6 @@ def load_config(
 def describe() -> str:
     """Markdown: a table of every key, with type, default and meaning, and the presets."""
     return f"{option_tables.describe(TrainConfig).rstrip()}\n\n{presets.describe()}\n"
-
-
-def _shared_fields(network: str) -> list[str]:
-    """Options of a network that are keys of the configuration under the same name and meaning."""
-    fields = {field.name for field in dataclasses.fields(TrainConfig)} - {"seed", "initial_filters"}
-    return [name for name in network_options(network) if name in fields]
 
 
 def _override(text: str, settings: Sequence[str], where: Path) -> str:

@@ -15,6 +15,7 @@ from chromacc_data.sequences.encoding import encode, reverse_complement
 from chromacc_models.kmer_kernels import scan as module
 from chromacc_models.kmer_kernels import workers
 from chromacc_models.kmer_kernels.scan import FrontEnd
+from chromacc_models.networks.options import POOLINGS, STRANDS
 
 # Each pair (taps per table, tables) is compiled apart, so shapes come from a list; all else is free.
 SHAPES = [
@@ -112,7 +113,7 @@ def assert_close(found: np.ndarray, expected: np.ndarray, tolerance: float, floo
 @settings(max_examples=15, deadline=None)
 @given(
     shape=st.sampled_from(SHAPES),
-    strands=st.sampled_from(module.STRANDS),
+    strands=st.sampled_from(STRANDS),
     n_windows=st.integers(1, 40),
     extra_length=st.integers(0, 120),
     n_filters=st.integers(1, 40),
@@ -160,7 +161,7 @@ def test_forward__all_n_gives_bias():
     np.testing.assert_allclose(pooled.values, np.tile(example.bias, (7, 1)), rtol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", module.POOLINGS)
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_forward__both_strands_ignore_orientation(pooling):
     example = make_example(strands="both", pooling=pooling, width=20)
     front_end, codes, kernel, bias, _ = example
@@ -169,7 +170,7 @@ def test_forward__both_strands_ignore_orientation(pooling):
     np.testing.assert_allclose(there, back, rtol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", module.POOLINGS)
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_forward__diverged_filter_is_nan(pooling):
     front_end, codes, kernel, bias, _ = make_example(pooling=pooling, n_share=0)
     kernel[2, 1, 3] = np.nan

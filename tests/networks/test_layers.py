@@ -19,6 +19,7 @@ from chromacc_models.networks.layers import (
     ReverseComplement,
     SequenceConv1D,
 )
+from chromacc_models.networks.options import BLOCK_WEIGHTS, STRANDS
 
 RNG = np.random.default_rng(0)
 
@@ -90,8 +91,8 @@ def test_kmer_blocks__a_column_that_is_not_one_hot_matches_nothing():
     assert numbers(KmerBlocks(2)(inputs)).tolist() == [[16, 16, 11]]  # GT
 
 
-@pytest.mark.parametrize("tables", layers.TABLES)
-@pytest.mark.parametrize("strands", layers.STRANDS)
+@pytest.mark.parametrize("tables", BLOCK_WEIGHTS)
+@pytest.mark.parametrize("strands", STRANDS)
 def test_block_conv__equals_the_dilated_convolution_of_the_one_hot_form(strands: str, tables: str):
     codes, n, width, n_filters = dna(length=25), 2, 3, 5
     layer = BlockConv1D(n_filters, width, n, strands=strands, tables=tables)
@@ -136,7 +137,7 @@ def test_block_conv__a_deviation_is_added_to_its_block_alone():
 
 def test_block_conv__assigned_kernel_is_the_kernel():
     kernel = np.random.default_rng(1).normal(size=(3, 16, 2)).astype(np.float32)
-    for tables in layers.TABLES:
+    for tables in BLOCK_WEIGHTS:
         layer = _built(BlockConv1D(2, 3, 2, tables=tables), dna(length=25), 2)
         layer.assign_kernel(kernel)
         np.testing.assert_array_equal(numbers(layer.kernel), kernel)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chromacc_data.errors import InputError
-from chromacc_models.networks.architectures import NETWORKS, POOL_SCALES, network_options
+from chromacc_models.networks.options import NETWORK_NAMES, POOL_SCALES, default_options
 from chromacc_models.training.config import TrainConfig, describe, load_config
 
 FILE = """# a comment
@@ -22,16 +22,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "train.yaml"
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", NETWORK_NAMES)
 def test_train_config__writes_out_the_defaults_of_its_network(network: str):
     config = TrainConfig(network=network)
-    expected = {n: v for n, v in network_options(network).items() if n not in ("seed", "initial_filters")}
+    expected = default_options(network)
     if "pooling" in expected:
         expected["pool_scale"] = POOL_SCALES[expected["pooling"]]
     assert config.network_options == expected
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", NETWORK_NAMES)
 def test_load_config__reads_what_to_yaml_wrote(network: str, tmp_path: Path):
     config = TrainConfig(network=network, learning_rate=1e-5, fold=2, plateau_patience=3)
     (tmp_path / "config.yaml").write_text(config.to_yaml())
@@ -79,7 +79,7 @@ def test_train_config__option_of_another_network():
     with pytest.raises(InputError) as caught:
         TrainConfig(network="basset", k=5)
     assert caught.value.where == "k"
-    assert caught.value.expected == "size, dropout, strands, scan_length"
+    assert caught.value.expected == "strands, scan_length, size, dropout"
 
 
 def test_train_config__no_such_network():

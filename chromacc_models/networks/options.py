@@ -1,0 +1,216 @@
+"""Options of the networks: each stands here once, with its type, limits, meaning, and default by network.
+
+The configuration of a training, its table in the documentation, the checks of what users give and the
+functions of :mod:`chromacc_models.networks.architectures` all read this declaration, which needs no
+TensorFlow.
+"""
+
+# ruff: noqa: RUF009 -- `option` makes a dataclass field, as `dataclasses.field` does.
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from chromacc_data.errors import InputError
+from chromacc_data.typed_values import Options, option
+
+__all__ = [
+    "ACTIVATIONS",
+    "BLOCK_WEIGHTS",
+    "NETWORK_NAMES",
+    "POOLINGS",
+    "POOL_SCALES",
+    "STRANDS",
+    "NetworkOptions",
+    "default_options",
+]
+
+NetworkName = Literal["baseline", "factorization_machine", "motif_builder", "basset"]
+Activation = Literal["relu", "exponential"]
+Strands = Literal["forward", "both"]
+Pooling = Literal["average", "max", "logsumexp"]
+BlockWeights = Literal["additive", "free"]
+
+NETWORK_NAMES: tuple[str, ...] = get_args(NetworkName)
+ACTIVATIONS: tuple[str, ...] = get_args(Activation)
+STRANDS: tuple[str, ...] = get_args(Strands)
+POOLINGS: tuple[str, ...] = get_args(Pooling)
+BLOCK_WEIGHTS: tuple[str, ...] = get_args(BlockWeights)
+
+#: Scale of the pooled values by the way of pooling, where none is given.
+POOL_SCALES: dict[str, float] = {"average": 100.0, "max": 1.0, "logsumexp": 1.0}
+
+#: Limits of what can be trained at all: of sizes, and of factors and penalties.
+_MOST, LARGEST = 100_000, 1e6
+
+
+def _network_option(doc: str, defaults: Mapping[str, Any], **limits: Any) -> Any:
+    """Option of the networks that `defaults` names, None in others; a single network is named in `doc`."""
+    networks = f" ({next(iter(defaults))})" if len(defaults) == 1 else ""
+    field = option(doc + networks, None, **limits)
+    return dataclasses.field(default=None, metadata={**field.metadata, "defaults": dict(defaults)})
+
+
+def _in_all(default: Any, **others: Any) -> dict[str, Any]:
+    return dict.fromkeys(NETWORK_NAMES, default) | others
+
+
+def _in_interpretable(default: Any, **others: Any) -> dict[str, Any]:
+    return dict.fromkeys(("baseline", "factorization_machine", "motif_builder"), default) | others
+
+
+@dataclass(frozen=True)
+class NetworkOptions(Options):
+    """A network and its options.
+
+    Options that are not given take the network's defaults; those of other networks are None.
+
+    Raises
+    ------
+    InputError
+        If there is no such network, it has no such option, or a value is out of range.
+
+    Examples
+    --------
+    >>> options = NetworkOptions("factorization_machine", n_filters=64)
+    >>> options.n_filters, options.k, options.size
+    (64, 5, None)
+    """
+
+    network: NetworkName = option("the network")
+    n_filters: int | None = _network_option(
+        "filters of the first convolution", _in_interpretable(300), minimum=1, maximum=_MOST
+    )
+    filter_width: int | None = _network_option(
+        "bases in a filter", {"baseline": 20, "factorization_machine": 20}, minimum=1, maximum=_MOST
+    )
+    # A block is one of 4**block_length; a filter covers filter_blocks * block_length bases.
+    block_length: int | None = _network_option("bases in a block", {"motif_builder": 4}, minimum=1, maximum=8)
+    filter_blocks: int | None = _network_option(
+        "blocks in a filter", {"motif_builder": 5}, minimum=1, maximum=_MOST
+    )
+    # The thesis has 5 on real data, and 20 on simulated data.
+    k: int | None = _network_option(
+        "length of the interaction vectors", {"factorization_machine": 5}, minimum=1, maximum=_MOST
+    )
+    vectors_scale: float | None = _network_option(
+        "standard deviation of the initial interaction vectors",
+        {"factorization_machine": 0.1},
+        above=0,
+        maximum=LARGEST,
+    )
+    # Exponential filters are more interpretable (Koo and Ploenzke 2021).
+    activation: Activation | None = _network_option("activation of the filters", _in_interpretable("relu"))
+    # With both, the same filters scan both strands and are pooled together; basset averages the logits of the
+    # window and of its reverse complement. The thesis has the forward strand.
+    strands: Strands | None = _network_option(
+        "strands that the filters scan", _in_all("both", basset="forward")
+    )
+    # An open region is often shorter than the window around it, and what its flanks hold is noise to the
+    # pooling. Beyond the window's ends, filters see motifs that do not fit in.
+    scan_length: int | None = _network_option(
+        "bp around the middle of the window that the filters scan, N beyond its ends; all of it when absent",
+        _in_all(None),
+        minimum=1,
+        maximum=10**9,
+    )
+    pooling: Pooling | None = _network_option(
+        "pooling over the window", _in_interpretable("average", motif_builder="max")
+    )
+    # Average pooling over L places divides the signal of a motif by L, and training from random weights then
+    # crawls; this undoes it. The thesis has 1. POOL_SCALES has the default.
+    pool_scale: float | None = _network_option(
+        "factor on the pooled values", _in_interpretable(None), above=0, maximum=LARGEST
+    )
+    filter_scale: float | None = _network_option(
+        "factor on Glorot's initial filters", _in_interpretable(1.0), above=0, maximum=LARGEST
+    )
+    # Where it is 0, ReLU cuts what a filter gives for windows without its motif, and a filter that has
+    # nothing above 0 learns no more; where it is above what random filters give, every filter learns from
+    # every window at first.
+    filter_bias: float | None = _network_option(
+        "initial bias of the filters", _in_interpretable(0.0), minimum=-LARGEST, maximum=LARGEST
+    )
+    # The thesis has free weights and l2=0.01, with which the network did not learn on real data. See
+    # layers.BlockConv1D.
+    tables: BlockWeights | None = _network_option(
+        "weights of blocks: of their bases and a deviation, or each its own", {"motif_builder": "additive"}
+    )
+    # Times the sum of the squared weights of the filters; where tables are additive, of their bases' weights.
+    l2: float | None = _network_option(
+        "L2 penalty of the filters", _in_interpretable(0.0), minimum=0, maximum=LARGEST
+    )
+    # The larger, the nearer is the network to the baseline.
+    deviations_l2: float | None = _network_option(
+        "L2 penalty of blocks' deviations, where tables are additive",
+        {"motif_builder": 0.01},
+        minimum=0,
+        maximum=LARGEST,
+    )
+    initial_filters: str | None = _network_option(
+        "initial filters: an array (.npy), or a run folder whose filters are transferred",
+        _in_interpretable(None),
+    )
+    # False for transferred filters (thesis, 4.3.1).
+    train_filters: bool | None = _network_option(
+        "false keeps the initial filters as they are", _in_interpretable(True)
+    )
+    # 1 is the published network.
+    size: float | None = _network_option(
+        "factor on the numbers of filters and units", {"basset": 1.0}, above=0, maximum=20
+    )
+    dropout: float | None = _network_option(
+        "share of pooled values, in basset of dense units, dropped in training",
+        _in_all(0.0, basset=0.3),
+        minimum=0,
+        maximum=0.95,
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.network, str) and self.network not in NETWORK_NAMES:
+            raise InputError(
+                "no such network", where="network", found=self.network, expected=", ".join(NETWORK_NAMES)
+            )
+        super().__post_init__()
+        for name, defaults in _DEFAULTS.items():
+            value = getattr(self, name)
+            if value is not None and self.network not in defaults:
+                raise InputError(
+                    f"{self.network} has no such option",
+                    where=name,
+                    found=f"{name} = {value}",
+                    expected=", ".join(default_options(self.network)),
+                )
+            if value is None:
+                object.__setattr__(self, name, defaults.get(self.network))
+        if self.pool_scale is None and self.pooling is not None:
+            object.__setattr__(self, "pool_scale", POOL_SCALES[self.pooling])
+
+    @property
+    def network_options(self) -> dict[str, Any]:
+        """Values of the options that the network has, but for its initial filters: they are a path here."""
+        return {name: getattr(self, name) for name in default_options(self.network)}
+
+
+#: Defaults of each option by network; a network that is not named has no such option.
+_DEFAULTS: dict[str, Mapping[str, Any]] = {
+    field.name: field.metadata["defaults"]
+    for field in dataclasses.fields(NetworkOptions)
+    if "defaults" in field.metadata
+}
+
+
+def default_options(network: str) -> dict[str, Any]:
+    """Options of a network, but for its initial filters, and their default values.
+
+    >>> default_options("basset")
+    {'strands': 'forward', 'scan_length': None, 'size': 1.0, 'dropout': 0.3}
+    """
+    return {
+        name: defaults[network]
+        for name, defaults in _DEFAULTS.items()
+        if network in defaults and name != "initial_filters"
+    }
