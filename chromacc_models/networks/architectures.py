@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
-from chromacc_models.networks.layers import (
-    N_BASES,
-    BlockConv1D,
-    FactorizationMachine,
-    GlobalPooling,
-    KmerBlocks,
-    ReverseComplement,
-    SequenceConv1D,
-)
+from chromacc_data.lazy import lazy_module
+
+# Names and options of the networks are read, in configurations, far more often than networks are made.
+if TYPE_CHECKING:
+    import keras
+
+    from chromacc_models.networks import layers as parts
+else:
+    keras = lazy_module("keras")
+    parts = lazy_module("chromacc_models.networks.layers")
 
 __all__ = [
     "ACTIVATIONS",
@@ -126,7 +126,7 @@ def baseline(
         window_length,
         scan_length,
         filter_width,
-        [SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
+        [parts.SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
         activation=activation,
         pool=_pool(pooling, pool_scale),
         dropout=_dropout(dropout, dropout_seed),
@@ -179,11 +179,11 @@ def factorization_machine(
         window_length,
         scan_length,
         filter_width,
-        [SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
+        [parts.SequenceConv1D(n_filters, filter_width, strands=strands, **filter_options)],
         activation=activation,
         pool=_pool(pooling, pool_scale),
         dropout=_dropout(dropout, dropout_seed),
-        head=FactorizationMachine(
+        head=parts.FactorizationMachine(
             n_cell_types,
             k,
             vectors_scale=vectors_scale,
@@ -254,8 +254,8 @@ def motif_builder(
         scan_length,
         filter_blocks * block_length,
         [
-            KmerBlocks(block_length, name="blocks"),
-            BlockConv1D(
+            parts.KmerBlocks(block_length, name="blocks"),
+            parts.BlockConv1D(
                 n_filters,
                 filter_blocks,
                 block_length,
@@ -341,7 +341,7 @@ def basset(
     middle = _chain(sequence, _middle(window_length, scan_length, shortest))
     logits = _chain(middle, layers)
     if strands == "both":
-        reverse = _chain(ReverseComplement(name="reverse_complement")(middle), layers)
+        reverse = _chain(parts.ReverseComplement(name="reverse_complement")(middle), layers)
         logits = keras.layers.Average(name="head")([logits, reverse])
     return _finish(sequence, logits, name="basset")
 
@@ -369,7 +369,7 @@ def logits_model(model: keras.Model) -> keras.Model:
 
 def gains_from_xla(model: keras.Model) -> bool:
     """Whether XLA makes a network faster: sums of table rows five-fold on two cores, convolutions not."""
-    return any(isinstance(layer, BlockConv1D) for layer in model.layers)
+    return any(isinstance(layer, parts.BlockConv1D) for layer in model.layers)
 
 
 def ppm_filters(
@@ -399,10 +399,10 @@ def ppm_filters(
     >>> kernel.shape, kernel[1:5, :, 0].argmax(axis=1).tolist()  # A C G T from the second base on
     ((6, 4, 1), [0, 1, 2, 3])
     """
-    kernels = np.zeros((filter_width, N_BASES, len(ppms)), dtype=np.float32)
+    kernels = np.zeros((filter_width, parts.N_BASES, len(ppms)), dtype=np.float32)
     for index, ppm in enumerate(ppms):
         smooth = np.asarray(ppm, dtype=np.float64) + pseudocount
-        odds = np.log2(smooth / smooth.sum(axis=1, keepdims=True) * N_BASES)
+        odds = np.log2(smooth / smooth.sum(axis=1, keepdims=True) * parts.N_BASES)
         if len(odds) > filter_width:
             information = np.convolve(odds.max(axis=1), np.ones(filter_width), mode="valid")
             odds = odds[information.argmax() :][:filter_width]
@@ -437,7 +437,7 @@ def _pooled_network(
 
 
 def _pool(pooling: str, scale: float | None) -> keras.layers.Layer:
-    return GlobalPooling(
+    return parts.GlobalPooling(
         pooling, scale=POOL_SCALES.get(pooling, 1.0) if scale is None else scale, name="pool"
     )
 
@@ -462,7 +462,7 @@ def _dropout(share: float, seed: int) -> list[keras.layers.Layer]:
 def _sequence(window_length: int, shortest: int) -> keras.KerasTensor:
     if window_length < shortest:
         raise ValueError(f"windows of {window_length} bp; this network needs at least {shortest}")
-    return keras.Input((window_length, N_BASES), dtype="float32", name="sequence")
+    return keras.Input((window_length, parts.N_BASES), dtype="float32", name="sequence")
 
 
 def _chain(tensor: keras.KerasTensor, layers: Sequence[keras.layers.Layer]) -> keras.KerasTensor:
@@ -515,7 +515,7 @@ def _set_filters(layer: keras.layers.Layer, initial: np.ndarray) -> None:
         )
     kernel = layer.kernel.numpy().copy()
     kernel[..., : initial.shape[2]] = initial
-    if isinstance(layer, BlockConv1D):
+    if isinstance(layer, parts.BlockConv1D):
         layer.assign_kernel(kernel)
     else:
         layer.kernel.assign(kernel)
