@@ -133,7 +133,6 @@ def cross_validate(
 @common_options
 def options(console: Console) -> None:
     """List the options of a training, as a table."""
-    start_tensorflow()
     from chromacc_models.training import config as configuration
 
     table = configuration.describe()
