@@ -12,16 +12,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-import dask
-import dask.multiprocessing
-import dask.threaded
-from dask.callbacks import Callback
-from dask.delayed import Delayed
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from chromacc_data.errors import InputError
+from chromacc_data.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import dask
+    import dask.multiprocessing as dask_processes
+    import dask.threaded as dask_threads
+    from dask import callbacks as dask_callbacks
+    from dask.delayed import Delayed
+    from tqdm import tqdm
+else:
+    dask = lazy_module("dask")
+    dask_processes = lazy_module("dask.multiprocessing")
+    dask_threads = lazy_module("dask.threaded")
+    dask_callbacks = lazy_module("dask.callbacks")
 
 __all__ = ["Engine", "delayed"]
 
@@ -106,12 +113,12 @@ class Engine:
         # dask gives a process six tasks at a time, which leaves others idle when tasks are few and long.
         where = {"initializer": _end_with_parent, "chunksize": 1} if self.processes else {"pool": pool}
         surroundings = self._threads_of_processes() if self.processes else pool
-        with Callback(posttask=lambda key, *_: finished(key)), surroundings:
+        with dask_callbacks.Callback(posttask=lambda key, *_: finished(key)), surroundings:
             return list(
                 dask.compute(
                     *tasks,
                     # By name, dask would import distributed to see whether a client is about.
-                    scheduler=dask.multiprocessing.get if self.processes else dask.threaded.get,
+                    scheduler=dask_processes.get if self.processes else dask_threads.get,
                     num_workers=self.n_workers,
                     optimize_graph=False,
                     **where,

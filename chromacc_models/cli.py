@@ -115,7 +115,6 @@ def main_group() -> None:
 @common_options
 def options(console: Console) -> None:
     """List the training options and the presets."""
-    start_tensorflow()
     from chromacc_models.training import config as configuration
 
     table = configuration.describe()

@@ -11,14 +11,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 
 from chromacc_data.errors import InputError
+from chromacc_data.lazy import lazy_module
 from chromacc_data.typed_values import Options, option, parse_json, typed
+
+if TYPE_CHECKING:
+    import dask.array as da
+else:
+    da = lazy_module("dask.array")
 
 FORMAT = "chromacc-store"
 FORMAT_VERSION = 1

@@ -19,22 +19,32 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
-import xarray as xr
 
 from chromacc_data.errors import InputError
 from chromacc_data.files import locked, staged, write_text_atomically
+from chromacc_data.lazy import lazy_module
 from chromacc_data.store import schema
 from chromacc_data.store.read import open_store
-from chromacc_models.networks.weights import load_network
-from chromacc_models.reporting import plots
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run_info import RunInfo, RunResult, StoreOfRun, read_info
+
+# What a run says of itself is read, in reports and predictions, without a network.
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+    import xarray as xr
+
+    from chromacc_models.networks import weights
+    from chromacc_models.reporting import plots
+else:
+    keras = lazy_module("keras")
+    tf = lazy_module("tensorflow")
+    weights = lazy_module("chromacc_models.networks.weights")
+    plots = lazy_module("chromacc_models.reporting.plots")
 
 __all__ = [
     "CHECKPOINT",
@@ -165,7 +175,7 @@ class Run:
 
     def model(self) -> keras.Model:
         """The network with its best weights."""
-        return load_network(self.folder / "model.keras")
+        return weights.load_network(self.folder / "model.keras")
 
     def open_store(self) -> xr.Dataset:
         """The store that it was trained on.
