@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import weakref
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import h5netcdf
 import xarray as xr
@@ -22,6 +22,9 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from chromacc_data.errors import InputError
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["StoreFolder", "open_hdf5", "replaced"]
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dask
 import numpy as np
 import xarray as xr
 
@@ -15,12 +15,18 @@ from chromacc_data.child import require_readable
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import name_working_folder
+from chromacc_data.lazy import lazy_module
 from chromacc_data.progress import progress_bar
 from chromacc_data.store import schema
 from chromacc_data.store.handles import StoreFolder, open_hdf5, replaced
 from chromacc_data.store.hdf5 import read_heads, require_plain
 from chromacc_data.store.layout import require_plain_zarr
 from chromacc_data.store.seal import require_chunks
+
+if TYPE_CHECKING:
+    import dask
+else:
+    dask = lazy_module("dask")
 
 __all__ = [
     "FORMATS",
