@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 from chromacc_data.errors import InputError
+from chromacc_data.sequences.encoding import BASES, N_BASES
 from chromacc_data.typed_values import Options, option, parse_json, typed
 
 FORMAT = "chromacc-store"
@@ -33,8 +34,6 @@ MOTIF = "motif"
 
 #: Dimensions whose entries have names, kept as coordinates.
 NAMED = (BASE, CELL_TYPE, MOTIF)
-
-BASES = ("A", "C", "G", "T")
 
 # Codes of the `split` variable, by value.
 SPLITS = ("train", "validation", "test")
@@ -245,7 +244,7 @@ def template(
     sizes = {
         WINDOW: n_windows,
         POSITION: window_length,
-        BASE: len(BASES),
+        BASE: N_BASES,
         CELL_TYPE: len(cell_types),
         SITE: n_sites,
         MOTIF: len(motifs),
