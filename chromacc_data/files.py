@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: locks, staged writing, publishing, full disks, checksums.
+"""Files that are there whole or not at all: locks, staged writing, publishing, full disks, checksums, gzip.
 
 Every output goes the same way: it is written in a working folder ``NAME.partial`` beside its final name,
 which one process at a time may hold, and renamed when it is whole.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import gzip
 import hashlib
 import logging
 import os
@@ -29,6 +30,7 @@ import platformdirs
 from chromacc_data.errors import DiskFullError, InputError, NotWritableError
 
 __all__ = [
+    "GZIP_MAGIC",
     "disk_errors",
     "empty_working_folder",
     "file_digest",
@@ -37,6 +39,7 @@ __all__ = [
     "locked",
     "map_array",
     "name_working_folder",
+    "open_unpacked",
     "publish",
     "recover",
     "remove_working_folder",
@@ -54,6 +57,9 @@ LOG = logging.getLogger("chromacc")
 _PARSING = threading.Lock()
 
 _BLOCK = 1 << 20
+
+#: First bytes of a gzip file.
+GZIP_MAGIC = b"\x1f\x8b"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: What the libraries say of a full disk where they give no number: numpy, HDF5, Arrow.
@@ -85,6 +91,16 @@ def map_array(path: Path) -> np.ndarray:
     with _PARSING:
         # A plain array: each slice of numpy's own class of mapped arrays takes several times as long.
         return np.load(path, mmap_mode="r").view(np.ndarray)
+
+
+@contextmanager
+def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read, gzip (and bgzip) unpacked: told by its first bytes, whatever its name."""
+    with path.open("rb") as raw:
+        packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        raw.seek(0)
+        with gzip.open(raw) if packed else raw as file:
+            yield file
 
 
 def file_digest(path: Path, *, fresh: bool = False) -> str:

@@ -14,6 +14,7 @@ import xarray as xr
 
 from chromacc_data.errors import DiskFullError, InputError
 from chromacc_data.recipe.recipe import Recipe
+from chromacc_data.sequences.encoding import N_BASES
 from chromacc_data.store import schema
 from chromacc_data.store.seal import LARGEST_CHUNK
 
@@ -86,7 +87,7 @@ def estimate(recipe: Recipe, n_windows: int, *, n_motifs: int | None = None, hdf
     n_motifs = recipe.n_motifs if n_motifs is None else n_motifs
     sizes = {
         schema.POSITION: recipe.windows.length,
-        schema.BASE: len(schema.BASES),
+        schema.BASE: N_BASES,
         schema.CELL_TYPE: recipe.n_cell_types,
         schema.SITE: recipe.max_sites,
         schema.MOTIF: n_motifs,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import re
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from chromacc_data import cli as data_cli
 from chromacc_data import console
 from chromacc_models import cli as models_cli
+from tests import ROOT
 
 COMMANDS = {
     "chromacc-data": (data_cli.main_group, ["options", "build", "info", "verify", "convert"]),
@@ -121,3 +123,17 @@ def test_run__interrupts(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 def test_run__memory(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture):
     assert _run(monkeypatch, MemoryError()) == 2
     assert capfd.readouterr().err == "error: not enough memory\n"
+
+
+def test_click__is_imported_by_the_command_lines_alone():
+    """No module below them knows how it is called."""
+    importers = set()
+    for package in ("chromacc_data", "chromacc_models"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom):
+                    modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                if any(m.split(".")[0] == "click" or m == "chromacc_data.console" for m in modules if m):
+                    importers.add(str(path.relative_to(ROOT)))
+    assert importers == {"chromacc_data/cli.py", "chromacc_data/console.py", "chromacc_models/cli.py"}

@@ -6,7 +6,7 @@ again is the same to the last bit.
 
 from __future__ import annotations
 
-import gzip
+import io
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,9 +19,9 @@ from typing import Literal, TextIO
 import numpy as np
 
 from chromacc_data.errors import InputError
-from chromacc_data.files import write_text_atomically
+from chromacc_data.files import open_unpacked, write_text_atomically
 from chromacc_data.motifs.motif import UNIFORM, Motif
-from chromacc_data.store.schema import BASES
+from chromacc_data.sequences.encoding import BASES
 
 __all__ = ["iter_motifs", "read_motifs", "write_motifs"]
 
@@ -36,8 +36,6 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _MAX_LINE = 1 << 20
 #: Lines that the format is told by.
 _N_HEAD = 60
-
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_motifs(path: Path | str, *, rows: Rows | None = None) -> tuple[Motif, ...]:
@@ -513,9 +511,7 @@ def _open_text(path: Path) -> Iterator[TextIO]:
     # Bytes that are no text are kept as surrogates, so that the line they are in can be told.
     text = {"encoding": "utf-8", "errors": "surrogateescape"}
     try:
-        with path.open("rb") as file:
-            packed = file.read(2) == _GZIP_MAGIC
-        with gzip.open(path, "rt", **text) if packed else path.open(**text) as file:
+        with open_unpacked(path) as unpacked, io.TextIOWrapper(unpacked, **text) as file:
             yield file
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(

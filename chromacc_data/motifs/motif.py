@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chromacc_data.store.schema import BASES
+from chromacc_data.sequences.encoding import BASES
 
 __all__ = [
     "UNIFORM",

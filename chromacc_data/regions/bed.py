@@ -16,6 +16,7 @@ import pandas as pd
 
 from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
+from chromacc_data.files import open_unpacked
 from chromacc_data.regions.formats import Format, require_format
 
 __all__ = [
@@ -35,9 +36,6 @@ BLOCK_BYTES = 1 << 24
 
 #: Bytes: longer lines are no intervals, and would be held in memory.
 _LONGEST_LINE = 1 << 26
-
-
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 _KEPT_COLUMNS = 10  # narrowPeak's summit is the last column that any format here needs
@@ -334,26 +332,23 @@ def _read_blocks(path: Path) -> Iterator[tuple[bytes, int, bool]]:
     """Whole lines of a plain or gzip file: text, number of its first line (from 1), whether it is the end."""
     line, rest = 1, bytearray()
     try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == _GZIP_MAGIC
-            raw.seek(0)
-            with gzip.open(raw) if zipped else raw as file:
-                # read1 gives what it has: before a truncation, all lines that are whole.
-                while more := file.read1(BLOCK_BYTES):
-                    rest += more
-                    cut = rest.rfind(b"\n") + 1 if len(rest) >= BLOCK_BYTES else 0
-                    if not cut and len(rest) > _LONGEST_LINE:
-                        raise InputError(
-                            "a line too long for intervals",
-                            where=f"{path} line {line}",
-                            found=f"more than {_LONGEST_LINE:,} bytes without a line break",
-                            expected="lines of chromosome, start and end, separated by tabs",
-                            remedy="check what the file is: head -c 200 FILE",
-                        )
-                    if cut:
-                        yield bytes(rest[:cut]), line, False
-                        line += rest.count(b"\n", 0, cut)
-                        del rest[:cut]
+        with open_unpacked(path) as file:
+            # read1 gives what it has: before a truncation, all lines that are whole.
+            while more := file.read1(BLOCK_BYTES):
+                rest += more
+                cut = rest.rfind(b"\n") + 1 if len(rest) >= BLOCK_BYTES else 0
+                if not cut and len(rest) > _LONGEST_LINE:
+                    raise InputError(
+                        "a line too long for intervals",
+                        where=f"{path} line {line}",
+                        found=f"more than {_LONGEST_LINE:,} bytes without a line break",
+                        expected="lines of chromosome, start and end, separated by tabs",
+                        remedy="check what the file is: head -c 200 FILE",
+                    )
+                if cut:
+                    yield bytes(rest[:cut]), line, False
+                    line += rest.count(b"\n", 0, cut)
+                    del rest[:cut]
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
             "the gzip file is truncated or damaged",

@@ -27,7 +27,6 @@ type is held at a time, and of all of them what fits in 8 bytes a peak (16 with 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
@@ -42,6 +41,7 @@ import pandas as pd
 import xarray as xr
 
 from chromacc_data.errors import CheckError, InputError
+from chromacc_data.files import open_unpacked
 from chromacc_data.recipe.recipe import Recipe
 from chromacc_data.regions.formats import require_format
 from chromacc_data.regions.windows import merge_distance
@@ -51,7 +51,6 @@ from chromacc_data.store.read import read_variable, read_window_block
 
 __all__ = ["check_windows"]
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK_BYTES = 1 << 25
 _BATCH_ROWS = 1 << 22  # rows sorted and given to bedtools at once
 _WRITTEN_ROWS = 1 << 16
@@ -323,10 +322,8 @@ def _read(path: Path, form: str, genome: _Genome, *, with_summits: bool) -> pd.D
 
 def _blocks(path: Path) -> Iterator[bytes]:
     """Text of a plain or gzip file without comments, blank lines and names of columns, in whole lines."""
-    with path.open("rb") as raw:
-        opened = gzip.open if raw.read(2) == _GZIP_MAGIC else Path.open
     is_first = True
-    with opened(path, "rb") as file:
+    with open_unpacked(path) as file:
         while data := file.read(_BLOCK_BYTES) + file.readline():
             if is_first:
                 data = data.removeprefix(b"\xef\xbb\xbf")

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from chromacc_data.files import GZIP_MAGIC, open_unpacked
+
 __all__ = [
     "TAG_ALIGN",
     "Head",
@@ -100,12 +102,10 @@ def read_head(path: Path) -> tuple[bytes, bool]:
     """First bytes of a file, unpacked, and whether it is gzip; its reader tells what is wrong with it."""
     head, zipped = bytearray(), False
     try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            with gzip.open(raw) if zipped else raw as file:
-                while len(head) < _HEAD_BYTES and (more := file.read1(_HEAD_BYTES - len(head))):
-                    head += more
+        with open_unpacked(path) as file:
+            zipped = isinstance(file, gzip.GzipFile)
+            while len(head) < _HEAD_BYTES and (more := file.read1(_HEAD_BYTES - len(head))):
+                head += more
     except (OSError, EOFError, zlib.error):
         pass
     return bytes(head), zipped
@@ -116,7 +116,7 @@ def _format_of_bytes(data: bytes, *, zipped: bool) -> str | None:
     for magic, name in _MAGIC:
         if data.startswith(magic):
             return name
-    if zipped and data.startswith(b"\x1f\x8b"):
+    if zipped and data.startswith(GZIP_MAGIC):
         return "gzip in gzip"
     if data[257:262] == b"ustar":
         return "tar"

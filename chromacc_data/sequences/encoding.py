@@ -15,10 +15,12 @@ import numpy as np
 from chromacc_data.errors import InputError
 
 __all__ = [
+    "BASES",
     "BYTE_CLASS",
     "BYTE_TO_CODE",
     "FOREIGN",
     "NUCLEOTIDES",
+    "N_BASES",
     "N_CODE",
     "REWRAP",
     "URACIL",
@@ -32,7 +34,11 @@ __all__ = [
     "reverse_complement_one_hot",
 ]
 
-N_CODE = 4
+#: The bases, in the order of their codes.
+BASES = ("A", "C", "G", "T")
+N_BASES = len(BASES)
+
+N_CODE = N_BASES
 
 _LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 
@@ -71,7 +77,7 @@ _SPLIT_HEADERS = r"sed '/^>/!s/>/\n>/g'"
 _WRITE_N = rf"LC_ALL=C sed '/^>/!s/[^{NUCLEOTIDES}\r]/N/Ig'"
 
 _COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], dtype=np.uint8)
-_ONE_HOT = np.eye(5, 4, dtype=np.uint8)  # row N is all zeros
+_ONE_HOT = np.eye(N_BASES + 1, N_BASES, dtype=np.uint8)  # row N is all zeros
 
 
 def encode(sequence: str | bytes) -> np.ndarray:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -195,11 +193,6 @@ class Genome:
         if key not in _MD5:
             _MD5[key] = self._compute_md5(code)
         return _MD5[key]
-
-    def md5s(self) -> dict[str, str]:
-        """MD5 of every sequence, by name, in genome order; see :meth:`md5`."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return dict(zip(self.names, pool.map(self.md5, self.names), strict=True))
 
     def codes(self, name: str) -> np.ndarray:
         """Base codes of a whole sequence, uint8, shape (position,)."""

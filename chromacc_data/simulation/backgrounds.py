@@ -12,9 +12,9 @@ import numpy as np
 from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.files import map_array
+from chromacc_data.sequences.encoding import BASES, N_BASES
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.sequences.shuffle import shuffle_dinucleotides
-from chromacc_data.store.schema import BASES
 
 __all__ = ["Background", "GenomeWindows", "MarkovChain"]
 
@@ -74,7 +74,7 @@ class MarkovChain:
             If the genome has no run of known bases of a word and the base behind it.
         """
         counts = sum(count_words(genome.codes(name), order + 1) for name in genome.names)
-        counts = np.asarray(counts, dtype=np.float64).reshape(-1, len(BASES))
+        counts = np.asarray(counts, dtype=np.float64).reshape(-1, N_BASES)
         n_after = counts.sum(axis=1)
         if not n_after.any():
             raise InputError(
@@ -84,7 +84,7 @@ class MarkovChain:
                 expected="many times more bases than words of that length",
             )
         seen = n_after > 0
-        probabilities = np.full(counts.shape, 1 / len(BASES))
+        probabilities = np.full(counts.shape, 1 / N_BASES)
         probabilities[seen] = counts[seen] / n_after[seen, None]
         return cls(order, probabilities, n_after / n_after.sum())
 
@@ -137,14 +137,14 @@ def count_words(codes: np.ndarray, length: int) -> np.ndarray:
 
     Words are numbers to the base 4, the first base the highest digit; those with N are left out.
     """
-    n_words = 4**length
+    n_words = N_BASES**length
     counts = np.zeros(n_words, dtype=np.int64)
     word, known = 0, 0
     for code in codes:
-        if code >= 4:
+        if code >= N_BASES:
             known = 0
             continue
-        word = (word * 4 + code) % n_words
+        word = (word * N_BASES + code) % n_words
         known += 1
         if known >= length:
             counts[word] += 1
@@ -165,10 +165,10 @@ def _walk(ends: np.ndarray, words: np.ndarray, uniform: np.ndarray, order: int) 
     for row in range(n):
         word = words[row]
         for position in range(min(order, length)):
-            codes[row, position] = word // 4 ** (order - 1 - position) % 4
+            codes[row, position] = word // N_BASES ** (order - 1 - position) % N_BASES
         for position in range(order, length):
             u = uniform[row, position]
             base = (u >= ends[word, 0]) + (u >= ends[word, 1]) + (u >= ends[word, 2])
             codes[row, position] = base
-            word = (word * 4 + base) % n_words
+            word = (word * N_BASES + base) % n_words
     return codes

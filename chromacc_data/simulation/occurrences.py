@@ -10,7 +10,7 @@ import numpy as np
 from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.recipe.simulation import SitesRecipe
-from chromacc_data.sequences.encoding import reverse_complement
+from chromacc_data.sequences.encoding import N_BASES, reverse_complement
 from chromacc_data.sequences.shuffle import below, next_random
 from chromacc_data.simulation.sites import Pool, Sites
 
@@ -61,8 +61,8 @@ class Patterns:
         for row, (*_, codes) in zip(padded, rows, strict=True):
             row[: len(codes)] = codes
         k = min(_PREFIX, int(width.min()))
-        words = padded[:, :k].astype(np.int64) @ 4 ** np.arange(k - 1, -1, -1)
-        first = np.searchsorted(np.sort(words), np.arange(4**k + 1))
+        words = padded[:, :k].astype(np.int64) @ N_BASES ** np.arange(k - 1, -1, -1)
+        first = np.searchsorted(np.sort(words), np.arange(N_BASES**k + 1))
         motif = np.array([index for index, *_ in rows], dtype=np.int64)
         strand = np.array([strand for _, strand, _ in rows], dtype=np.int8)
         return cls(motif, strand, width, padded, first, np.argsort(words, kind="stable"))
@@ -136,11 +136,11 @@ def find(
     """Fill `found` and `start` with the patterns in one sequence, by start; gives how many there are."""
     length, n_words, n = len(codes), len(first) - 1, 0
     k = 0
-    while 4**k < n_words:
+    while N_BASES**k < n_words:
         k += 1
     word = 0
     for position in range(length):
-        word = (word * 4 + codes[position]) % n_words
+        word = (word * N_BASES + codes[position]) % n_words
         begin = position - k + 1
         if begin < 0:
             continue
@@ -263,7 +263,7 @@ def _remove(
                         skip -= 1
                     position += 1
                 state, bits = next_random(state)
-                codes[row, position] = (codes[row, position] + 1 + below(bits, 3)) % 4
+                codes[row, position] = (codes[row, position] + 1 + below(bits, 3)) % N_BASES
                 n_changed += 1
                 changed = True
             if not changed:

@@ -10,9 +10,10 @@ import numpy as np
 
 from chromacc_data.compiled import compiled
 from chromacc_data.recipe.simulation import SitesRecipe
+from chromacc_data.sequences.encoding import N_BASES
 from chromacc_data.simulation.occurrences import Patterns, find
 from chromacc_data.simulation.sites import Pool, Sites
-from chromacc_data.store.schema import BASES, NO_SITE
+from chromacc_data.store.schema import NO_SITE
 
 __all__ = ["Readings", "read_sequences"]
 
@@ -133,8 +134,8 @@ def sites_per_window(pool: Pool, recipe: SitesRecipe) -> np.ndarray:
 
 def _log_odds(pool: Pool, patterns: Patterns, recipe: SitesRecipe, frequencies: np.ndarray) -> np.ndarray:
     """Log-odds of each base, motif to background, (pattern, widest, 4) float64; 0 past a motif's end."""
-    ppms = pool.ppms if recipe.bases == "sampled" else np.eye(len(BASES))[pool.consensus]
-    log_odds = np.zeros((*patterns.codes.shape, len(BASES)))
+    ppms = pool.ppms if recipe.bases == "sampled" else np.eye(N_BASES)[pool.consensus]
+    log_odds = np.zeros((*patterns.codes.shape, N_BASES))
     # A base that the background lacks is very strong evidence, not infinite.
     frequencies = np.maximum(frequencies, 1e-6)
     with np.errstate(divide="ignore"):

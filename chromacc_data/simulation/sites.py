@@ -14,8 +14,8 @@ from chromacc_data.errors import InputError
 from chromacc_data.motifs.files import read_motifs
 from chromacc_data.motifs.motif import Motif, trim
 from chromacc_data.recipe.simulation import MotifsRecipe, SitesRecipe
-from chromacc_data.sequences.encoding import encode, reverse_complement
-from chromacc_data.store.schema import BASES, NO_SITE
+from chromacc_data.sequences.encoding import N_BASES, encode, reverse_complement
+from chromacc_data.store.schema import NO_SITE
 
 __all__ = ["Pool", "Sites", "draw_bases", "draw_sites", "plant", "read_pool", "require_room"]
 
@@ -65,7 +65,7 @@ class Pool:
     @property
     def ppms(self) -> np.ndarray:
         """Probabilities of each motif, (motif, widest, 4) float64; 1 for A past its end."""
-        ppms = np.zeros((len(self), int(self.widths.max()), len(BASES)))
+        ppms = np.zeros((len(self), int(self.widths.max()), N_BASES))
         ppms[..., 0] = 1
         for rows, motif in zip(ppms, self.motifs, strict=True):
             rows[: motif.width] = motif.ppm
@@ -110,7 +110,7 @@ def read_pool(recipe: MotifsRecipe, files: Sequence[Path], *, where: str = "simu
     for name, sequence in recipe.sequences.items():
         if name in chosen:
             raise InputError("name given twice", where=f"{where}.sequences", found=name, remedy="rename one")
-        chosen[name] = Motif(name, np.eye(len(BASES))[encode(sequence)])
+        chosen[name] = Motif(name, np.eye(N_BASES)[encode(sequence)])
     absent = [name for name in recipe.decoys if name not in chosen]
     if absent:
         raise InputError(

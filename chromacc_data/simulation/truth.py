@@ -14,7 +14,7 @@ import xarray as xr
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.motifs.motif import Motif
 from chromacc_data.recipe.simulation import Pair
-from chromacc_data.sequences.encoding import codes_from_one_hot, decode, encode, reverse_complement
+from chromacc_data.sequences.encoding import N_BASES, codes_from_one_hot, decode, encode, reverse_complement
 from chromacc_data.simulation.accessibility import Model, ModelOnRecord
 from chromacc_data.simulation.sites import Pool, Sites
 from chromacc_data.store import schema
@@ -112,7 +112,7 @@ class _MotifOnRecord(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.ppm or any(len(row) != len(schema.BASES) for row in self.ppm):
+        if not self.ppm or any(len(row) != N_BASES for row in self.ppm):
             raise InputError("no motif", where="ppm", expected="four probabilities at each position")
 
 

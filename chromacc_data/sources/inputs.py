@@ -13,11 +13,12 @@ import dask
 
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
+from chromacc_data.files import file_digest
 from chromacc_data.progress import LOG
 from chromacc_data.recipe.recipe import Recipe, Source
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.simulation.user_function import UserFunction, function_file, module_file
-from chromacc_data.sources.resolve import file_digest, resolve, resolve_fasta
+from chromacc_data.sources.resolve import resolve, resolve_fasta
 from chromacc_data.store import schema
 
 __all__ = ["Inputs", "genome_attributes", "open_genome", "resolve_inputs"]

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from chromacc_data.errors import InputError, NotWritableError
 from chromacc_data.files import (
+    GZIP_MAGIC,
     disk_errors,
     file_digest,
     hold_working_folder,
@@ -43,7 +44,6 @@ LOG = logging.getLogger("chromacc")
 #: Name of the record of checksums in the cache: lines of `file sha256 address`.
 REGISTRY = "registry.txt"
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _BGZIP_MAGIC = b"\x1f\x8b\x08\x04"
 _BLOCK = 1 << 20
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
@@ -111,7 +111,7 @@ def resolve_fasta(source: Source, *, base: Path, cache_dir: Path | None = None, 
     path = resolve(source, base=base, cache_dir=cache_dir, **options)
     with path.open("rb") as file:
         magic = file.read(4)
-    if not magic.startswith(_GZIP_MAGIC) or magic == _BGZIP_MAGIC:
+    if not magic.startswith(GZIP_MAGIC) or magic == _BGZIP_MAGIC:
         return path
     return _unpacked(path, cache_dir)
 
@@ -174,7 +174,7 @@ def _require_right_file(part: Path, source: Source, recorded: str | None, folder
     with part.open("rb") as file:
         head = file.read(60)
     # A portal's or an error page under status 200 would else be recorded as the right file.
-    if _basename(source.url).endswith(".gz") and not head.startswith(_GZIP_MAGIC):
+    if _basename(source.url).endswith(".gz") and not head.startswith(GZIP_MAGIC):
         raise InputError(
             "the server sent something else",
             where=source.url,

@@ -18,6 +18,7 @@ import xarray as xr
 
 from chromacc_data.errors import InputError
 from chromacc_data.lazy import lazy_module
+from chromacc_data.sequences.encoding import BASES, N_BASES
 from chromacc_data.typed_values import Options, option, parse_json, typed
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ MOTIF = "motif"
 
 #: Dimensions whose entries have names, kept as coordinates.
 NAMED = (BASE, CELL_TYPE, MOTIF)
-
-BASES = ("A", "C", "G", "T")
 
 # Codes of the `split` variable, by value.
 SPLITS = ("train", "validation", "test")
@@ -250,7 +249,7 @@ def template(
     sizes = {
         WINDOW: n_windows,
         POSITION: window_length,
-        BASE: len(BASES),
+        BASE: N_BASES,
         CELL_TYPE: len(cell_types),
         SITE: n_sites,
         MOTIF: len(motifs),

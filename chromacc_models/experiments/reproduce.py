@@ -15,7 +15,7 @@ import yaml
 from chromacc_data.build_store import build
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
-from chromacc_data.files import write_text_atomically
+from chromacc_data.files import file_digest, write_text_atomically
 from chromacc_data.motifs.files import read_motifs
 from chromacc_data.motifs.motif import Motif
 from chromacc_data.progress import LOG
@@ -212,7 +212,7 @@ class _Database:
     @classmethod
     def read(cls, path: Path) -> _Database:
         motifs = tuple(read_motifs(path))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = file_digest(path)
         return cls(motifs, {"file": path.name, "n_motifs": len(motifs), "sha256": digest})
 
 
