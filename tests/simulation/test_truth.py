@@ -16,7 +16,8 @@ from sklearn.metrics import roc_auc_score
 from chromacc_data import build_store as build
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.motifs.files import read_motifs
-from chromacc_data.simulation.truth import auroc, ceiling, check_truth, every_occurrence, read_truth
+from chromacc_data.ranks import auroc
+from chromacc_data.simulation.truth import ceiling, check_truth, every_occurrence, read_truth
 from chromacc_data.store import batches, schema, store
 from chromacc_data.verify_store import verify
 from tests.simulated import SIMPLE, write_simulated_dataset
