@@ -22,6 +22,9 @@ from chromacc_models.scoring.scorer import NotInterpretableError, Scorer
 __all__ = ["KerasScorer", "logits_of", "scorer_of"]
 
 _BATCH = 256
+#: What stands in the way of the kernels raises one of these: other layers, inputs of
+#: another shape, networks that are sequential or subclassed.
+_NOT_OURS = (NotInterpretableError, ValueError, KeyError, NotImplementedError)
 #: Probabilities nearer to 0 or 1 than this have no logit in float32.
 _CLIP = 1e-7
 
@@ -54,7 +57,7 @@ def scorer_of(model: keras.Model, backend: str = "auto") -> Scorer | KerasScorer
         return KerasScorer(model)
     try:
         return Scorer.of_layers(layers_of(model))
-    except NotInterpretableError as obstacle:
+    except _NOT_OURS as obstacle:
         if backend == "kernels":
             raise not_by_kernels(obstacle) from None
         return KerasScorer(model)

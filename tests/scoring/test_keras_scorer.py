@@ -53,6 +53,16 @@ def test_scorer_of__gives_what_the_network_gives(network: str, backend: str):
         np.testing.assert_allclose(scorer.pool(CODES), pool(inputs), rtol=1e-4, atol=1e-5)
 
 
+def test_scorer_of__a_network_of_another_form():
+    dense = keras.layers.Dense(1, activation="sigmoid", kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((LENGTH, 4)), keras.layers.Flatten(), dense])
+    scorer = scorer_of(model)
+    assert isinstance(scorer, KerasScorer)
+    np.testing.assert_allclose(scorer.predict(CODES[:3]), model(one_hot(CODES[:3], dtype=np.float32)))
+    flat = keras.Input((4,))
+    assert isinstance(scorer_of(keras.Model(flat, keras.layers.Dense(1)(flat))), KerasScorer)
+
+
 def test_scorer_of__on_a_gpu_keras_computes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: [kind])
     assert isinstance(scorer_of(build("baseline")), KerasScorer)
