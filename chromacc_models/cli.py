@@ -11,6 +11,7 @@ from chromacc_data.cli import FILE, engine_options
 from chromacc_data.console import CommandGroup, Console, common_options, option, run
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
+from chromacc_models.kmer_kernels.backends import BACKENDS, EARLIER_NAMES
 from chromacc_models.networks.options import NETWORK_NAMES
 from chromacc_models.networks.presets import PRESETS
 from chromacc_models.quietly import start_tensorflow
@@ -45,14 +46,13 @@ STORE = option("Input", "--store", type=FILE, help="Read the run's store from th
 
 
 class _Backend(click.Choice):
-    """Ways to compute a network; the library and run.json call kernels tables, as this option once did."""
+    """Ways to compute a network, by their names or earlier ones."""
 
     def __init__(self) -> None:
-        super().__init__(["auto", "kernels", "keras"])
+        super().__init__(BACKENDS)
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        chosen = super().convert("kernels" if value == "tables" else value, param, ctx)
-        return "tables" if chosen == "kernels" else chosen
+        return super().convert(EARLIER_NAMES.get(value, value), param, ctx)
 
 
 network_backend = option(

@@ -13,6 +13,7 @@ import xarray as xr
 
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.motifs.motif import Motif
+from chromacc_data.ranks import auroc
 from chromacc_data.recipe.simulation import Pair
 from chromacc_data.sequences.encoding import N_BASES, codes_from_one_hot, decode, encode, reverse_complement
 from chromacc_data.simulation.accessibility import Model, ModelOnRecord
@@ -21,7 +22,7 @@ from chromacc_data.store import schema
 from chromacc_data.store.read import read_variable, read_window_block
 from chromacc_data.typed_values import Options, from_json, option
 
-__all__ = ["Truth", "auroc", "ceiling", "check_truth", "every_occurrence", "is_simulated", "read_truth"]
+__all__ = ["Truth", "ceiling", "check_truth", "every_occurrence", "is_simulated", "read_truth"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,25 +175,6 @@ def read_sites(ds: xr.Dataset, start: int, stop: int) -> Sites:
     """Planted sites of windows `start` to `stop` of a simulated store."""
     variables = (schema.SITE_MOTIF, schema.SITE_START, schema.SITE_STRAND)
     return Sites(*(read_window_block(ds, variable.name, start, stop) for variable in variables))
-
-
-def auroc(score: np.ndarray, label: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that an open window scores above a closed one, ties counting half.
-
-    By ranks (Mann-Whitney). NaN where all labels are the same.
-
-    >>> auroc(np.array([0.1, 0.4, 0.4, 0.8]), np.array([0, 0, 1, 1]))
-    0.875
-    """
-    is_open = np.asarray(label).astype(bool)
-    n_open, n_closed = int(is_open.sum()), int((~is_open).sum())
-    if not n_open or not n_closed:
-        return float("nan")
-    # Here, as importing it takes 0.7 s, which a build has no use for.
-    from scipy.stats import rankdata
-
-    ranks = rankdata(score)
-    return float((ranks[is_open].sum() - n_open * (n_open + 1) / 2) / (n_open * n_closed))
 
 
 def ceiling(ds: xr.Dataset, *, indices: Sequence[int] | np.ndarray | None = None) -> dict[str, float]:

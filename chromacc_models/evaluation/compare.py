@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import false_discovery_control, norm, rankdata, t, wilcoxon
-from sklearn.metrics import average_precision_score
 
 from chromacc_data.errors import InputError
 from chromacc_models.evaluation.cross_validation import fold_folders
-from chromacc_models.evaluation.evaluate import delong, open_batches, read_predictions, without_nan
+from chromacc_models.evaluation.evaluate import open_batches, read_predictions
+from chromacc_models.evaluation.scores import average_precision, delong, without_nan
 from chromacc_models.training.run import Run
 
 __all__ = [
@@ -306,7 +306,7 @@ def _compare_cell_type(
     error = float(np.sqrt(max(contrast @ covariance @ contrast, 0)))
     # Without variance the curves are the same, or differ for certain.
     p = 2 * norm.sf(abs(difference) / error) if error > 0 else float(difference == 0)
-    scores = [float(average_precision_score(labels, predictions)) for predictions in (first, second)]
+    scores = [average_precision(labels, predictions) for predictions in (first, second)]
     nan = float("nan")
     return CellTypeComparison(
         cell_type, fold, *map(float, auroc), difference, error, float(p), nan, nan, *scores

@@ -10,7 +10,8 @@ import numpy as np
 
 from chromacc_data.motifs.motif import Motif, reverse_complement
 from chromacc_data.simulation.truth import Truth, ceiling, every_occurrence, is_simulated, read_truth
-from chromacc_models.evaluation.evaluate import evaluate, mean_roc, open_batches, read_predictions, rounded
+from chromacc_models.evaluation.evaluate import evaluate, open_batches, read_predictions
+from chromacc_models.evaluation.scores import mean_roc, rounded
 from chromacc_models.experiments.pairs import (
     LearnedPairs,
     confirm_pairs,
@@ -19,22 +20,16 @@ from chromacc_models.experiments.pairs import (
     rank_pairs,
     stable_pairs,
 )
+from chromacc_models.interpretation.by_chance import DatabaseMatches, planted_by_chance, search_database
 from chromacc_models.interpretation.combinations import decompose_filters, score_decompositions
+from chromacc_models.interpretation.filter_names import MAX_E, filter_names, group_names
 from chromacc_models.interpretation.filters import base_weights
 from chromacc_models.interpretation.importance import filter_importance
 from chromacc_models.interpretation.insertions import FilterResponses
 from chromacc_models.interpretation.matching import FilterMatches, match_filters
-from chromacc_models.interpretation.run_interactions import interactions_of, responses_of
-from chromacc_models.interpretation.run_motifs import (
-    MAX_E,
-    DatabaseMatches,
-    FilterReading,
-    filter_names,
-    group_names,
-    planted_by_chance,
-    read_filters_of_run,
-    search_database,
-)
+from chromacc_models.interpretation.run_filters import FilterReading, read_filters_of_run
+from chromacc_models.interpretation.run_insertions import responses_of
+from chromacc_models.interpretation.run_interactions import interactions_of
 from chromacc_models.training.run import Run
 
 __all__ = ["VERSION", "held_out_ratio", "measure_runs", "paired_differences", "values_of"]

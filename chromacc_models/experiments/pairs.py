@@ -11,7 +11,8 @@ import numpy as np
 
 from chromacc_data.simulation.truth import Truth
 from chromacc_models.evaluation.compare import corrected_resampled_t
-from chromacc_models.evaluation.evaluate import rounded, without_nan
+from chromacc_models.evaluation.scores import rounded, without_nan
+from chromacc_models.interpretation.filter_names import filter_names, group_names
 from chromacc_models.interpretation.insertions import FilterResponses
 from chromacc_models.interpretation.interactions import (
     RankingScores,
@@ -23,8 +24,9 @@ from chromacc_models.interpretation.interactions import (
     ranking_scores,
 )
 from chromacc_models.interpretation.matching import FilterMatches
-from chromacc_models.interpretation.run_interactions import Interactions, inserter_of, mean_of_groups
-from chromacc_models.interpretation.run_motifs import FilterReading, filter_names, group_names
+from chromacc_models.interpretation.run_filters import FilterReading
+from chromacc_models.interpretation.run_insertions import inserter_of, mean_of_groups
+from chromacc_models.interpretation.run_interactions import Interactions
 from chromacc_models.training.run import Run
 
 __all__ = [

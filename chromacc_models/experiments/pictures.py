@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from chromacc_data.motifs.motif import Motif
-from chromacc_models.evaluation.evaluate import ROC_GRID
+from chromacc_models.evaluation.scores import ROC_GRID
 from chromacc_models.experiments.measures import values_of
 from chromacc_models.interpretation.logos import logo_grid
 from chromacc_models.reporting import plots

@@ -21,12 +21,12 @@ from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.motifs.files import write_motifs
 from chromacc_data.motifs.motif import Motif, information
 from chromacc_models.evaluation.cross_validation import is_cross_validation, open_folds
+from chromacc_models.interpretation.filter_names import MAX_E, similar_motifs
 from chromacc_models.interpretation.run_interactions import (
     RunInteractions,
     run_interactions,
-    similar_motifs,
 )
-from chromacc_models.interpretation.run_motifs import MAX_E, RunMotifs, run_motifs
+from chromacc_models.interpretation.run_motifs import RunMotifs, run_motifs
 from chromacc_models.interpretation.tomtom import match_motifs, shuffle_columns
 from chromacc_models.training.run import Run
 

@@ -6,9 +6,11 @@ import keras
 import numpy as np
 
 from chromacc_data.errors import InputError
-from chromacc_models.networks.layers import FactorizationMachine, OneHot
+from chromacc_models.networks.layers import FactorizationMachine
+from chromacc_models.scoring.keras_scorer import KerasScorer, scorer_of
+from chromacc_models.scoring.scorer import Scorer
 
-__all__ = ["filter_importance", "has_importance", "pooled_activations"]
+__all__ = ["filter_importance", "has_importance", "pooled_activations", "pooling_scorer"]
 
 _BATCH = 256
 
@@ -72,17 +74,15 @@ def pooled_activations(model: keras.Model, codes: np.ndarray) -> np.ndarray:
     InputError
         If the network does not pool over the whole input.
     """
+    return pooling_scorer(model).pool(codes)
+
+
+def pooling_scorer(model: keras.Model) -> Scorer | KerasScorer:
+    """The scorer of a network; raises as :func:`pooled_activations`."""
     if not has_importance(model):
         raise InputError(
             f"filters of {model.name} cannot be ranked",
             found="no pooling over the whole window",
             expected="baseline, factorization_machine or motif_builder",
         )
-    pooled = keras.Model(model.inputs, model.get_layer("pool").output)
-    one_hot = OneHot()
-    return np.concatenate(
-        [
-            keras.ops.convert_to_numpy(pooled(one_hot(codes[first : first + _BATCH])))
-            for first in range(0, len(codes), _BATCH)
-        ]
-    )
+    return scorer_of(model)

@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from scipy.stats import rankdata
 
 from chromacc_data.errors import InputError
 from chromacc_data.motifs.motif import Motif
+from chromacc_data.ranks import auroc
 from chromacc_data.sequences.encoding import N_CODE, encode, reverse_complement
 from chromacc_data.sequences.shuffle import shuffle_dinucleotides
-from chromacc_models.interpretation.importance import pooled_activations
-from chromacc_models.networks.architectures import logits_model
-from chromacc_models.networks.layers import OneHot
+from chromacc_models.interpretation.importance import pooling_scorer
+from chromacc_models.scoring.keras_scorer import KerasScorer, logits_of, scorer_of
+from chromacc_models.scoring.scorer import Scorer
 
 __all__ = [
     "FilterResponses",
@@ -38,8 +38,8 @@ _BATCH = 256
 #: certainty.
 _DRIVEN = 0.75
 
-#: Probabilities nearer to 0 or 1 than this have no logit in float32.
-_CLIP = 1e-7
+#: What predicts: a network, its scorer, or a function from base codes to probabilities.
+Predictor = keras.Model | Scorer | KerasScorer | Callable[[np.ndarray], np.ndarray]
 
 
 class InsertionEffect(NamedTuple):
@@ -134,21 +134,21 @@ def filter_responses(
     """
     start, end = _within(backgrounds, within)
     rng, n = np.random.default_rng(seed), len(backgrounds)
-    empty = pooled_activations(model, backgrounds).astype(np.float64)
-    auroc, rise = (np.empty((empty.shape[1], len(motifs))) for _ in range(2))
+    scorer = pooling_scorer(model)
+    empty = scorer.pool(backgrounds).astype(np.float64)
+    areas, rise = (np.empty((empty.shape[1], len(motifs))) for _ in range(2))
     for i, motif in enumerate(motifs):
         if motif.width > end - start:
             raise ValueError(f"a motif of {motif.width} bp does not fit into {end - start} bp")
         places = rng.integers(start, end - motif.width + 1, n)
-        filled = pooled_activations(model, _insert(rng, backgrounds, motif, places, both_strands))
-        ranks = rankdata(np.concatenate([empty, filled]), axis=0)
-        auroc[:, i] = (ranks[n:].sum(axis=0) - n * (n + 1) / 2) / n**2
+        filled = scorer.pool(_insert(rng, backgrounds, motif, places, both_strands))
+        areas[:, i] = auroc(np.concatenate([empty, filled]), np.repeat([0, 1], n))
         rise[:, i] = (filled - empty).mean(axis=0)
-    return FilterResponses(auroc, rise)
+    return FilterResponses(areas, rise)
 
 
 def insertion_effect(
-    predictor: keras.Model | Callable[[np.ndarray], np.ndarray],
+    predictor: Predictor,
     backgrounds: np.ndarray,
     a: Motif,
     b: Motif,
@@ -165,9 +165,8 @@ def insertion_effect(
     Parameters
     ----------
     predictor
-        A network from one-hot DNA to probabilities, or a function from base codes (window, position) to
-        probabilities (window, cell_type). Those of :mod:`chromacc_models.networks.architectures` give their
-        logits themselves.
+        A network from one-hot DNA to probabilities, its scorer (:func:`.keras_scorer.scorer_of`), or a
+        function from base codes (window, position) to probabilities (window, cell_type).
     backgrounds
         Base codes, (window, position), uint8; two windows or more, such as :func:`shuffled_backgrounds`.
     a, b
@@ -213,25 +212,17 @@ def insertion_effect(
     )
 
 
-def predict_logits(
-    predictor: keras.Model | Callable[[np.ndarray], np.ndarray], codes: np.ndarray
-) -> np.ndarray:
+def predict_logits(predictor: Predictor, codes: np.ndarray) -> np.ndarray:
     """Logits (window, cell_type), float64, of base codes: see :func:`insertion_effect`.
 
     Of a function's probabilities the logit is taken, between 1e-7 and 1 - 1e-7.
     """
-    batches = [codes[first : first + _BATCH] for first in range(0, len(codes), _BATCH)]
     if isinstance(predictor, keras.Model):
-        has_logits = any(layer.name == "head" for layer in predictor.layers)
-        model, one_hot = logits_model(predictor) if has_logits else predictor, OneHot()
-        parts = [keras.ops.convert_to_numpy(model(one_hot(batch), training=False)) for batch in batches]
-        if has_logits:
-            return np.concatenate(parts).astype(np.float64)
-    else:
-        parts = [predictor(batch) for batch in batches]
-    probability = np.concatenate(parts).astype(np.float64)
-    probability = np.clip(probability, _CLIP, 1 - _CLIP)
-    return np.log(probability) - np.log1p(-probability)
+        predictor = scorer_of(predictor)
+    if isinstance(predictor, (Scorer, KerasScorer)):
+        return predictor.logits(codes).astype(np.float64)
+    batches = (codes[first : first + _BATCH] for first in range(0, len(codes), _BATCH))
+    return logits_of(np.concatenate([predictor(batch) for batch in batches]))
 
 
 def insertion_places(rng: np.random.Generator, n: int, length: int, width_a: int, width_b: int) -> np.ndarray:

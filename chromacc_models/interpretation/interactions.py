@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.stats import ttest_ind
-from sklearn.metrics import average_precision_score
+
+from chromacc_models.evaluation.scores import average_precision
 
 __all__ = [
     "PairTest",
@@ -236,8 +237,8 @@ def ranking_scores(values: np.ndarray, is_correct: np.ndarray, *, k: int = 10) -
     if k < 1 or not len(values):
         raise ValueError(f"{len(values)} pairs, k = {k}; expected one or more of both")
     top = np.argsort(-values, kind="stable")[:k]
-    average = average_precision_score(is_correct, values) if is_correct.any() else np.nan
-    return RankingScores(float(is_correct[top].mean()), float(average), k, int(is_correct.sum()), len(values))
+    average = average_precision(is_correct, values)
+    return RankingScores(float(is_correct[top].mean()), average, k, int(is_correct.sum()), len(values))
 
 
 def rank_motif_pairs(values: np.ndarray, planted: Sequence[tuple[int, int]], *, k: int = 10) -> RankingScores:
@@ -270,7 +271,7 @@ def rank_motif_pairs(values: np.ndarray, planted: Sequence[tuple[int, int]], *, 
     if not is_planted.any():
         return RankingScores(0.0, 0.0 if pairs else float("nan"), k, len(pairs), len(first))
     top = np.argsort(-values[first, second], kind="stable")[:k]
-    average = average_precision_score(is_planted, values[first, second]) * is_planted.sum() / len(pairs)
+    average = average_precision(is_planted, values[first, second]) * is_planted.sum() / len(pairs)
     return RankingScores(float(is_planted[top].sum() / k), float(average), k, len(pairs), len(first))
 
 

@@ -2,92 +2,44 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.motifs.files import read_motifs
 from chromacc_data.motifs.motif import Motif
-from chromacc_data.simulation.truth import read_truth
-from chromacc_data.store.read import FORMATS, open_store
+from chromacc_models.interpretation.filter_names import name_by_database, name_by_truth
 from chromacc_models.interpretation.importance import pooled_activations
-from chromacc_models.interpretation.insertions import (
-    FilterResponses,
-    InsertionEffect,
-    filter_responses,
-    insertion_effect,
-    shuffled_backgrounds,
+from chromacc_models.interpretation.interaction_tables import (
+    mark_planted,
+    motif_table,
+    planted_pairs,
+    score_pairs,
 )
 from chromacc_models.interpretation.interactions import (
-    candidate_pairs,
-    compare_pairs,
     inner_products,
     interaction_table,
     motif_interactions,
-    rank_motif_pairs,
     scale_by_spread,
 )
-from chromacc_models.interpretation.matching import match_filters, motif_groups, number_groups
-from chromacc_models.interpretation.run_motifs import (
-    MAX_E,
-    FilterReading,
-    filter_names,
-    group_names,
-    read_filters_of_run,
-    read_planted,
-)
-from chromacc_models.interpretation.tomtom import match_motifs
+from chromacc_models.interpretation.run_filters import FilterReading, read_filters_of_run, read_planted
+from chromacc_models.interpretation.run_insertions import inserter_of, mean_of_groups, responses_of
 from chromacc_models.networks.layers import FactorizationMachine
 from chromacc_models.reporting import plots
 from chromacc_models.training.run import Run, lock_folder
 
-__all__ = [
-    "FilterNames",
-    "Interactions",
-    "RunInteractions",
-    "inserter_of",
-    "interactions_of",
-    "mean_of_groups",
-    "name_by_database",
-    "name_by_truth",
-    "responses_of",
-    "run_interactions",
-    "similar_motifs",
-]
+__all__ = ["Interactions", "RunInteractions", "interactions_of", "run_interactions"]
 
 #: What is written only with motifs, and with planted pairs.
 _OPTIONAL_TABLES = {"motif_interactions.tsv", "interaction_scores.tsv"}
 
 #: Pairs that the picture shows of each cell type.
 _N_BARS = 10
-
-#: Shuffled validation windows that motifs are inserted into.
-_N_BACKGROUNDS = 200
-
-
-class FilterNames(NamedTuple):
-    """What filters look for."""
-
-    #: Names of motifs, or of groups of motifs, (motif,).
-    motifs: tuple[str, ...]
-    #: (filter, motif), bool.
-    membership: np.ndarray
-    #: Motifs that are known, (known,), and which of the names each has.
-    known: tuple[Motif, ...]
-    group: np.ndarray
-
-    def of_filters(self) -> list[str]:
-        """Name of each filter: see :func:`~chromacc_models.interpretation.run_motifs.filter_names`."""
-        return filter_names(self.motifs, self.membership)
 
 
 @dataclass(frozen=True)
@@ -221,14 +173,14 @@ def run_interactions(
         responses = responses_of(reading, run.config.scan_length, names.known)
         by_motif = motif_interactions(raw, mean_of_groups(responses.rise, names.group))
         insert = inserter_of(reading, run.config.scan_length)
-        tables["motif_interactions.tsv"] = _motif_table(
+        tables["motif_interactions.tsv"] = motif_table(
             by_motif, names, run.cell_types, n_top=n_top, absolute=absolute, insert=insert, n_insert=n_insert
         )
-        planted = _planted_pairs(truth, run.cell_types, both_strands=reading.both_strands, absolute=absolute)
+        planted = planted_pairs(truth, run.cell_types, both_strands=reading.both_strands, absolute=absolute)
         if planted:
             ranked = [np.abs(values) if absolute else values for values in (by_motif, scaled)]
-            tables["interaction_scores.tsv"] = _score_pairs(*ranked, names, run.cell_types, planted)
-            _mark_planted(tables, filters, names, planted)
+            tables["interaction_scores.tsv"] = score_pairs(*ranked, names, run.cell_types, planted)
+            mark_planted(tables, filters, names, planted)
     picture = plots.interactions(table, n_bars=_N_BARS)  # before the first file: one that fails leaves none
     with disk_errors(run.folder), lock_folder(run.folder, wait=True):
         for file, rows in tables.items():
@@ -237,9 +189,15 @@ def run_interactions(
         for file in _OPTIONAL_TABLES - tables.keys():  # of an earlier call, with other options
             (run.folder / file).unlink(missing_ok=True)
     files = (*tables, "interactions.png")
-    motif_table, scores = (tables.get(f"{name}.tsv") for name in ("motif_interactions", "interaction_scores"))
     return RunInteractions(
-        run.folder, table, motif_table, files, scores, reading.motifs, tuple(filter_labels), scaled
+        run.folder,
+        table,
+        tables.get("motif_interactions.tsv"),
+        files,
+        tables.get("interaction_scores.tsv"),
+        reading.motifs,
+        tuple(filter_labels),
+        scaled,
     )
 
 
@@ -262,182 +220,6 @@ def interactions_of(reading: FilterReading) -> Interactions | None:
     return Interactions(raw, scale_by_spread(raw, spread))
 
 
-def name_by_database(
-    filters: Sequence[Motif], database: Sequence[Motif], *, max_e: float = MAX_E
-) -> FilterNames:
-    """Filters under their best matches in a database, of an E-value of at most `max_e`.
-
-    Best matches that match each other as well as that are one group (CTCF and CTCFL): any two of a group do
-    (complete linkage on the larger E-value of both directions).
-    """
-    e = match_motifs(filters, database).e
-    matched = np.flatnonzero(e.min(axis=1) <= max_e)
-    best = e[matched].argmin(axis=1)
-    chosen, of_filter = np.unique(best, return_inverse=True)
-    named = [database[i] for i in chosen]
-    group = (
-        similar_motifs(match_motifs(named, database).e[:, chosen], max_e) if len(named) > 1 else chosen * 0
-    )
-    names = group_names(named, group) if len(named) else []
-    membership = np.zeros((len(filters), len(names)), dtype=bool)
-    membership[matched, group[of_filter]] = True
-    return FilterNames(tuple(names), membership, tuple(named), group)
-
-
-def name_by_truth(filters: Sequence[Motif], planted: Sequence[Motif], *, both_strands: bool) -> FilterNames:
-    """Filters under the groups of planted motifs that they match, as in the thesis (section 3.3)."""
-    matched = match_filters(filters, planted, both_strands=both_strands)
-    names = tuple(group_names(planted, matched.group))
-    return FilterNames(names, matched.in_group, tuple(planted), matched.group)
-
-
-def _planted_pairs(
-    truth: Path | str | None,
-    cell_types: Sequence[str],
-    *,
-    both_strands: bool,
-    absolute: bool,
-) -> dict[str, list[tuple[int, int]]]:
-    """Pairs of motif groups that a simulated store planted, by cell type; none of those without pairs."""
-    if truth is None or Path(truth).suffix not in FORMATS:
-        return {}
-    known = read_truth(open_store(truth))
-    with_pairs = [model.cell_type for model in known.models if model.pairs]
-    if with_pairs and not set(with_pairs) & set(cell_types):
-        raise InputError(
-            "no pairs were planted for the cell types of the network",
-            where=truth,
-            found=", ".join(with_pairs),
-            expected=", ".join(cell_types),
-            remedy="give the store that the network was trained on",
-        )
-    group = motif_groups(known.pool.motifs, both_strands=both_strands)
-    index = dict(zip(known.pool.names, group.tolist(), strict=True))
-    return {
-        model.cell_type: [(index[p.first], index[p.second]) for p in pairs]
-        for model in known.models
-        if model.cell_type in cell_types
-        and (pairs := [p for p in model.pairs if absolute or p.contribution > 0])
-    }
-
-
-def _score_pairs(
-    of_motifs: np.ndarray,
-    of_filters: np.ndarray,
-    names: FilterNames,
-    cell_types: Sequence[str],
-    planted: Mapping[str, Sequence[tuple[int, int]]],
-) -> pd.DataFrame:
-    rows = []
-    for cell_type, pairs in planted.items():
-        c = cell_types.index(cell_type)
-        ranked = rank_motif_pairs(of_motifs[c], pairs)
-        row = {
-            "cell_type": cell_type,
-            "planted": ranked.n_correct,
-            "precision_at_10": ranked.precision_at_k,
-            "average_precision": ranked.average_precision,
-        }
-        try:
-            test = compare_pairs([of_filters[c]], [names.membership], pairs)
-        except ValueError:  # no pairs of filters, of one kind or the other
-            rows.append(row)
-            continue
-        rows.append(row | {"welch_p": test.welch_p, "permutation_p": test.permutation_p})
-    return pd.DataFrame(rows, columns=list(dict.fromkeys([*rows[0], "welch_p", "permutation_p"])))
-
-
-def _mark_planted(
-    tables: Mapping[str, pd.DataFrame],
-    filters: Sequence[str],
-    names: FilterNames,
-    planted: Mapping[str, Sequence[tuple[int, int]]],
-) -> None:
-    """Add the column `planted` to the tables of pairs of filters and of motifs."""
-    of_filters = {name: i for i, name in enumerate(filters)}
-    of_motifs = {name: i for i, name in enumerate(names.motifs)}
-    every = np.eye(len(names.motifs), dtype=bool)
-    for file, a, b, index, membership in (
-        ("interactions.tsv", "filter_a", "filter_b", of_filters, names.membership),
-        ("motif_interactions.tsv", "motif_a", "motif_b", of_motifs, every),
-    ):
-        table = tables[file]
-        correct: dict[str, np.ndarray] = {}
-        for cell_type, pairs in planted.items():
-            found = candidate_pairs(membership, pairs, all_pairs=True)
-            correct[cell_type] = np.zeros((len(membership),) * 2, dtype=bool)
-            correct[cell_type][found.first, found.second] = found.is_correct
-            correct[cell_type] |= correct[cell_type].T
-        table["planted"] = [
-            bool(correct[c][index[i], index[j]]) if c in correct else False
-            for c, i, j in zip(table["cell_type"], table[a], table[b], strict=True)
-        ]
-
-
-def responses_of(reading: FilterReading, scan_length: int | None, motifs: Sequence[Motif]) -> FilterResponses:
-    """What filters make of motifs in shuffled validation windows, inserted where the network scans.
-
-    Raises
-    ------
-    InputError
-        If a motif is longer than what the network scans, or there is nothing to insert it into.
-    """
-    start, end = _scanned(reading, scan_length)
-    for motif in motifs:
-        if motif.width > end - start:
-            raise InputError(
-                "a motif is longer than what the network scans",
-                where=motif.id,
-                found=f"{motif.width} bp",
-                expected=f"{end - start} bp or less",
-                remedy="take it out of the file of motifs",
-            )
-    return filter_responses(
-        reading.model,
-        shuffled_backgrounds(reading.codes, _N_BACKGROUNDS),
-        motifs,
-        both_strands=reading.both_strands,
-        within=(start, end),
-    )
-
-
-def mean_of_groups(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Means over the motifs of each group, (filter, motif) to (filter, group); groups are numbered from 0.
-
-    >>> mean_of_groups(np.array([[1.0, 2.0, 4.0]]), np.array([0, 1, 0])).tolist()
-    [[2.5, 2.0]]
-    """
-    belongs = np.asarray(group)[:, None] == np.unique(group)
-    return values @ (belongs / belongs.sum(axis=0))
-
-
-def inserter_of(reading: FilterReading, scan_length: int | None) -> Callable[[Motif, Motif], InsertionEffect]:
-    """Effect of two motifs in shuffled validation windows, where a network scans them."""
-    return functools.partial(
-        insertion_effect,
-        reading.model,
-        shuffled_backgrounds(reading.codes, _N_BACKGROUNDS),
-        both_strands=reading.both_strands,
-        within=_scanned(reading, scan_length),
-    )
-
-
-def _scanned(reading: FilterReading, scan_length: int | None) -> tuple[int, int]:
-    """First position that a network scans, and the one behind the last."""
-    length = reading.codes.shape[1]
-    scan_length = min(scan_length or length, length)
-    start = (length - scan_length) // 2
-    return start, start + scan_length
-
-
-def similar_motifs(e: np.ndarray, max_e: float = MAX_E) -> np.ndarray:
-    """Groups of motifs of which any two match, by their E-values (motif, motif): (motif,) int64 from 0."""
-    distance = np.maximum(e, e.T)
-    np.fill_diagonal(distance, 0)
-    tree = linkage(squareform(distance), method="complete")
-    return number_groups(fcluster(tree, max_e, criterion="distance"))
-
-
 def _first_rows(table: pd.DataFrame, n_shown: int) -> str:
     """The first ranks of each cell type."""
     n_ranks = max(1, n_shown // table["cell_type"].nunique()) if len(table) else 0
@@ -446,45 +228,3 @@ def _first_rows(table: pd.DataFrame, n_shown: int) -> str:
         .head(2 * n_shown)
         .to_string(index=False, na_rep="", float_format="{:.3g}".format)
     )
-
-
-def _motif_table(
-    by_motif: np.ndarray,
-    names: FilterNames,
-    cell_types: Sequence[str],
-    *,
-    n_top: int,
-    absolute: bool,
-    insert: Callable[[Motif, Motif], InsertionEffect],
-    n_insert: int,
-) -> pd.DataFrame:
-    """Interactions by motif; homotypic ones stand behind the others of a cell type, ranked for themselves."""
-    first, second = np.triu_indices(len(names.motifs))
-    motif = np.array(names.motifs, dtype=object)
-    homotypic = first == second
-    examples = [names.known[i] for i in np.unique(names.group, return_index=True)[1]]
-    effect = functools.cache(lambda i, j: insert(examples[i], examples[j]))
-    parts = []
-    for c, (cell_type, values) in enumerate(zip(cell_types, by_motif[:, first, second], strict=True)):
-        order = np.lexsort((-np.abs(values) if absolute else -values, homotypic))
-        kinds = homotypic[order]
-        rank = np.where(kinds, np.cumsum(kinds), np.cumsum(~kinds))
-        order, kinds, rank = (array[rank <= n_top] for array in (order, kinds, rank))
-        part = pd.DataFrame(
-            {
-                "cell_type": cell_type,
-                "rank": rank,
-                "motif_a": motif[first[order]],
-                "motif_b": motif[second[order]],
-                "interaction": values[order],
-                "homotypic": kinds,
-            }
-        )
-        if n_insert:
-            inserted = np.full((len(order), 2), np.nan)
-            for row in np.flatnonzero(~kinds & (rank <= n_insert)):
-                found = effect(int(first[order[row]]), int(second[order[row]]))
-                inserted[row] = found.interaction[c], found.interaction_error[c]
-            part["inserted"], part["inserted_error"] = inserted.T
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import keras
 import numpy as np
 import pandas as pd
 
@@ -16,81 +14,26 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.motifs.files import read_motifs, write_motifs
 from chromacc_data.motifs.motif import Motif, information
-from chromacc_data.simulation.truth import read_truth
-from chromacc_data.store.read import FORMATS, open_store
-from chromacc_models.evaluation.evaluate import open_batches
+from chromacc_models.interpretation.by_chance import DatabaseMatches, planted_by_chance, search_database
 from chromacc_models.interpretation.combinations import Decomposition, decompose_filters
-from chromacc_models.interpretation.filters import base_weights, filter_motifs, untrained_motifs
+from chromacc_models.interpretation.filter_names import MAX_E, filter_names, group_names
+from chromacc_models.interpretation.filters import base_weights
 from chromacc_models.interpretation.importance import filter_importance, has_importance
 from chromacc_models.interpretation.logos import logo_grid
 from chromacc_models.interpretation.matching import FilterMatches, match_filters
+from chromacc_models.interpretation.run_filters import read_filters_of_run, read_planted
 from chromacc_models.interpretation.tomtom import (
-    Matches,
-    best_e_values,
-    match_motifs,
     match_table,
     null_share,
     null_table,
-    shuffle_columns,
 )
 from chromacc_models.reporting import plots
 from chromacc_models.training.run import Run, lock_folder
 
-__all__ = [
-    "MAX_E",
-    "DatabaseMatches",
-    "FilterReading",
-    "RunMotifs",
-    "filter_names",
-    "group_names",
-    "planted_by_chance",
-    "read_filters_of_run",
-    "read_planted",
-    "run_motifs",
-    "search_database",
-]
-
-#: E-value up to which a filter is said to match a motif (thesis, section 5.2.3).
-MAX_E = 0.01
-
-#: Filters of each empirical null.
-_N_NULL = 1000
+__all__ = ["RunMotifs", "run_motifs"]
 
 #: What is written only with a database.
 _OPTIONAL_TABLES = {"tomtom.tsv", "tomtom_null.tsv"}
-
-#: As many filters as a network has, drawn so many times, match planted motifs by chance.
-_N_DRAWS = 20
-
-
-class FilterReading(NamedTuple):
-    """Filters of a run as they stand in its network."""
-
-    model: keras.Model
-    motifs: tuple[Motif, ...]
-    #: Base codes of the validation windows, (window, position), uint8.
-    codes: np.ndarray
-    #: Whether the filters scan both strands.
-    both_strands: bool
-
-
-class DatabaseMatches(NamedTuple):
-    """Filters against a database."""
-
-    targets: tuple[Motif, ...]
-    matches: Matches
-    #: Smallest E-values of filters that learned nothing, by the name of the null.
-    nulls: dict[str, np.ndarray]
-
-    @property
-    def best(self) -> np.ndarray:
-        """Index of the best target of each filter, (filter,)."""
-        return self.matches.p.argmin(axis=1)
-
-    @property
-    def best_e(self) -> np.ndarray:
-        """Smallest E-value of each filter, (filter,)."""
-        return self.matches.e.min(axis=1)
 
 
 @dataclass(frozen=True)
@@ -237,154 +180,6 @@ def run_motifs(
         n_groups=None if matched is None else matched.n_groups,
         planted_chance=by_chance,
     )
-
-
-def read_planted(path: Path | str, *, as_written: bool = False) -> tuple[Motif, ...]:
-    """Motifs that were planted: of a simulated store (.zarr, .h5), or of a motif file.
-
-    Parameters
-    ----------
-    path
-        The store or file.
-    as_written
-        Where a store has the consensus at each site, motifs of the consensus alone.
-
-    Raises
-    ------
-    InputError
-        If the store holds no truth, or the file no motifs.
-    """
-    if Path(path).suffix in FORMATS:
-        known = read_truth(open_store(path))
-        return known.written_motifs if as_written else known.pool.motifs
-    return read_motifs(path)
-
-
-def read_filters_of_run(
-    run: Run, *, method: Literal["weights", "smoothed", "activations"] = "weights"
-) -> FilterReading:
-    """Motifs of the filters of a run, its network, and its validation windows.
-
-    Raises
-    ------
-    InputError
-        If the network has no layer of filters, or its store is gone or has changed.
-    """
-    model = run.model()
-    if "filters" not in {layer.name for layer in model.layers}:
-        raise InputError(
-            "the network has no filters",
-            where=run.folder,
-            found=", ".join(layer.name for layer in model.layers),
-            expected="a layer `filters` that scans DNA",
-        )
-    codes = np.concatenate([batch.codes for batch in open_batches(run, split="validation")])
-    strands = getattr(model.get_layer("filters"), "strands", "forward")
-    return FilterReading(model, filter_motifs(model, method=method, codes=codes), codes, strands == "both")
-
-
-def group_names(motifs: Sequence[Motif], group: np.ndarray) -> list[str]:
-    """Name of each group of motifs: their symbols between slashes, or their ids where groups share symbols.
-
-    >>> motifs = [Motif("M1", np.eye(4), "X"), Motif("M2", np.eye(4), "X"), Motif("M3", np.eye(4), "Y")]
-    >>> group_names(motifs, np.array([0, 1, 1])), group_names(motifs, np.array([0, 1, 2]))
-    (['X', 'X/Y'], ['M1', 'M2', 'Y'])
-    """
-    members = [[motifs[i] for i in np.flatnonzero(group == index)] for index in range(group.max() + 1)]
-    names = ["/".join(dict.fromkeys(motif.symbol for motif in of_group)) for of_group in members]
-    times = Counter(names)
-    return [
-        name if times[name] == 1 else "/".join(motif.id for motif in of_group)
-        for name, of_group in zip(names, members, strict=True)
-    ]
-
-
-def filter_names(motifs: Sequence[str], membership: np.ndarray) -> list[str]:
-    """Name of each filter: its motifs, or groups, with + between them; empty without one.
-
-    Parameters
-    ----------
-    motifs
-        Names, (motif,).
-    membership
-        (filter, motif), bool.
-    """
-    return ["+".join(motifs[i] for i in np.flatnonzero(row)) for row in membership]
-
-
-def search_database(
-    reading: FilterReading,
-    targets: tuple[Motif, ...],
-    *,
-    method: Literal["weights", "smoothed", "activations"] = "weights",
-    seed: int = 0,
-) -> DatabaseMatches:
-    """Match filters with known motifs, beside filters that learned nothing: untrained, and shuffled columns.
-
-    Parameters
-    ----------
-    reading
-        Filters of a run.
-    targets
-        Known motifs.
-    method
-        How the filters became motifs; untrained ones become motifs the same way.
-    seed
-        Of the filters that learned nothing.
-    """
-    nulls = _learned_nothing(reading, max(_N_NULL, len(reading.motifs)), method, seed)
-    return DatabaseMatches(
-        targets,
-        match_motifs(reading.motifs, targets),
-        {name: best_e_values(motifs, targets) for name, motifs in nulls.items()},
-    )
-
-
-def planted_by_chance(
-    reading: FilterReading,
-    planted: Sequence[Motif],
-    *,
-    method: Literal["weights", "smoothed", "activations"] = "weights",
-    seed: int = 0,
-) -> dict[str, dict[str, float]]:
-    """What the rule of the thesis (section 3.3) finds in as many filters that learned nothing.
-
-    The rule is generous: motifs of five or six bases match a good part of all untrained filters of 20 bp.
-
-    Parameters
-    ----------
-    reading, method, seed
-        As in :func:`search_database`.
-    planted
-        Planted motifs.
-
-    Returns
-    -------
-    dict
-        By null, `untrained` and `shuffled`: means of :meth:`~.matching.FilterMatches.summary` over draws of
-        as many filters.
-    """
-    n_filters = len(reading.motifs)
-    means = {}
-    for name, motifs in _learned_nothing(reading, _N_DRAWS * n_filters, method, seed).items():
-        matches = match_filters(motifs, planted, both_strands=reading.both_strands)
-        draws = [
-            matches.of(np.arange(first, first + n_filters)).summary()
-            for first in range(0, len(motifs), n_filters)
-        ]
-        means[name] = {key: float(np.mean([draw[key] for draw in draws])) for key in draws[0]}
-    return means
-
-
-def _learned_nothing(
-    reading: FilterReading, n: int, method: Literal["weights", "smoothed", "activations"], seed: int
-) -> dict[str, tuple[Motif, ...]]:
-    """Motifs of untrained filters and of the filters with shuffled columns: `n` of each."""
-    if method == "activations":
-        # To scan the windows once more with as many untrained filters is enough of a wait.
-        n = len(reading.motifs)
-    untrained = untrained_motifs(reading.model, n, method=method, codes=reading.codes, seed=seed)
-    return {"untrained": untrained, "shuffled": shuffle_columns(reading.motifs, n=n, seed=seed)}
 
 
 def _database_columns(found: DatabaseMatches) -> dict[str, Any]:

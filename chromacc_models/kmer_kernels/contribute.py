@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chromacc_data.compiled import compiled
-from chromacc_models.kmer_kernels.mutate import EXPONENTIAL, LOG_SUM_EXP, MAXIMUM, RELU
+from chromacc_models.kmer_kernels.changes import EXPONENTIAL, LOG_SUM_EXP, MAXIMUM, RELU
 
 __all__ = ["Grid", "place_values", "share_among_bases", "share_place", "values_of_places"]
 
@@ -110,7 +110,7 @@ def place_values(
     letters, grid
         As in :func:`share_place`.
     activation, pooling
-        Numbers of :mod:`chromacc_models.kmer_kernels.mutate`.
+        Numbers of :mod:`chromacc_models.kmer_kernels.changes`.
     values
         Filled: (strand, place) float32; average pooling: activations over the number of places; log-sum-exp:
         shares of the sum of exponentials.

@@ -1,7 +1,8 @@
-"""Networks that read base codes, and on a processor compute their front end by tables.
+"""Networks that read base codes, and on a processor compute their front end by the k-mer kernels.
 
 The result is a Keras model with the weights of the one that was given: training the one trains the other.
-Only how it is computed changes, so the one to save is the plain one.
+Only how it is computed changes, so the one to save is the plain one. Training computes by this;
+what comes after it by :mod:`chromacc_models.scoring.keras_scorer`.
 """
 
 from __future__ import annotations
@@ -11,17 +12,13 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from chromacc_data.errors import InputError
 from chromacc_data.progress import LOG
 from chromacc_data.sequences.encoding import N_CODE
+from chromacc_models.kmer_kernels.backends import backend_named, not_by_kernels
 from chromacc_models.kmer_kernels.scan import FrontEnd, Pooled
 from chromacc_models.networks.layers import BlockConv1D, GlobalPooling, KmerBlocks, OneHot, SequenceConv1D
 
-__all__ = ["ENGINES", "Accelerated", "accelerated"]
-
-#: Ways to compute a network: "tables" (:mod:`chromacc_models.kmer_kernels.scan`), plain "keras", or the
-#: faster one.
-ENGINES = ("auto", "tables", "keras")
+__all__ = ["Accelerated", "accelerated"]
 
 # Kernels from disk are ready sooner than this: only a longer wait is worth a line.
 _NOTICEABLE_SECONDS = 1.0
@@ -32,61 +29,56 @@ class Accelerated(NamedTuple):
 
     #: Base codes (window, position), uint8, to what the given model gives.
     model: keras.Model
-    #: "tables" or "keras".
-    engine: str
-    #: Why this engine.
+    #: "kernels" or "keras".
+    backend: str
+    #: Why this backend.
     reason: str
 
     @property
     def jit(self) -> bool:
         """Whether XLA can compile functions that call the model."""
-        return self.engine == "keras"
+        return self.backend == "keras"
 
 
-def accelerated(model: keras.Model, engine: str = "auto") -> Accelerated:
-    """The same network on base codes, computed by the engine that is asked for.
+def accelerated(model: keras.Model, backend: str = "auto") -> Accelerated:
+    """The same network on base codes, computed by the backend that is asked for.
 
-    "auto" takes tables where no GPU is used and the network begins as the interpretable ones of
+    "auto" takes kernels where no GPU is used and the network begins as the interpretable ones of
     :mod:`chromacc_models.networks.architectures` do: filters over one-hot DNA or its blocks, an activation,
-    and pooling over the whole window. Where several places have the same maximum, tables give the gradient to
-    one of them and Keras shares it out; the sum is the same where they have the same bases.
+    and pooling over the whole window. Where several places have the same maximum, kernels give the gradient
+    to one of them and Keras shares it out; the sum is the same where they have the same bases.
 
     Parameters
     ----------
     model
         A built model that takes one-hot DNA (window, position, 4). Variables are shared, not copied.
-    engine
-        One of :data:`ENGINES`; "kernels" is another name of "tables".
+    backend
+        One of :data:`chromacc_models.kmer_kernels.backends.BACKENDS`.
 
     Raises
     ------
     InputError
-        If the engine is unknown, or is "tables" and the network does not begin so.
+        If the backend is unknown, or is "kernels" and the network does not begin so.
     """
-    engine = "tables" if engine == "kernels" else engine
-    if engine not in ENGINES:
-        raise InputError("unknown backend", found=engine, expected="auto, kernels, keras")
-    if engine == "keras":
+    backend = backend_named(backend)
+    if backend == "keras":
         return _plain(model, "it was asked for")
     try:
         found = _find_front_end(model)
-    except _NotByTablesError as obstacle:
-        if engine == "tables":
-            remedy = "use --backend keras or auto"
-            raise InputError(
-                "the network cannot be computed by k-mer kernels", found=obstacle, remedy=remedy
-            ) from None
+    except _NotByKernelsError as obstacle:
+        if backend == "kernels":
+            raise not_by_kernels(obstacle) from None
         return _plain(model, str(obstacle))
-    if engine == "auto" and tf.config.list_physical_devices("GPU"):
+    if backend == "auto" and tf.config.list_physical_devices("GPU"):
         return _plain(model, "there is a GPU")
     seconds = found.front_end.compile()
     if seconds > _NOTICEABLE_SECONDS:
-        LOG.info("compiled the table kernels in %.1f s; they are kept for the next time", seconds)
-    reason = "it was asked for" if engine == "tables" else "there is no GPU"
-    return Accelerated(_by_tables(model, found), "tables", reason)
+        LOG.info("compiled the kernels in %.1f s; they are kept for the next time", seconds)
+    reason = "it was asked for" if backend == "kernels" else "there is no GPU"
+    return Accelerated(_by_kernels(model, found), "kernels", reason)
 
 
-class _TablePooling(keras.layers.Layer):
+class _KernelPooling(keras.layers.Layer):
     """Base codes (window, position) to pooled activations (window, filter), with the weights of a layer."""
 
     def __init__(self, front_end: FrontEnd, filters: keras.layers.Layer) -> None:
@@ -132,12 +124,12 @@ def _pooled(front_end: FrontEnd, codes: tf.Tensor, kernel: tf.Tensor, bias: tf.T
     return pooled(codes, kernel, bias)
 
 
-def _by_tables(model: keras.Model, found: _Found) -> keras.Model:
+def _by_kernels(model: keras.Model, found: _Found) -> keras.Model:
     codes = keras.Input(model.input_shape[1:-1], dtype="uint8", name="codes")
     scanned = codes[:, found.scanned]
     if any(found.beside):
         scanned = keras.ops.pad(scanned, ((0, 0), found.beside), constant_values=N_CODE)
-    pooled = _TablePooling(found.front_end, found.filters)(scanned)
+    pooled = _KernelPooling(found.front_end, found.filters)(scanned)
     head = keras.Model(found.pool.output, model.outputs)
     return keras.Model(codes, head(pooled), name=model.name)
 
@@ -147,8 +139,8 @@ def _plain(model: keras.Model, reason: str) -> Accelerated:
     return Accelerated(keras.Model(codes, model(OneHot()(codes)), name=model.name), "keras", reason)
 
 
-class _NotByTablesError(Exception):
-    """What stands in the way of tables."""
+class _NotByKernelsError(Exception):
+    """What stands in the way of the kernels."""
 
 
 class _Found(NamedTuple):
@@ -166,7 +158,7 @@ class _Found(NamedTuple):
 def _find_front_end(model: keras.Model) -> _Found:
     pools = [layer for layer in model.layers if isinstance(layer, GlobalPooling)]
     if len(pools) != 1:
-        raise _NotByTablesError(f"{model.name} has no pooling over the whole window")
+        raise _NotByKernelsError(f"{model.name} has no pooling over the whole window")
     pool = pools[0]
     activation = _layer_before(pool, keras.layers.Activation)
     filters = _layer_before(activation, SequenceConv1D, keras.layers.Conv1D, BlockConv1D)
@@ -178,7 +170,7 @@ def _find_front_end(model: keras.Model) -> _Found:
     if isinstance(first, ends):
         _layer_before(first, keras.layers.InputLayer)
     if filters.compute_dtype != "float32":
-        raise _NotByTablesError(f"filters in {filters.compute_dtype}; tables are float32")
+        raise _NotByKernelsError(f"filters in {filters.compute_dtype}; kernels are float32")
     try:
         front_end = FrontEnd(
             window_length=first.output.shape[1],
@@ -190,14 +182,14 @@ def _find_front_end(model: keras.Model) -> _Found:
             **(_convolution(filters) if blocks is None else _block_convolution(filters, blocks)),
         )
     except ValueError as error:
-        raise _NotByTablesError(str(error)) from error
+        raise _NotByKernelsError(str(error)) from error
     return _Found(front_end, slice(left, model.input_shape[1] - right), tuple(beside), filters, pool)
 
 
 def _layer_before(layer: keras.layers.Layer, *kinds: type) -> keras.layers.Layer:
     before = layer.input._keras_history.operation
     if not isinstance(before, kinds):
-        raise _NotByTablesError(f"layer {layer.name!r} follows {before.name!r}, a {type(before).__name__}")
+        raise _NotByKernelsError(f"layer {layer.name!r} follows {before.name!r}, a {type(before).__name__}")
     return before
 
 
@@ -205,7 +197,7 @@ def _convolution(filters: keras.layers.Conv1D) -> dict[str, int]:
     plain = {"strides": (1,), "padding": "valid", "groups": 1, "activation": keras.activations.linear}
     for name, value in plain.items():
         if getattr(filters, name) != value:
-            raise _NotByTablesError(f"filters with {name} {getattr(filters, name)}")
+            raise _NotByKernelsError(f"filters with {name} {getattr(filters, name)}")
     return {"width": filters.kernel_size[0], "spacing": filters.dilation_rate[0]}
 
 

@@ -13,6 +13,8 @@ of the tile), column (filter and strand). Places are visited in phases: phase, p
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from chromacc_data.compiled import compiled
@@ -43,6 +45,8 @@ from chromacc_models.kmer_kernels.vectors import (
 
 __all__ = [
     "WORD",
+    "BasesAt",
+    "Scanned",
     "block_letters",
     "dense_gradient",
     "expand",
@@ -63,6 +67,39 @@ _N_BASES = 4
 _WINDOWS_AT_ONCE = 32  # their codes stay in the first-level cache while filters take turns
 
 _kernel = compiled
+
+
+class Scanned(NamedTuple):
+    """Windows as one tile of filters scans them.
+
+    Parameters
+    ----------
+    table
+        (row, block, lane) float32.
+    stream
+        (window, position): rows of the table.
+    n_places
+        Places of a filter.
+    """
+
+    table: np.ndarray
+    stream: np.ndarray
+    n_places: int
+
+
+class BasesAt(NamedTuple):
+    """Where each base stands, under the taps of a filter.
+
+    Parameters
+    ----------
+    words
+        Those of :func:`match_words`.
+    spacing
+        Bases from tap to tap.
+    """
+
+    words: np.ndarray
+    spacing: int
 
 
 # Sequence: base codes to letters (blocks of bases), to rows of tables, and to bits.
@@ -292,11 +329,8 @@ def pool_exponentials(
 @_kernel
 def relu_gradient(
     scan: Scan,
-    table: np.ndarray,
-    stream: np.ndarray,
-    n_places: int,
-    words: np.ndarray,
-    spacing: int,
+    scanned: Scanned,
+    bases: BasesAt,
     gradients: np.ndarray,
     column: int,
     weights: np.ndarray,
@@ -305,9 +339,11 @@ def relu_gradient(
     """Gradient of a sum of ReLUs: at each tap, how often an active place has each base.
 
     Every active place of a window has the same gradient, so that its weights' gradients are counts: of bits
-    of (place is active) and (base is there). words are those of :func:`match_words`; adds to weights
-    (tap, base, column) and bias (column,). Silent words are skipped.
+    of (place is active) and (base is there). Adds to weights (tap, base, column) and bias (column,). Silent
+    words are skipped.
     """
+    table, stream, n_places = scanned
+    words, spacing = bases
     lanes, n_blocks, step = constants(scan)
     _, n_offsets, n_words, _ = words.shape
     offset_size = n_words * _N_BASES
@@ -359,9 +395,7 @@ def relu_gradient(
 @_kernel
 def dense_gradient(
     scan: Scan,
-    table: np.ndarray,
-    stream: np.ndarray,
-    n_places: int,
+    scanned: Scanned,
     weighted: bool,
     logs: np.ndarray,
     gradients: np.ndarray,
@@ -374,6 +408,7 @@ def dense_gradient(
     exp(activation - logs), its share of a log-sum-exp. logs (window, column) float32. Runs of places
     without a gradient are skipped.
     """
+    table, stream, n_places = scanned
     _, n_blocks, step = constants(scan)
     zero, nothing = splat(scan, 0), no_rows(scan)
     for window in range(stream.shape[0]):

@@ -404,8 +404,9 @@ class FrontEnd:
         biases = space.zeros("gradients of biases", len(runs), self._layout.n_padded)
 
         def add(tile: Tile, table: np.ndarray, run: slice, weights: np.ndarray, biases: np.ndarray) -> None:
-            inputs = table, scanned.stream[run], self.n_places, words[run], self.spacing, columns[run]
-            kernels.relu_gradient(tile.scan, *inputs, tile.column, weights, biases)
+            seen = kernels.Scanned(table, scanned.stream[run], self.n_places)
+            bases = kernels.BasesAt(words[run], self.spacing)
+            kernels.relu_gradient(tile.scan, seen, bases, columns[run], tile.column, weights, biases)
 
         in_parallel(
             *(
@@ -429,8 +430,8 @@ class FrontEnd:
         ]
 
         def add(tile: Tile, table: np.ndarray, run: slice, part: np.ndarray) -> None:
-            inputs = table, scanned.stream[run], self.n_places, weighted, logs[run], columns[run]
-            kernels.dense_gradient(tile.scan, *inputs, tile.column, part)
+            seen = kernels.Scanned(table, scanned.stream[run], self.n_places)
+            kernels.dense_gradient(tile.scan, seen, weighted, logs[run], columns[run], tile.column, part)
 
         in_parallel(
             *(

@@ -33,7 +33,6 @@ __all__ = [
     "gains_from_xla",
     "logits_model",
     "motif_builder",
-    "ppm_filters",
 ]
 
 #: Batch normalisation as Torch has it by default, which Basset was published with. Keras' moving averages are
@@ -60,7 +59,7 @@ def baseline(
     n_cell_types
         Outputs.
     initial_filters
-        Initial kernels (filter_width, 4, m) of the first m <= n_filters filters; see :func:`ppm_filters`.
+        Initial kernels (filter_width, 4, m) of the first m <= n_filters filters.
     seed
         Seed of the initial weights.
     **options
@@ -244,45 +243,6 @@ def logits_model(model: keras.Model) -> keras.Model:
 def gains_from_xla(model: keras.Model) -> bool:
     """Whether XLA makes a network faster: sums of table rows five-fold on two cores, convolutions not."""
     return any(isinstance(layer, BlockConv1D) for layer in model.layers)
-
-
-def ppm_filters(
-    ppms: Sequence[np.ndarray], filter_width: int, *, scale: float = 0.1, pseudocount: float = 0.01
-) -> np.ndarray:
-    """Filters that recognise given motifs: log-odds against equal base frequencies, motif in the middle.
-
-    Parameters
-    ----------
-    ppms
-        Position probability matrices, each (position, 4) in the order A C G T.
-    filter_width
-        Bases that a filter covers; of a wider motif, its most informative stretch is taken.
-    scale
-        Factor on the log2 odds; 0.1 gives weights of the size of Glorot's.
-    pseudocount
-        Added to each probability before it is normalised again.
-
-    Returns
-    -------
-    np.ndarray
-        Kernels (filter_width, 4, motif), float32, for `initial_filters` of :func:`baseline`.
-
-    Examples
-    --------
-    >>> kernel = ppm_filters([np.eye(4)], 6)
-    >>> kernel.shape, kernel[1:5, :, 0].argmax(axis=1).tolist()  # A C G T from the second base on
-    ((6, 4, 1), [0, 1, 2, 3])
-    """
-    kernels = np.zeros((filter_width, N_BASES, len(ppms)), dtype=np.float32)
-    for index, ppm in enumerate(ppms):
-        smooth = np.asarray(ppm, dtype=np.float64) + pseudocount
-        odds = np.log2(smooth / smooth.sum(axis=1, keepdims=True) * N_BASES)
-        if len(odds) > filter_width:
-            information = np.convolve(odds.max(axis=1), np.ones(filter_width), mode="valid")
-            odds = odds[information.argmax() :][:filter_width]
-        start = (filter_width - len(odds)) // 2
-        kernels[start : start + len(odds), :, index] = scale * odds
-    return kernels
 
 
 def _pooled_network(

@@ -21,7 +21,6 @@ __all__ = [
     "interactions",
     "learning_curves",
     "losses",
-    "paired_scores",
     "roc",
     "save",
     "stacked_counts",
@@ -132,48 +131,6 @@ def calibration(predicted: np.ndarray, observed: np.ndarray, counts: np.ndarray)
     edges = np.linspace(0, 1, len(counts) + 1)
     bottom.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=COLOURS[0], alpha=0.6)
     bottom.set(xlabel="Predicted probability", ylabel="Predictions")
-    return figure
-
-
-@mpl.rc_context(_STYLE)
-def paired_scores(
-    a: np.ndarray, b: np.ndarray, *, names: Sequence[str], labels: tuple[str, str], score: str = "AUROC"
-) -> Figure:
-    """Scores of two runs against each other, one point per cell type (and fold).
-
-    Parameters
-    ----------
-    a, b
-        Scores, shape (point,).
-    names
-        Cell type of each point.
-    labels
-        Names of the two runs.
-    score
-        What is shown.
-    """
-    figure, axes = _figure(width=4.2, height=4.2)
-    kinds = list(dict.fromkeys(names))
-    for index, kind in enumerate(kinds):
-        chosen = np.array([name == kind for name in names])
-        few = len(kinds) <= _MOST_NAMED
-        axes.plot(
-            a[chosen],
-            b[chosen],
-            "o",
-            markersize=4,
-            color=COLOURS[index] if few else COLOURS[0],
-            alpha=1 if few else 0.5,
-            label=kind if few else None,
-        )
-    low = np.nanmin([a, b]) - 0.01
-    high = np.nanmax([a, b]) + 0.01
-    axes.plot([low, high], [low, high], color=_GREY, linewidth=0.8, linestyle=":")
-    axes.set(xlabel=f"{score}, {labels[0]}", ylabel=f"{score}, {labels[1]}")
-    axes.set(xlim=(low, high), ylim=(low, high))
-    axes.set_aspect("equal")
-    if len(kinds) <= _MOST_NAMED:
-        axes.legend(loc="upper left")
     return figure
 
 

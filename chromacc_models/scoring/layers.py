@@ -1,19 +1,26 @@
-"""The layers of a plain ``.keras`` file, read without Keras; nothing in it is executed."""
+"""The layers of a network as plain values: of a ``.keras`` file, read without Keras, or of one in memory.
+
+Nothing in a file is executed.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import numpy as np
 
 from chromacc_models.networks.keras_archive import read_archive, unreadable
 
-__all__ = ["StoredLayer", "read_layers"]
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["StoredLayer", "layers_of", "read_layers"]
 
 
 class StoredLayer(NamedTuple):
@@ -57,18 +64,38 @@ def read_layers(path: Path | str) -> tuple[StoredLayer, ...]:
         raise unreadable(path, error) from error
 
 
+def layers_of(model: keras.Model) -> tuple[StoredLayer, ...]:
+    """Layers of a functional network in memory, in their order, with the weights that they have now."""
+    # By way of JSON, so that values are those that a file holds: lists where Keras has tuples.
+    return _stored(json.loads(model.to_json()), lambda layer: model.get_layer(layer["name"]).get_weights())
+
+
 def _layers(config: Mapping[str, Any], arrays: h5py.File) -> tuple[StoredLayer, ...]:
     seen: Counter[str] = Counter()
-    layers = []
-    for layer in config["config"]["layers"]:
+
+    def weights_of(layer: Mapping[str, Any]) -> list[np.ndarray]:
         # Keras names the groups of weights by the class, and numbers those of one class from the second on.
         group = _snake_case(layer["class_name"])
         number, seen[group] = seen[group], seen[group] + 1
         variables = arrays[f"layers/{group}_{number}/vars" if number else f"layers/{group}/vars"]
-        weights = tuple(variables[str(i)][...] for i in range(len(variables)))
-        inputs = tuple(_tensor_sources(layer["inbound_nodes"]))
-        layers.append(StoredLayer(layer["name"], layer["class_name"], layer["config"], weights, inputs))
-    return tuple(layers)
+        return [variables[str(i)][...] for i in range(len(variables))]
+
+    return _stored(config, weights_of)
+
+
+def _stored(
+    config: Mapping[str, Any], weights_of: Callable[[Mapping[str, Any]], list[np.ndarray]]
+) -> tuple[StoredLayer, ...]:
+    return tuple(
+        StoredLayer(
+            layer["name"],
+            layer["class_name"],
+            layer["config"],
+            tuple(weights_of(layer)),
+            tuple(_tensor_sources(layer["inbound_nodes"])),
+        )
+        for layer in config["config"]["layers"]
+    )
 
 
 def _snake_case(name: str) -> str:

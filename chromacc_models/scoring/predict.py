@@ -137,7 +137,7 @@ def predict(
         Where the tasks run; local threads when not given. On a cluster, the workers need the files by the
         same paths; each loads the network and the regions once.
     network_engine
-        How the network is computed: see :func:`chromacc_models.kmer_kernels.keras_model.accelerated`.
+        How the network is computed: see :func:`chromacc_models.scoring.keras_scorer.scorer_of`.
     overwrite
         Replace files that exist.
     show_progress

@@ -132,7 +132,18 @@ class Scorer:
             If the network is another than `baseline`, `factorization_machine` or `motif_builder`; Keras
             computes those.
         """
-        return _scorer_of(read_layers(path))
+        return cls.of_layers(read_layers(path))
+
+    @classmethod
+    def of_layers(cls, layers: tuple[StoredLayer, ...]) -> Scorer:
+        """The network of layers, as :mod:`chromacc_models.scoring.layers` gives them.
+
+        Raises
+        ------
+        NotInterpretableError
+            As :meth:`open`.
+        """
+        return _scorer_of(layers)
 
     @property
     def n_cell_types(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from chromacc_data.console import LOG
+from chromacc_data.progress import LOG
 from chromacc_data.simulation.truth import is_simulated, read_sites
 from chromacc_data.store import schema
 from chromacc_data.store.read import open_store

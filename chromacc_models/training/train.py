@@ -108,7 +108,7 @@ def train(
         if info.result is None:
             data = _Data.of(ds, config)
             fast = accelerated(logits_model(model), info.engine)
-            LOG.info("%s computed by %s: %s", config.network, fast.engine, fast.reason)
+            LOG.info("%s computed by %s: %s", config.network, fast.backend, fast.reason)
             with progress_bar(
                 config.epochs * data.train.n_windows, unit="windows", description="training", show=progress
             ) as bar:
@@ -220,7 +220,7 @@ class _Training:
         self.config, self.model, self.data, self.folder = config, model, data, folder
         self.optimizer = keras.optimizers.RMSprop(config.learning_rate, momentum=config.momentum)
         self.optimizer.build(model.trainable_variables)
-        self.average = _Average(model, config.average_decay)
+        self.average = _Average(model, config.average_decay, self.optimizer.iterations.value)
         self.best = [v.numpy() for v in model.variables]
         self.history: list[Epoch] = []
         weights = _class_weights(data.train.labels()) if config.class_weights == "balanced" else 1.0
@@ -330,19 +330,18 @@ class _Average:
     of `decay` and (1 + t) / (10 + t): the first steps are soon forgotten.
     """
 
-    def __init__(self, model: keras.Model, decay: float | None) -> None:
-        self.decay = decay
+    def __init__(self, model: keras.Model, decay: float | None, step: tf.Variable) -> None:
         floats = [v for v in model.variables if keras.backend.is_float_dtype(v.dtype)]
         self._of = floats if decay is not None else []
-        self.variables = [tf.Variable(v.value, trainable=False) for v in self._of]
+        self._average = tf.train.ExponentialMovingAverage(decay or 0.0, num_updates=step)
+        # Makes the averages, of the initial weights; inside of a compiled function they could not be made.
+        self.update()
+        self.variables = [self._average.average(v.value) for v in self._of]
 
-    def update(self, step: tf.Tensor) -> None:
+    def update(self) -> None:
         """Take in the weights after a step; part of a compiled function."""
-        if self.variables:
-            t = tf.cast(step, tf.float32)
-            share = 1 - tf.minimum(self.decay, (1 + t) / (10 + t))
-            for average, variable in zip(self.variables, self._of, strict=True):
-                average.assign_add(share * (variable.value - average))
+        if self._of:
+            self._average.apply([v.value for v in self._of])
 
     @contextmanager
     def in_model(self) -> Iterator[None]:
@@ -381,7 +380,7 @@ def _compile_steps(
             objective = tf.add_n([loss, *logits.losses])
         gradients = tape.gradient(objective, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        average.update(optimizer.iterations)
+        average.update()
         return loss
 
     @tf.function(jit_compile=jit)

@@ -21,7 +21,7 @@ from chromacc_models.evaluation.compare import (
 from chromacc_models.evaluation.cross_validation import cross_validate
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.train import train
-from tests.evaluation.test_evaluate import naive_delong, simulated
+from tests.evaluation.test_scores import naive_delong, simulated
 
 
 def noisy(predictions: np.ndarray, seed: int = 1) -> np.ndarray:

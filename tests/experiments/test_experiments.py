@@ -34,14 +34,16 @@ from chromacc_models.experiments.comparisons import pair_tests
 from chromacc_models.experiments.measures import held_out_ratio, measure_runs, paired_differences
 from chromacc_models.experiments.pictures import CAPTIONS
 from chromacc_models.experiments.reproduce import Reproduction, chosen_experiments, reproduce
+from chromacc_models.interpretation.by_chance import DatabaseMatches
+from chromacc_models.interpretation.run_filters import FilterReading, read_filters_of_run
 from chromacc_models.interpretation.run_interactions import Interactions
-from chromacc_models.interpretation.run_motifs import DatabaseMatches, FilterReading, read_filters_of_run
 from chromacc_models.interpretation.tomtom import Matches
-from chromacc_models.networks.architectures import baseline, ppm_filters
+from chromacc_models.networks.architectures import baseline
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run import Run
 from chromacc_models.training.train import train
 from tests import ROOT
+from tests.motif_filters import ppm_filters
 
 DATASETS = ROOT / "datasets"
 _measures = measures.measure_runs

@@ -17,8 +17,8 @@ from chromacc_data.sequences.encoding import encode, one_hot
 from chromacc_models.interpretation.combinations import decompose_filters, score_decompositions
 from chromacc_models.interpretation.filters import base_weights
 from chromacc_models.interpretation.matching import motif_groups
-from chromacc_models.networks.architectures import ppm_filters
 from tests import ROOT
+from tests.motif_filters import ppm_filters
 
 WIDTH = 20
 

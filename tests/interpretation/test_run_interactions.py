@@ -17,16 +17,12 @@ from chromacc_data.motifs.motif import Motif
 from chromacc_data.sequences.encoding import N_CODE, encode, one_hot
 from chromacc_data.simulation.truth import read_truth
 from chromacc_data.store.read import open_store
+from chromacc_models.interpretation.filter_names import name_by_database, name_by_truth
 from chromacc_models.interpretation.insertions import insertion_effect, shuffled_backgrounds
 from chromacc_models.interpretation.interactions import motif_interactions
-from chromacc_models.interpretation.run_interactions import (
-    interactions_of,
-    name_by_database,
-    name_by_truth,
-    responses_of,
-    run_interactions,
-)
-from chromacc_models.interpretation.run_motifs import read_filters_of_run
+from chromacc_models.interpretation.run_filters import read_filters_of_run
+from chromacc_models.interpretation.run_insertions import responses_of
+from chromacc_models.interpretation.run_interactions import interactions_of, run_interactions
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run import Run
 from chromacc_models.training.train import train

@@ -15,7 +15,8 @@ from chromacc_data.motifs.files import write_motifs
 from chromacc_data.motifs.motif import Motif
 from chromacc_data.sequences.encoding import encode, one_hot
 from chromacc_models.interpretation import run_motifs as reading
-from chromacc_models.interpretation.run_motifs import read_planted, run_motifs
+from chromacc_models.interpretation.run_filters import read_planted
+from chromacc_models.interpretation.run_motifs import run_motifs
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run import Run
 from chromacc_models.training.train import train

@@ -52,10 +52,10 @@ def test_accelerated__equals_plain_network(name, activation, pooling, strands):
     network.get_layer("filters").bias.assign(np.linspace(-0.2, 0.2, 7))
     codes, labels = make_batch()
 
-    fast = accelerated(network, "tables")
+    fast = accelerated(network, "kernels")
     np.testing.assert_allclose(fast.model(codes), network(one_hot(codes, dtype=np.float32)), rtol=1e-5)
 
-    plain_logits, fast_logits = logits_model(network), accelerated(logits_model(network), "tables").model
+    plain_logits, fast_logits = logits_model(network), accelerated(logits_model(network), "kernels").model
     plain_loss, plain = loss_and_gradients(plain_logits, one_hot(codes, dtype=np.float32), labels)
     fast_loss, quick = loss_and_gradients(fast_logits, codes, labels)
     assert fast_loss == pytest.approx(plain_loss, rel=1e-5)
@@ -69,16 +69,16 @@ def test_accelerated__equals_plain_network(name, activation, pooling, strands):
 def test_accelerated__scans_the_middle_of_the_window_or_beyond_it(name, scan_length):
     network = make_network(name, scan_length=scan_length, pool_scale=3.0)
     codes, _ = make_batch()
-    fast = accelerated(network, "tables")
+    fast = accelerated(network, "kernels")
     np.testing.assert_allclose(fast.model(codes), network(one_hot(codes, dtype=np.float32)), rtol=1e-5)
     assert fast.model.input_shape == (None, WINDOW_LENGTH)
 
 
-@pytest.mark.parametrize("engine", ["tables", "keras"])
+@pytest.mark.parametrize("backend", ["kernels", "keras"])
 @pytest.mark.parametrize("name", TABLE_NETWORKS)
-def test_accelerated__shares_variables_and_penalties(name, engine):
+def test_accelerated__shares_variables_and_penalties(name, backend):
     network = make_network(name, l2=0.01)
-    fast = accelerated(network, engine).model
+    fast = accelerated(network, backend).model
     assert [id(v) for v in fast.trainable_variables] == [id(v) for v in network.trainable_variables]
     np.testing.assert_allclose(fast.losses, network.losses)
     assert fast.name == network.name
@@ -92,7 +92,7 @@ def test_accelerated__trains_the_plain_network():
     codes, labels = make_batch(64)
     expected = keras.models.clone_model(network)
     expected.set_weights(network.get_weights())
-    fast = accelerated(network, "tables").model
+    fast = accelerated(network, "kernels").model
     for model, inputs in ((fast, codes), (expected, one_hot(codes, dtype=np.float32))):
         model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy")
         model.fit(inputs, labels, batch_size=16, epochs=3, shuffle=False, verbose=0)
@@ -102,7 +102,7 @@ def test_accelerated__trains_the_plain_network():
 
 def test_accelerated__frozen_filters_have_no_gradient(monkeypatch):
     network = make_network(train_filters=False)
-    fast = accelerated(network, "tables").model
+    fast = accelerated(network, "kernels").model
     monkeypatch.setattr(
         accelerate.FrontEnd, "backward", lambda *args: pytest.fail("gradient of frozen filters")
     )
@@ -118,7 +118,7 @@ def test_accelerated__plain_convolution_of_others():
     pooled = accelerate.GlobalPooling("max")(keras.layers.Activation("relu")(scans))
     network = keras.Model(sequence, keras.layers.Dense(N_CELL_TYPES)(pooled))
     codes, labels = make_batch()
-    fast = accelerated(network, "tables").model
+    fast = accelerated(network, "kernels").model
     np.testing.assert_allclose(fast(codes), network(one_hot(codes, dtype=np.float32)), rtol=1e-5, atol=1e-6)
     _, expected = loss_and_gradients(network, one_hot(codes, dtype=np.float32), labels)
     _, found = loss_and_gradients(fast, codes, labels)
@@ -128,24 +128,24 @@ def test_accelerated__plain_convolution_of_others():
 
 def test_accelerated__auto_without_gpu():
     chosen = accelerated(make_network())
-    assert (chosen.engine, chosen.jit) == ("tables", False)
+    assert (chosen.backend, chosen.jit) == ("kernels", False)
 
 
 def test_accelerated__auto_with_gpu(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
     chosen = accelerated(make_network())
-    assert (chosen.engine, chosen.jit, chosen.reason) == ("keras", True, "there is a GPU")
+    assert (chosen.backend, chosen.jit, chosen.reason) == ("keras", True, "there is a GPU")
 
 
 def test_accelerated__basset_stays_keras():
     network = make_network("basset")
     codes, _ = make_batch(2, 600)
     chosen = accelerated(network)
-    assert chosen.engine == "keras"
+    assert chosen.backend == "keras"
     assert chosen.reason == "basset has no pooling over the whole window"
     np.testing.assert_allclose(chosen.model(codes), network(one_hot(codes, dtype=np.float32)), rtol=1e-5)
-    with pytest.raises(InputError, match="cannot be computed by k-mer kernels"):
-        accelerated(network, "tables")
+    with pytest.raises(InputError, match="cannot be computed by kernels"):
+        accelerated(network, "kernels")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_accelerated__other_convolutions_stay_keras(change, reason):
     scans = keras.layers.Conv1D(5, 4, **change)(sequence)
     pooled = accelerate.GlobalPooling()(keras.layers.Activation("relu")(scans))
     chosen = accelerated(keras.Model(sequence, keras.layers.Dense(1)(pooled)))
-    assert chosen.engine == "keras"
+    assert chosen.backend == "keras"
     assert chosen.reason.startswith(reason)
 
 
@@ -173,7 +173,7 @@ def test_accelerated__other_activation_stays_keras():
     assert chosen.reason.startswith("activation is 'tanh'")
 
 
-def test_accelerated__unknown_engine():
+def test_accelerated__unknown_backend():
     with pytest.raises(InputError, match="unknown backend"):
         accelerated(make_network(), "fast")
 

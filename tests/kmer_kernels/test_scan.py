@@ -260,7 +260,7 @@ def test_forward__in_a_forked_process():
     """The threads of a process do not survive a fork; those of the child are its own."""
     script = """
 import os, numpy as np
-from chromacc_models.tables.front_end import FrontEnd
+from chromacc_models.kmer_kernels.scan import FrontEnd
 front_end = FrontEnd(70, 40, 5)
 codes, kernel = np.zeros((200, 70), np.uint8), np.ones((5, 4, 40), np.float32)
 first = front_end.forward(codes, kernel).values

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from chromacc_data.errors import InputError
-from chromacc_data.sequences.encoding import encode, one_hot, reverse_complement
+from chromacc_data.sequences.encoding import one_hot, reverse_complement
 from chromacc_models.networks import architectures
-from chromacc_models.networks.architectures import NETWORKS, logits_model, ppm_filters
+from chromacc_models.networks.architectures import NETWORKS, logits_model
 from chromacc_models.networks.options import NETWORK_NAMES
 
 LENGTH = 200
@@ -219,17 +219,3 @@ def test_networks__options_of_others_and_unknown_ones(network: str):
         build(network, **other)
     with pytest.raises(TypeError, match="n_filter"):
         build(network, n_filter=3)
-
-
-def test_ppm_filters__score_the_motif_highest():
-    ppms = [one_hot(encode("GATTACA"), dtype=float) * 0.96 + 0.01, one_hot(encode("CCCCCAAAAA"), dtype=float)]
-    kernels = ppm_filters(ppms, 8, scale=1)
-    assert kernels.shape == (8, 4, 2)
-    assert kernels.dtype == np.float32
-    sequence = one_hot(encode("TTGATTACAGG"), dtype=float)
-    scores = [(kernels[..., 0] * sequence[i : i + 8]).sum() for i in range(4)]
-    assert int(np.argmax(scores)) == 2
-    assert scores[2] == pytest.approx(7 * np.log2(4 * 0.98 / 1.04), rel=1e-3)  # 0.97 + 0.01 over 1.04
-    assert kernels[7, :, 0].tolist() == [0, 0, 0, 0]
-    # Of ten equally informative positions the first eight are taken.
-    assert kernels[..., 1].argmax(axis=1).tolist() == [1, 1, 1, 1, 1, 0, 0, 0]

@@ -43,15 +43,6 @@ def test_calibration__bins():
     assert [bar.get_height() for bar in bottom.patches] == [5, 0, 2]
 
 
-@pytest.mark.parametrize(("n", "n_named"), [(3, 3), (20, 0)])
-def test_paired_scores__one_colour_per_cell_type_when_few(n: int, n_named: int):
-    names = [str(i) for i in range(n)] * 2
-    scores = np.linspace(0.5, 0.9, 2 * n)
-    figure = plots.paired_scores(scores, scores[::-1], names=names, labels=("baseline", "fm"))
-    assert len(texts(figure) if n_named else []) == n_named
-    assert figure.axes[0].get_xlabel() == "AUROC, baseline"
-
-
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_save__format_by_suffix(suffix: str, tmp_path: Path):
     plots.save(plots.roc({"a": CURVE}), tmp_path / f"roc.{suffix}")

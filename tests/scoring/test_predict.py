@@ -218,7 +218,7 @@ def test_predict__engines_give_the_same(place: Path, tmp_path: Path):
     weights = tmp_path / "baseline.keras"
     baseline(LENGTH, 3, n_filters=5, pool_scale=1.0).save(weights)
     found = []
-    for name in ("tables", "keras"):
+    for name in ("tables", "kernels", "keras"):
         run(place, tmp_path / f"{name}.tsv", model=weights, network_engine=name)
         found.append(pd.read_csv(tmp_path / f"{name}.tsv", sep="\t").iloc[:, 5:].to_numpy())
     np.testing.assert_allclose(*found, atol=1e-6)

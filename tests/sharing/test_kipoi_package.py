@@ -25,7 +25,7 @@ from chromacc_data.errors import CheckError, InputError
 from chromacc_data.sequences.encoding import decode
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.store.read import open_store
-from chromacc_models.evaluation.evaluate import CellTypeScore, Evaluation
+from chromacc_models.evaluation.scores import CellTypeScore, Evaluation
 from chromacc_models.sharing.kipoi import files as kf
 from chromacc_models.sharing.kipoi.check import Checked, check, load_with_kipoi
 from chromacc_models.sharing.kipoi.example import cut_example

@@ -16,7 +16,8 @@ from sklearn.metrics import roc_auc_score
 from chromacc_data import build_store as build
 from chromacc_data.errors import CheckError, InputError
 from chromacc_data.motifs.files import read_motifs
-from chromacc_data.simulation.truth import auroc, ceiling, check_truth, every_occurrence, read_truth
+from chromacc_data.ranks import auroc
+from chromacc_data.simulation.truth import ceiling, check_truth, every_occurrence, read_truth
 from chromacc_data.store import batches, schema
 from chromacc_data.store.read import open_store, read_variable
 from chromacc_data.verify_store import verify

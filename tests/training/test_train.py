@@ -14,15 +14,16 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import encode
 from chromacc_data.store import schema
 from chromacc_data.store.batches import Batches
 from chromacc_data.store.read import open_store
-from chromacc_models.evaluation.evaluate import predict_codes
 from chromacc_models.kmer_kernels.keras_model import accelerated
 from chromacc_models.networks.architectures import logits_model
+from chromacc_models.scoring.keras_scorer import scorer_of
 from chromacc_models.training import train as train_module
 from chromacc_models.training.config import TrainConfig, load_config
 from chromacc_models.training.run import Epoch, Run, best_epoch
@@ -104,7 +105,7 @@ def test_train__averaged_weights_are_validated_and_saved_and_the_others_trained(
     assert not np.isin(averaged.history["validation_loss"], plain.history["validation_loss"]).any()
     codes = np.concatenate([b.codes for b in Batches(store, split="validation", shuffle=False)])
     labels = np.concatenate([b.labels for b in Batches(store, split="validation", shuffle=False)])
-    p = predict_codes(averaged.model(), codes)
+    p = scorer_of(averaged.model()).predict(codes)
     loss = -np.mean(np.where(labels, np.log(p), np.log(1 - p)))
     assert loss == pytest.approx(averaged.history["validation_loss"].min(), rel=1e-5)
 
@@ -112,11 +113,13 @@ def test_train__averaged_weights_are_validated_and_saved_and_the_others_trained(
 def test_average__is_of_all_steps_with_the_first_ones_soon_forgotten():
     model = build_network(config(), 30, 2)
     bias = model.get_layer("head").bias
-    average = train_module._Average(model, 0.25)
+    done = tf.Variable(0, dtype=tf.int64)
+    average = train_module._Average(model, 0.25, done)
     expected = bias.numpy()
     for step, value in enumerate([[1, 2], [3, 5], [4, -1]], start=1):
         bias.assign(value)
-        average.update(step)
+        done.assign(step)
+        average.update()
         decay = [2 / 11, 3 / 12, 0.25][step - 1]
         expected = decay * expected + (1 - decay) * np.array(value)
     with average.in_model():
@@ -279,10 +282,10 @@ def test_compile_steps__loss_weighs_open_windows_and_leaves_penalties_out():
         model,
         accelerated(logits_model(model), "keras"),
         optimizer,
-        train_module._Average(model, None),
+        train_module._Average(model, None, optimizer.iterations.value),
         np.array([3.0, 1.0]),
     )
-    p = predict_codes(model, windows["codes"]).astype(np.float64)
+    p = scorer_of(model).predict(windows["codes"]).astype(np.float64)
     y = windows["labels"]
     expected = -np.mean([3.0, 1.0] * y * np.log(p) + (1 - y) * np.log(1 - p))
     assert float(loss(windows["codes"], y)) == pytest.approx(expected, rel=1e-5)

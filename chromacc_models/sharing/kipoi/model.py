@@ -14,8 +14,9 @@ from kipoi.model import BaseModel, GradientMixin, LayerActivationMixin
 
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import codes_from_one_hot
-from chromacc_models.kmer_kernels.keras_model import Accelerated, accelerated
 from chromacc_models.networks.weights import load_network
+from chromacc_models.scoring.keras_scorer import KerasScorer, scorer_of
+from chromacc_models.scoring.scorer import Scorer
 from chromacc_models.sharing.kipoi.patches import ExpectationInFolder
 
 __all__ = ["KipoiModel"]
@@ -43,8 +44,8 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
     sha256
         Checksum of the file; checked when given.
     engine
-        How predictions are computed: see :func:`chromacc_models.kmer_kernels.keras_model.accelerated`.
-        Tables read base codes, so a batch that is not exactly one-hot goes through Keras.
+        How predictions are computed: see :func:`chromacc_models.scoring.keras_scorer.scorer_of`.
+        Kernels read base codes, so a batch that is not exactly one-hot goes through Keras.
 
     Raises
     ------
@@ -67,7 +68,7 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
     def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
         """Predictions of a batch, shape (sequence, cell_type), float32."""
         one_hot = self._checked(x)
-        if self._accelerated.engine == "tables":
+        if isinstance(self._scorer, Scorer):
             codes = _base_codes(one_hot)
             if codes is not None:
                 return self.predict_codes(codes)
@@ -75,7 +76,7 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
 
     def predict_codes(self, codes: np.ndarray) -> np.ndarray:
         """Predictions for base codes (sequence, position), uint8: what the one-hot form of them gives."""
-        return self._on_codes(tf.constant(codes)).numpy()
+        return self._scorer.predict(codes)
 
     def predict_activation_on_batch(
         self, x: np.ndarray, layer: str | int, pre_nonlinearity: bool = False
@@ -167,14 +168,8 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
         return [output.numpy() for output in self._functions[key](tf.convert_to_tensor(self._checked(x)))]
 
     @functools.cached_property
-    def _accelerated(self) -> Accelerated:
-        return accelerated(self.model, self._engine)
-
-    @functools.cached_property
-    def _on_codes(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        signature = [tf.TensorSpec((None, self.model.input_shape[1]), tf.uint8)]
-        network = self._accelerated.model
-        return tf.function(lambda codes: network(codes, training=False), input_signature=signature)
+    def _scorer(self) -> Scorer | KerasScorer:
+        return scorer_of(self.model, self._engine)
 
     def _checked(self, x: np.ndarray) -> np.ndarray:
         shape = self.model.input_shape[1:]
