@@ -192,6 +192,13 @@ class WindowRecipe:
     past_end: Literal["pad", "drop"] = option(
         "windows past a chromosome's end: fill with N, or leave out and count", "pad"
     )
+    max_n: float = option(
+        "largest share of N in a window, open or closed, derived or of `file`; what lies past an end is N. "
+        "Windows with more are dropped and counted; 1 keeps all, as releases without this key did",
+        0.1,
+        minimum=0,
+        maximum=1,
+    )
 
     def __post_init__(self) -> None:
         if self.file is not None and self.label == "joint_peak":
@@ -225,7 +232,12 @@ class NegativesRecipe:
 
     ratio: float = option("closed windows for each open one", 1.0, above=0, maximum=1_000_000)
     gc_bin: float = option("width of the bins of GC fraction that are matched", 0.02, minimum=1e-6, maximum=1)
-    max_n: float = option("largest fraction of N in a closed window", 0.0, minimum=0, maximum=1)
+    max_n: float = option(
+        "largest share of N in a closed window, where it is less than `windows.max_n`",
+        0.0,
+        minimum=0,
+        maximum=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -431,6 +443,8 @@ class Recipe:
         # Stores built before there were these keys stay the same.
         if self.simulation is None:
             del content["simulation"]
+        if self.simulation is not None or self.windows.max_n == 1:
+            del content["windows"]["max_n"]
         for sample in content["samples"]:
             if sample["format"] is None:
                 del sample["format"]

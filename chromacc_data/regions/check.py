@@ -8,14 +8,14 @@ What is checked, by rule:
 - `joint_peak` with joint peaks: `bedtools merge` joins the intervals of each cell type's own file, then those
   of all cell types. Every open window is centred on such a joint peak (its midpoint, or the mean summit of
   its peaks), and is open in exactly the cell types whose peaks are in it. Unless the split is by block, every
-  joint peak without a window touches the blacklist or reaches past an end.
+  joint peak without a window touches the blacklist, reaches past an end or holds too much N.
 - `joint_peak` with Basset's rule: every open window lies in a run of overlapping extended peaks, and is open
   only in cell types with a peak in that run. Which windows of a run are merged, and in which order, is not
   checked.
 - `overlap`, `midpoint`: for each cell type, exactly the windows that `bedtools intersect` finds are open.
 - Closed windows (`joint_peak` only, since under the other rules given windows may be closed) overlap no
   interval of any file.
-- No window touches the blacklist.
+- No window touches the blacklist, and none holds more N than `max_n`: counted in the store's own bases.
 
 Not checked: cell types of signal and fragments, and with those, under `joint_peak`, the other cell types
 too; which closed windows were drawn.
@@ -33,7 +33,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,7 +63,9 @@ _COLUMNS = [str(column) for column in range(10)]
 _NO_ROW = re.compile(rb"^(?:#.*|(?:track|browser)(?:[ \t].*)?|[ \t]*)\r?\n", re.MULTILINE)
 
 
-def check_windows(ds: xr.Dataset, recipe: Recipe, inputs: Inputs, *, path: Path) -> tuple[str, ...]:
+def check_windows(
+    ds: xr.Dataset, recipe: Recipe, inputs: Inputs, bases: Callable[[str, int, int], str], *, path: Path
+) -> tuple[str, ...]:
     """Check the windows of a store against its peak files by bedtools.
 
     Parameters
@@ -72,6 +74,9 @@ def check_windows(ds: xr.Dataset, recipe: Recipe, inputs: Inputs, *, path: Path)
         The open store, and where it is.
     recipe, inputs
         Its recipe, and the files of that.
+    bases
+        Letters of a chromosome from a start on, so many, with N past its ends; read by another way than the
+        builder's.
 
     Returns
     -------
@@ -95,12 +100,13 @@ def check_windows(ds: xr.Dataset, recipe: Recipe, inputs: Inputs, *, path: Path)
         tools = _Bedtools(Path(folder), windows.genome)
         blacklist = files.blacklist()
         _require_off_blacklist(tools, windows, blacklist, inputs.blacklist)
+        _require_known_bases(ds, windows, recipe.windows.max_n)
         if not by_joint_peak:
             _check_labels(tools, windows, files)
         elif n_checked and recipe.windows.overlap == "basset":
             _check_basset(tools, windows, files)
         elif n_checked:
-            _check_joint(tools, windows, files, blacklist)
+            _check_joint(tools, windows, files, blacklist, bases)
     findings = [f"windows of {n_checked} of {n} cell types lie on the peaks of their files, by bedtools"]
     if n_checked < n:
         others = ", and of the others, which share their joint peaks" if by_joint_peak else ""
@@ -423,6 +429,24 @@ def _require_off_blacklist(
             )
 
 
+def _require_known_bases(ds: xr.Dataset, windows: _StoredWindows, max_n: float) -> None:
+    """Raise for a window that holds more N than is allowed; N is all zeros in a store."""
+    n, chunk = windows.start.size, int(ds.attrs[schema.ATTR_WINDOW_CHUNK])
+    for first in range(0, n if max_n < 1 else 0, chunk):
+        block = read_window_block(ds, schema.SEQUENCE.name, first, min(first + chunk, n))
+        n_unknown = block.shape[1] - block.sum(axis=(1, 2), dtype=np.int64)
+        wrong = np.flatnonzero(n_unknown / block.shape[1] > max_n)
+        if wrong.size:
+            found = f"{n_unknown[wrong[0]]} of {block.shape[1]} bases"
+            what = "the window holds more N than `windows.max_n` allows"
+            raise windows.error(first + int(wrong[0]), what, found, f"a share of at most {max_n:g}")
+
+
+def _share_of_n(letters: str) -> float:
+    known = sum(letters.upper().count(base) for base in "ACGTU")
+    return (len(letters) - known) / len(letters)
+
+
 def _require_closed_apart(
     tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles, union: pd.DataFrame
 ) -> None:
@@ -442,7 +466,11 @@ def _require_closed_apart(
 
 
 def _check_joint(
-    tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles, blacklist: pd.DataFrame | None
+    tools: _Bedtools,
+    windows: _StoredWindows,
+    files: _PeakFiles,
+    blacklist: pd.DataFrame | None,
+    bases: Callable[[str, int, int], str],
 ) -> None:
     union, members = _Union(tools, windows.genome, -1), []
     for cell_type in files.readable:
@@ -469,7 +497,7 @@ def _check_joint(
             raise _wrong_label(tools, windows, files, int(differs[0]), cell_type, row)
     absent = np.ones(len(joint), dtype=bool)
     absent[peak_of] = False
-    _explain_absent(tools, windows, files, joint[absent], centre[absent], blacklist)
+    _explain_absent(tools, windows, files, joint[absent], centre[absent], blacklist, bases)
     _require_closed_apart(tools, windows, files, joint)
 
 
@@ -520,6 +548,7 @@ def _explain_absent(
     absent: pd.DataFrame,
     centre: np.ndarray,
     blacklist: pd.DataFrame | None,
+    bases: Callable[[str, int, int], str],
 ) -> None:
     """Raise for joint peaks without a window that nothing in the recipe leaves out."""
     recipe, ends = files.recipe, windows.genome.ends(absent)
@@ -536,6 +565,10 @@ def _explain_absent(
     if blacklist is not None and len(blacklist):
         for found in tools.intersect(tools.write(rows, "absent"), tools.write(blacklist, "blacklist")):
             left[found["number"]] = False
+    if recipe.windows.max_n < 1:
+        for number in np.flatnonzero(left).tolist():
+            letters = bases(str(absent["chrom"].iloc[number]), int(start[number]), recipe.windows.length)
+            left[number] = _share_of_n(letters) <= recipe.windows.max_n
     if left.any():
         joint = absent[left].iloc[0]
         peak = files.overlapping(joint, tools)

@@ -120,7 +120,7 @@ def plan_windows(
             "no window is left",
             where=recipe.path,
             found=", ".join(f"{name} {count:,}" for name, count in joined.counts.items()),
-            remedy="check the blacklist and `windows.past_end`",
+            remedy="check the blacklist, `windows.past_end` and `windows.max_n`",
         )
     assigned = splits.assign(
         joined.chrom, joined.start, joined.end, recipe.split, names=genome.names, seed=recipe.seed
@@ -254,6 +254,7 @@ def _windows(
             forbidden,
             fixed,
             recipe.windows,
+            genome,
         )
         for part in parts
     ]
@@ -268,7 +269,7 @@ def _windows(
             joined,
             load_peaks(peaks),
             genome,
-            recipe.negatives,
+            replace(recipe.negatives, max_n=min(recipe.negatives.max_n, recipe.windows.max_n)),
             lengths=genome.lengths,
             blacklist=forbidden,
             seed=recipe.seed,
@@ -317,6 +318,7 @@ def _windows_of_part(
     forbidden: Peaks | None,
     fixed: Windows | None,
     recipe: WindowRecipe,
+    genome: Genome,
 ) -> Windows:
     """Windows of some chromosomes, by their codes."""
     first, stop = chromosomes.start, chromosomes.stop
@@ -326,4 +328,5 @@ def _windows_of_part(
         None if fixed is None else fixed.on(first, stop),
         lengths=lengths,
         recipe=recipe,
+        genome=genome,
     )

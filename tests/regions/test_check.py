@@ -253,3 +253,55 @@ def test_check_windows__errors_name_cell_type_window_and_peak(tmp_path):
     assert "the label of 'T cell' is not what bedtools finds" in message
     assert "open: peak chr" in message
     assert "t_cell.bed" in message
+
+
+def n_in_genome(folder: Path) -> None:
+    """Put a stretch of N where the small dataset has peaks, and closed genome."""
+    lines = (folder / "genome.fa").read_text().splitlines()
+    for number in (*range(20, 45), *range(130, 150)):
+        lines[number] = "N" * 50
+    (folder / "genome.fa").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_check_windows__no_window_holds_more_n_than_the_recipe_allows(tmp_path, monkeypatch, rule):
+    recipe = write_recipe(tmp_path / "small", rule)
+    n_in_genome(tmp_path / "small")
+    built = building.build(recipe, tmp_path / "a.zarr")
+    sequence = store.open_store(built.path)["sequence"].values
+    assert built.counts["windows_with_n_dropped"] > 0
+    assert (1 - sequence.sum(axis=(1, 2)) / sequence.shape[1]).max() <= 0.1
+    asked = ("closed_windows", "closed_windows_missing", "closed_windows_without_gc")
+    assert built.counts["closed_windows_wanted"] == sum(built.counts[name] for name in asked)
+    verify(built.path, n_sample=1)
+    # A builder that looks at no N is seen.
+    monkeypatch.setattr(windows, "gc_and_n", lambda genome, chrom, start, n: (start * 0.0, start * 0.0))
+    path = building.build(recipe, tmp_path / "b.zarr").path
+    with pytest.raises(CheckError, match="holds more N than"):
+        verify(path, n_sample=1)
+
+
+def test_check_windows__a_window_that_was_dropped_for_n_that_is_not_there_is_missed(tmp_path, monkeypatch):
+    recipe = write_recipe(tmp_path / "small", "joint")
+    right = windows.gc_and_n
+    monkeypatch.setattr(
+        windows, "gc_and_n", lambda *a: (right(*a)[0], right(*a)[1] + (np.arange(a[2].size) == 3))
+    )
+    path = building.build(recipe, tmp_path / "a.zarr").path
+    with pytest.raises(CheckError, match="joint peaks have no window"):
+        verify(path, n_sample=1)
+
+
+def test_verify__a_store_made_before_there_was_a_limit_on_n(tmp_path, monkeypatch):
+    """Its recipe has no `max_n`, and its windows may be of nothing but N."""
+    recipe = write_recipe(tmp_path / "small", "joint")
+    n_in_genome(tmp_path / "small")
+    as_now = recipe.read_text()
+    recipe.write_text(as_now.replace("merge_distance: 20}", "merge_distance: 20, max_n: 1}"))
+    path = building.build(recipe, tmp_path / "a.zarr").path
+    assert "windows_with_n_dropped" not in store.open_store(path).attrs["counts"]
+    recipe.write_text(as_now)
+    group = zarr.open_group(path, mode="r+")
+    group.attrs["recipe"] = as_now
+    store._seal(path, store.content_hash(path))
+    verify(path)
