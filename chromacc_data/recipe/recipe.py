@@ -129,6 +129,16 @@ class Sample:
         "genome, clip them or leave them out, and count them",
         "error",
     )
+    replicates: tuple[Source, ...] = option(
+        "further files of this cell type, of the same kind; each file by itself is made into open regions",
+        (),
+    )
+    min_replicates: int = option(
+        "files, of `source` and `replicates`, that a nucleotide must be open in; 1: their union. The summit "
+        "of a range where files agree is the mean of those that lie in it",
+        1,
+        minimum=1,
+    )
 
     def __post_init__(self) -> None:
         require_cell_types([self.cell_type])
@@ -144,6 +154,14 @@ class Sample:
                 f"`format: {self.format}` has no summits",
                 where="center",
                 expected=f"midpoint, or one of the formats {', '.join(SUMMIT_FORMATS)}",
+            )
+        if self.min_replicates > 1 + len(self.replicates):
+            raise InputError(
+                "more files are to agree than there are",
+                where="min_replicates",
+                found=self.min_replicates,
+                expected=f"at most {1 + len(self.replicates)}, the number of files",
+                remedy="lower it, or add files to `replicates`",
             )
         if self.kind != "peaks" and self.threshold is None:
             raise InputError(
@@ -364,8 +382,8 @@ class Recipe:
                     where=f"samples[{index}].cell_type",
                     found=name,
                     expected="each cell type once",
-                    remedy="rename one of the two, or join their files: "
-                    "cat A.bed B.bed | bedtools sort > JOINED.bed",
+                    remedy="rename one of the two; or write one entry for two files of one cell type: "
+                    "`source: A.bed, replicates: [B.bed]`",
                 )
             seen.add(name)
         require_cell_types(names, where="samples")
@@ -450,6 +468,10 @@ class Recipe:
                 del sample["format"]
             if sample["past_end"] == "error":
                 del sample["past_end"]
+            if not sample["replicates"]:
+                del sample["replicates"]
+            if sample["min_replicates"] == 1:
+                del sample["min_replicates"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

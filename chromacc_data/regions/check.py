@@ -15,6 +15,7 @@ What is checked, by rule:
 - `overlap`, `midpoint`: for each cell type, exactly the windows that `bedtools intersect` finds are open.
 - Closed windows (`joint_peak` only, since under the other rules given windows may be closed) overlap no
   interval of any file.
+- Of a cell type with several files, `bedtools multiinter` says where enough of them agree.
 - No window touches the blacklist, and none holds more N than `max_n`: counted in the store's own bases.
 
 Not checked: cell types of signal and fragments, and with those, under `joint_peak`, the other cell types
@@ -231,6 +232,16 @@ class _Bedtools:
         made = self._run(["chrom", "start", "end"], "merge", "-i", self.write(rows, "rows"), "-d", distance)
         return self._genome.joined(list(made))
 
+    def agreement(self, files: list[pd.DataFrame], least: int) -> pd.DataFrame:
+        """Ranges that intervals of at least so many files cover."""
+        paths = [
+            self.write(self.merge(rows[["chrom", "start", "end"]], 0), f"file{number}")
+            for number, rows in enumerate(files)
+        ]
+        columns = ["chrom", "start", "end", "n_files", "_", *(f"_{number}" for number in range(len(files)))]
+        parts = self._genome.joined(list(self._run(columns, "multiinter", "-i", *paths)))
+        return self.merge(parts.loc[parts["n_files"] >= least, ["chrom", "start", "end"]], 0)
+
     def intersect(self, a: Path, b: Path) -> Iterator[pd.DataFrame]:
         """Numbers of the rows of two files that overlap, and by how much, some at a time."""
         columns = ["_", "_1", "_2", "number", "_3", "_4", "_5", "other", "overlap"]
@@ -273,9 +284,26 @@ class _PeakFiles:
         self.names = [sample.cell_type for sample in recipe.samples]
         self.readable = [i for i, sample in enumerate(recipe.samples) if sample.kind == "peaks"]
 
-    def intervals(self, cell_type: int) -> pd.DataFrame:
+    def intervals(self, cell_type: int, tools: _Bedtools) -> pd.DataFrame:
+        """Intervals of all files of a cell type, or where enough of these agree, sorted."""
+        files = [self._of_file(cell_type, path) for path in self.inputs.files_of(cell_type)]
+        least = self.recipe.samples[cell_type].min_replicates
+        if least == 1:
+            return self.genome.joined(files)
+        agreed = tools.agreement(files, least)
+        means = _Means(_keys(agreed))
+        for rows in files:
+            rows = rows[(rows["summit"] >= 0).to_numpy()]
+            keys = _keys(rows, rows["summit"].to_numpy())
+            place = np.searchsorted(_keys(agreed), keys, side="right") - 1
+            ends = _keys(agreed, agreed["end"].to_numpy())
+            inside = (place >= 0) & (keys < ends[place])
+            means.add(keys[inside], rows["summit"].to_numpy()[inside])
+        return agreed.assign(summit=means.values())
+
+    def _of_file(self, cell_type: int, path: Path) -> pd.DataFrame:
         """Intervals of a file as `past_end` says, sorted; `summit` is -1 where there is none."""
-        sample, path = self.recipe.samples[cell_type], self.inputs.samples[cell_type]
+        sample = self.recipe.samples[cell_type]
         form = require_format(path, use="peaks", stated=sample.format).name
         rows = _read(path, form, self.genome, with_summits=sample.center == "summit")
         if sample.past_end == "error":
@@ -287,6 +315,10 @@ class _PeakFiles:
         rows["summit"] = rows["summit"].where(rows["summit"] < rows["end"], -1)
         return rows[rows["start"] < rows["end"]]
 
+    def paths(self, cell_type: int) -> str:
+        """Its files, for an error."""
+        return ", ".join(map(str, self.inputs.files_of(cell_type)))
+
     def blacklist(self) -> pd.DataFrame | None:
         path = self.inputs.blacklist
         if path is None:
@@ -296,7 +328,7 @@ class _PeakFiles:
 
     def peaks(self, cell_type: int, tools: _Bedtools) -> pd.DataFrame:
         """Merged intervals, with the mean summit of each."""
-        rows, distance = self.intervals(cell_type), merge_distance(self.recipe.windows)
+        rows, distance = self.intervals(cell_type, tools), merge_distance(self.recipe.windows)
         if distance is None or rows.empty:
             return rows
         merged = tools.merge(rows[["chrom", "start", "end"]], distance)
@@ -530,7 +562,7 @@ def _wrong_label(
     cell_type: int,
     joint: pd.Series,
 ) -> CheckError:
-    name, path = files.names[cell_type], files.inputs.samples[cell_type]
+    name, path = files.names[cell_type], files.paths(cell_type)
     is_open = windows.label(cell_type)[window]
     peak = _overlapping(files.peaks(cell_type, tools), joint)
     return windows.error(
@@ -615,7 +647,7 @@ def _check_basset(tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles) 
                 int(wrong[0]),
                 f"open in {files.names[cell_type]!r} without a peak in reach",
                 "open",
-                f"closed: no peak of {files.inputs.samples[cell_type]} is {where}",
+                f"closed: no peak of {files.paths(cell_type)} is {where}",
             )
     _require_closed_apart(tools, windows, files, union.merged())
 
@@ -682,7 +714,7 @@ def _batches(tools: _Bedtools, files: _PeakFiles) -> Iterator[dict[int, pd.DataF
 def _wrong_overlap(
     tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles, window: int, cell_type: int
 ) -> CheckError:
-    row, path = windows.rows(np.array([window])).iloc[0], files.inputs.samples[cell_type]
+    row, path = windows.rows(np.array([window])).iloc[0], files.paths(cell_type)
     peak = _overlapping(_labelling(tools, files, cell_type), row, _least(files.recipe))
     what = "midpoint" if files.recipe.windows.label_rule == "midpoint" else "peak"
     return windows.error(

@@ -67,6 +67,8 @@ samples:
     fragments: {{count: ends, extend: 50, max_length: 120}}
     format: bedpe
     past_end: clip
+    replicates: [more.bedpe.gz, https://example.org/most.bedpe.gz]
+    min_replicates: 2
 windows:
   length: 500
   overlap: basset
@@ -284,6 +286,11 @@ BAD_PARTS = {
         "cell_type: A",
         "line 8, samples[1].cell_type: cell type given twice",
     ),
+    "more replicates than files": (
+        "source: b.bed",
+        "source: b.bed, replicates: [c.bed], min_replicates: 3",
+        "samples[1].min_replicates: more files are to agree than there are",
+    ),
     "blank cell type": (
         "cell_type: B",
         "cell_type: ' B'",
@@ -414,6 +421,8 @@ CHANGES = [
     ("format: bedpe", "format: fragments"),
     ("    format: bedpe\n", ""),
     ("past_end: clip", "past_end: error"),
+    ("replicates: [more.bedpe.gz,", "replicates: [other.bedpe.gz,"),
+    ("min_replicates: 2", "min_replicates: 3"),
     ("length: 500", "length: 501"),
     ("overlap: basset\n  merge_overlap: 100", "merge_distance: 200"),
     ("overlap: basset\n  merge_overlap: 100", "merge_distance: 0"),
@@ -564,6 +573,8 @@ def test_parse_recipe__names_that_look_the_same():
             "a list where one",
             "gzip -dcf b.bed 'c d.bed' | bedtools",
         ),
+        ("source: b.bed", "source: [b.bed, c.bed]", "a list where one", "`replicates: [c.bed]`"),
+        ("cell_type: B", "cell_type: A", "cell type given twice", "source: A.bed, replicates: [B.bed]"),
         ("source: b.bed", "source: [b.bed]", "a list where one", "without brackets: b.bed"),
         (
             "source: b.bed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -305,3 +306,25 @@ def test_verify__a_store_made_before_there_was_a_limit_on_n(tmp_path, monkeypatc
     group.attrs["recipe"] = as_now
     store._seal(path, store.content_hash(path))
     verify(path)
+
+
+@pytest.mark.parametrize("rule", ["joint", "basset", "overlap", "given"])
+@pytest.mark.parametrize("summits", [False, True])
+@pytest.mark.parametrize("least", [1, 2])
+def test_check_windows__replicates(tmp_path, monkeypatch, rule, summits, least):
+    recipe = write_recipe(tmp_path / "small", rule, summits=summits)
+    folder = tmp_path / "small"
+    lines = (folder / "liver.bed").read_text().splitlines(keepends=True)
+    (folder / "again.bed").write_text("".join(lines[:3] + lines[20:]))
+    more = f"liver.bed, replicates: [again.bed], min_replicates: {least}"
+    recipe.write_text(recipe.read_text().replace("source: liver.bed", f"source: {more}"))
+    built = building.build(recipe, tmp_path / "a.zarr")
+    records = json.loads(store.open_store(built.path).attrs["inputs"])
+    assert [r["source"] for r in records if r["name"] == "liver"] == ["liver.bed", "again.bed"]
+    verify(built.path, n_sample=1)
+    # A builder that takes the first file alone is seen, where that is not the same.
+    if least == 2 and rule != "basset":
+        monkeypatch.setattr(peaks, "_joined", lambda files, sample, path: files[0])
+        path = building.build(recipe, tmp_path / "b.zarr").path
+        with pytest.raises(CheckError, match=r"joint peak|liver"):
+            verify(path, n_sample=1)
