@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -280,8 +280,9 @@ def _recipe(ds: xr.Dataset, path: Path, recipe_path: Path | None) -> Recipe:
         raise InputError(
             "the recipe is not where the store was built from", where=where, remedy="name it with --recipe"
         )
-    recipe = load_recipe(where)
-    recorded = parse_recipe(ds.attrs[schema.ATTR_RECIPE], path=where)
+    counts = _recorded(ds, schema.ATTR_COUNTS, path) or {}
+    recipe = _of_its_time(load_recipe(where), counts)
+    recorded = _of_its_time(parse_recipe(ds.attrs[schema.ATTR_RECIPE], path=where), counts)
     if recipe.digest != recorded.digest:
         raise CheckError(
             "the recipe has changed since the store was built",
@@ -291,6 +292,13 @@ def _recipe(ds: xr.Dataset, path: Path, recipe_path: Path | None) -> Recipe:
             remedy="restore the recipe, or build the store again",
         )
     return recipe
+
+
+def _of_its_time(recipe: Recipe, counts: dict[str, int]) -> Recipe:
+    """The recipe as the release meant it that built the store: the first ones knew no limit on N."""
+    if recipe.simulation is not None or "windows_with_n_dropped" in counts:
+        return recipe
+    return replace(recipe, windows=replace(recipe.windows, max_n=1.0))
 
 
 def _recorded(ds: xr.Dataset, name: str, path: Path) -> Any:

@@ -129,6 +129,16 @@ class Sample:
         "genome, clip them or leave them out, and count them",
         "error",
     )
+    replicates: tuple[Source, ...] = option(
+        "further files of this cell type, of the same kind; each file by itself is made into open regions",
+        (),
+    )
+    min_replicates: int = option(
+        "files, of `source` and `replicates`, that a nucleotide must be open in; 1: their union. The summit "
+        "of a range where files agree is the mean of those that lie in it",
+        1,
+        minimum=1,
+    )
 
     def __post_init__(self) -> None:
         require_cell_types([self.cell_type])
@@ -144,6 +154,14 @@ class Sample:
                 f"`format: {self.format}` has no summits",
                 where="center",
                 expected=f"midpoint, or one of the formats {', '.join(SUMMIT_FORMATS)}",
+            )
+        if self.min_replicates > 1 + len(self.replicates):
+            raise InputError(
+                "more files are to agree than there are",
+                where="min_replicates",
+                found=self.min_replicates,
+                expected=f"at most {1 + len(self.replicates)}, the number of files",
+                remedy="lower it, or add files to `replicates`",
             )
         if self.kind != "peaks" and self.threshold is None:
             raise InputError(
@@ -192,6 +210,13 @@ class WindowRecipe:
     past_end: Literal["pad", "drop"] = option(
         "windows past a chromosome's end: fill with N, or leave out and count", "pad"
     )
+    max_n: float = option(
+        "largest share of N in a window, open or closed, derived or of `file`; what lies past an end is N. "
+        "Windows with more are dropped and counted; 1 keeps all, as releases without this key did",
+        0.1,
+        minimum=0,
+        maximum=1,
+    )
 
     def __post_init__(self) -> None:
         if self.file is not None and self.label == "joint_peak":
@@ -225,7 +250,12 @@ class NegativesRecipe:
 
     ratio: float = option("closed windows for each open one", 1.0, above=0, maximum=1_000_000)
     gc_bin: float = option("width of the bins of GC fraction that are matched", 0.02, minimum=1e-6, maximum=1)
-    max_n: float = option("largest fraction of N in a closed window", 0.0, minimum=0, maximum=1)
+    max_n: float = option(
+        "largest share of N in a closed window, where it is less than `windows.max_n`",
+        0.0,
+        minimum=0,
+        maximum=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -352,8 +382,8 @@ class Recipe:
                     where=f"samples[{index}].cell_type",
                     found=name,
                     expected="each cell type once",
-                    remedy="rename one of the two, or join their files: "
-                    "cat A.bed B.bed | bedtools sort > JOINED.bed",
+                    remedy="rename one of the two; or write one entry for two files of one cell type: "
+                    "`source: A.bed, replicates: [B.bed]`",
                 )
             seen.add(name)
         require_cell_types(names, where="samples")
@@ -451,11 +481,17 @@ class Recipe:
         # Stores built before there were these keys stay the same.
         if self.simulation is None:
             del content["simulation"]
+        if self.simulation is not None or self.windows.max_n == 1:
+            del content["windows"]["max_n"]
         for sample in content["samples"]:
             if sample["format"] is None:
                 del sample["format"]
             if sample["past_end"] == "error":
                 del sample["past_end"]
+            if not sample["replicates"]:
+                del sample["replicates"]
+            if sample["min_replicates"] == 1:
+                del sample["min_replicates"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

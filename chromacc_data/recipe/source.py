@@ -42,16 +42,22 @@ class Source:
     def from_list(files: list[str]) -> InputError:
         """What is wrong with a list, and how to make one file of it."""
         names = " ".join(shlex.quote(file) for file in files) or "A.bed B.bed"
+        first, *others = files or ["A.bed", "B.bed"]
+        of_cell_type = (
+            f"if they are of one cell type, write `source: {first}` and `replicates: [{', '.join(others)}]`"
+        )
         if len(files) == 1:
             remedy = f"write it without brackets: {names}"
         elif any(file.lower().endswith((".bw", ".bigwig")) for file in files):
             remedy = (
-                "give each bigWig a cell type of its own, or join them: bigWigMerge A.bw B.bw OUT.bedGraph"
+                f"{of_cell_type}; or give each bigWig a cell type of its own, or join them: "
+                "bigWigMerge A.bw B.bw OUT.bedGraph"
             )
         else:
             remedy = f"join the files: `gzip -dcf {names} | bedtools sort > joined.bed`, and name joined.bed"
             if "://" in names:
                 remedy = f"download them, and {remedy}"
+            remedy = f"{of_cell_type}; or {remedy}"
         return InputError(
             "a list where one file is expected",
             found=", ".join(files) or "a list",

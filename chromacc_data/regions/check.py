@@ -8,14 +8,15 @@ What is checked, by rule:
 - `joint_peak` with joint peaks: `bedtools merge` joins the intervals of each cell type's own file, then those
   of all cell types. Every open window is centred on such a joint peak (its midpoint, or the mean summit of
   its peaks), and is open in exactly the cell types whose peaks are in it. Unless the split is by block, every
-  joint peak without a window touches the blacklist or reaches past an end.
+  joint peak without a window touches the blacklist, reaches past an end or holds too much N.
 - `joint_peak` with Basset's rule: every open window lies in a run of overlapping extended peaks, and is open
   only in cell types with a peak in that run. Which windows of a run are merged, and in which order, is not
   checked.
 - `overlap`, `midpoint`: for each cell type, exactly the windows that `bedtools intersect` finds are open.
 - Closed windows (`joint_peak` only, since under the other rules given windows may be closed) overlap no
   interval of any file.
-- No window touches the blacklist.
+- Of a cell type with several files, `bedtools multiinter` says where enough of them agree.
+- No window touches the blacklist, and none holds more N than `max_n`: counted in the store's own bases.
 
 Not checked: cell types of signal and fragments, and with those, under `joint_peak`, the other cell types
 too; which closed windows were drawn.
@@ -32,7 +33,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,7 +63,9 @@ _COLUMNS = [str(column) for column in range(10)]
 _NO_ROW = re.compile(rb"^(?:#.*|(?:track|browser)(?:[ \t].*)?|[ \t]*)\r?\n", re.MULTILINE)
 
 
-def check_windows(ds: xr.Dataset, recipe: Recipe, inputs: Inputs, *, path: Path) -> tuple[str, ...]:
+def check_windows(
+    ds: xr.Dataset, recipe: Recipe, inputs: Inputs, bases: Callable[[str, int, int], str], *, path: Path
+) -> tuple[str, ...]:
     """Check the windows of a store against its peak files by bedtools.
 
     Parameters
@@ -71,6 +74,9 @@ def check_windows(ds: xr.Dataset, recipe: Recipe, inputs: Inputs, *, path: Path)
         The open store, and where it is.
     recipe, inputs
         Its recipe, and the files of that.
+    bases
+        Letters of a chromosome from a start on, so many, with N past its ends; read by another way than the
+        builder's.
 
     Returns
     -------
@@ -94,12 +100,13 @@ def check_windows(ds: xr.Dataset, recipe: Recipe, inputs: Inputs, *, path: Path)
         tools = _Bedtools(Path(folder), windows.genome)
         blacklist = files.blacklist()
         _require_off_blacklist(tools, windows, blacklist, inputs.blacklist)
+        _require_known_bases(ds, windows, recipe.windows.max_n)
         if not by_joint_peak:
             _check_labels(tools, windows, files)
         elif n_checked and recipe.windows.overlap == "basset":
             _check_basset(tools, windows, files)
         elif n_checked:
-            _check_joint(tools, windows, files, blacklist)
+            _check_joint(tools, windows, files, blacklist, bases)
     findings = [f"windows of {n_checked} of {n} cell types lie on the peaks of their files, by bedtools"]
     if n_checked < n:
         others = ", and of the others, which share their joint peaks" if by_joint_peak else ""
@@ -224,6 +231,16 @@ class _Bedtools:
         made = self._run(["chrom", "start", "end"], "merge", "-i", self.write(rows, "rows"), "-d", distance)
         return self._genome.joined(list(made))
 
+    def agreement(self, files: list[pd.DataFrame], least: int) -> pd.DataFrame:
+        """Ranges that intervals of at least so many files cover."""
+        paths = [
+            self.write(self.merge(rows[["chrom", "start", "end"]], 0), f"file{number}")
+            for number, rows in enumerate(files)
+        ]
+        columns = ["chrom", "start", "end", "n_files", "_", *(f"_{number}" for number in range(len(files)))]
+        parts = self._genome.joined(list(self._run(columns, "multiinter", "-i", *paths)))
+        return self.merge(parts.loc[parts["n_files"] >= least, ["chrom", "start", "end"]], 0)
+
     def intersect(self, a: Path, b: Path) -> Iterator[pd.DataFrame]:
         """Numbers of the rows of two files that overlap, and by how much, some at a time."""
         columns = ["_", "_1", "_2", "number", "_3", "_4", "_5", "other", "overlap"]
@@ -266,9 +283,26 @@ class _PeakFiles:
         self.names = [sample.cell_type for sample in recipe.samples]
         self.readable = [i for i, sample in enumerate(recipe.samples) if sample.kind == "peaks"]
 
-    def intervals(self, cell_type: int) -> pd.DataFrame:
+    def intervals(self, cell_type: int, tools: _Bedtools) -> pd.DataFrame:
+        """Intervals of all files of a cell type, or where enough of these agree, sorted."""
+        files = [self._of_file(cell_type, path) for path in self.inputs.files_of(cell_type)]
+        least = self.recipe.samples[cell_type].min_replicates
+        if least == 1:
+            return self.genome.joined(files)
+        agreed = tools.agreement(files, least)
+        means = _Means(_keys(agreed))
+        for rows in files:
+            rows = rows[(rows["summit"] >= 0).to_numpy()]
+            keys = _keys(rows, rows["summit"].to_numpy())
+            place = np.searchsorted(_keys(agreed), keys, side="right") - 1
+            ends = _keys(agreed, agreed["end"].to_numpy())
+            inside = (place >= 0) & (keys < ends[place])
+            means.add(keys[inside], rows["summit"].to_numpy()[inside])
+        return agreed.assign(summit=means.values())
+
+    def _of_file(self, cell_type: int, path: Path) -> pd.DataFrame:
         """Intervals of a file as `past_end` says, sorted; `summit` is -1 where there is none."""
-        sample, path = self.recipe.samples[cell_type], self.inputs.samples[cell_type]
+        sample = self.recipe.samples[cell_type]
         form = require_format(path, use="peaks", stated=sample.format).name
         rows = _read(path, form, self.genome, with_summits=sample.center == "summit")
         if sample.past_end == "error":
@@ -280,6 +314,10 @@ class _PeakFiles:
         rows["summit"] = rows["summit"].where(rows["summit"] < rows["end"], -1)
         return rows[rows["start"] < rows["end"]]
 
+    def paths(self, cell_type: int) -> str:
+        """Its files, for an error."""
+        return ", ".join(map(str, self.inputs.files_of(cell_type)))
+
     def blacklist(self) -> pd.DataFrame | None:
         path = self.inputs.blacklist
         if path is None:
@@ -289,7 +327,7 @@ class _PeakFiles:
 
     def peaks(self, cell_type: int, tools: _Bedtools) -> pd.DataFrame:
         """Merged intervals, with the mean summit of each."""
-        rows, distance = self.intervals(cell_type), merge_distance(self.recipe.windows)
+        rows, distance = self.intervals(cell_type, tools), merge_distance(self.recipe.windows)
         if distance is None or rows.empty:
             return rows
         merged = tools.merge(rows[["chrom", "start", "end"]], distance)
@@ -420,6 +458,24 @@ def _require_off_blacklist(
             )
 
 
+def _require_known_bases(ds: xr.Dataset, windows: _StoredWindows, max_n: float) -> None:
+    """Raise for a window that holds more N than is allowed; N is all zeros in a store."""
+    n, chunk = windows.start.size, int(ds.attrs[schema.ATTR_WINDOW_CHUNK])
+    for first in range(0, n if max_n < 1 else 0, chunk):
+        block = read_window_block(ds, schema.SEQUENCE.name, first, min(first + chunk, n))
+        n_unknown = block.shape[1] - block.sum(axis=(1, 2), dtype=np.int64)
+        wrong = np.flatnonzero(n_unknown / block.shape[1] > max_n)
+        if wrong.size:
+            found = f"{n_unknown[wrong[0]]} of {block.shape[1]} bases"
+            what = "the window holds more N than `windows.max_n` allows"
+            raise windows.error(first + int(wrong[0]), what, found, f"a share of at most {max_n:g}")
+
+
+def _share_of_n(letters: str) -> float:
+    known = sum(letters.upper().count(base) for base in "ACGTU")
+    return (len(letters) - known) / len(letters)
+
+
 def _require_closed_apart(
     tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles, union: pd.DataFrame
 ) -> None:
@@ -439,7 +495,11 @@ def _require_closed_apart(
 
 
 def _check_joint(
-    tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles, blacklist: pd.DataFrame | None
+    tools: _Bedtools,
+    windows: _StoredWindows,
+    files: _PeakFiles,
+    blacklist: pd.DataFrame | None,
+    bases: Callable[[str, int, int], str],
 ) -> None:
     union, members = _Union(tools, windows.genome, -1), []
     for cell_type in files.readable:
@@ -466,7 +526,7 @@ def _check_joint(
             raise _wrong_label(tools, windows, files, int(differs[0]), cell_type, row)
     absent = np.ones(len(joint), dtype=bool)
     absent[peak_of] = False
-    _explain_absent(tools, windows, files, joint[absent], centre[absent], blacklist)
+    _explain_absent(tools, windows, files, joint[absent], centre[absent], blacklist, bases)
     _require_closed_apart(tools, windows, files, joint)
 
 
@@ -499,7 +559,7 @@ def _wrong_label(
     cell_type: int,
     joint: pd.Series,
 ) -> CheckError:
-    name, path = files.names[cell_type], files.inputs.samples[cell_type]
+    name, path = files.names[cell_type], files.paths(cell_type)
     is_open = windows.label(cell_type)[window]
     peak = _overlapping(files.peaks(cell_type, tools), joint)
     return windows.error(
@@ -517,6 +577,7 @@ def _explain_absent(
     absent: pd.DataFrame,
     centre: np.ndarray,
     blacklist: pd.DataFrame | None,
+    bases: Callable[[str, int, int], str],
 ) -> None:
     """Raise for joint peaks without a window that nothing in the recipe leaves out."""
     recipe, ends = files.recipe, windows.genome.ends(absent)
@@ -533,6 +594,10 @@ def _explain_absent(
     if blacklist is not None and len(blacklist):
         for found in tools.intersect(tools.write(rows, "absent"), tools.write(blacklist, "blacklist")):
             left[found["number"]] = False
+    if recipe.windows.max_n < 1:
+        for number in np.flatnonzero(left).tolist():
+            letters = bases(str(absent["chrom"].iloc[number]), int(start[number]), recipe.windows.length)
+            left[number] = _share_of_n(letters) <= recipe.windows.max_n
     if left.any():
         joint = absent[left].iloc[0]
         peak = files.overlapping(joint, tools)
@@ -579,7 +644,7 @@ def _check_basset(tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles) 
                 int(wrong[0]),
                 f"open in {files.names[cell_type]!r} without a peak in reach",
                 "open",
-                f"closed: no peak of {files.inputs.samples[cell_type]} is {where}",
+                f"closed: no peak of {files.paths(cell_type)} is {where}",
             )
     _require_closed_apart(tools, windows, files, union.merged())
 
@@ -646,7 +711,7 @@ def _batches(tools: _Bedtools, files: _PeakFiles) -> Iterator[dict[int, pd.DataF
 def _wrong_overlap(
     tools: _Bedtools, windows: _StoredWindows, files: _PeakFiles, window: int, cell_type: int
 ) -> CheckError:
-    row, path = windows.rows(np.array([window])).iloc[0], files.inputs.samples[cell_type]
+    row, path = windows.rows(np.array([window])).iloc[0], files.paths(cell_type)
     peak = _overlapping(_labelling(tools, files, cell_type), row, _least(files.recipe))
     what = "midpoint" if files.recipe.windows.label_rule == "midpoint" else "peak"
     return windows.error(

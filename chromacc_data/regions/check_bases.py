@@ -17,7 +17,7 @@ from chromacc_data.sequences.fasta import write_index
 from chromacc_data.store import schema
 from chromacc_data.store.read import read_variable, read_window_block
 
-__all__ = ["check_bases"]
+__all__ = ["Reference", "check_bases"]
 
 
 def check_bases(
@@ -45,7 +45,7 @@ def check_bases(
     names = schema.chrom_names(ds)
     chrom, start = read_variable(ds, schema.CHROM.name), read_variable(ds, schema.START.name)
     with (
-        _Reference(fasta) as reference,
+        Reference(fasta) as reference,
         progress_bar(len(rows), unit="windows", description="comparing", show=show_progress) as bar,
     ):
         for index in np.unique(rows // chunk):
@@ -63,14 +63,14 @@ def check_bases(
             bar.update(len(here))
 
 
-class _Reference:
+class Reference:
     """Windows as text through pyfaidx, with N past both ends: slow, and independent of our own reader."""
 
     def __init__(self, fasta: Sequence[Path]) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._files = [self._open(path, Path(self._folder.name) / str(i)) for i, path in enumerate(fasta)]
 
-    def __enter__(self) -> _Reference:
+    def __enter__(self) -> Reference:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -42,10 +42,11 @@ def find_peaks(
         "merge_distance": windows.merge_distance(recipe.windows),
     }
     (folder / _FOLDER).mkdir(exist_ok=True)
-    parts = group_small([path.stat().st_size for path in inputs.samples], _BYTES_PER_TASK)
+    files = [inputs.files_of(sample) for sample in range(len(inputs.samples))]
+    parts = group_small([sum(path.stat().st_size for path in paths) for paths in files], _BYTES_PER_TASK)
     targets = [folder / _FOLDER / f"{part.start:05d}-{part.stop:05d}" for part in parts]
     tasks = [
-        delayed(_save_peaks, inputs.samples[part], recipe.samples[part], target, options)
+        delayed(_save_peaks, files[part], recipe.samples[part], target, options)
         for part, target in zip(parts, targets, strict=True)
     ]
     n_cell_types = [part.stop - part.start for part in parts]
@@ -96,11 +97,13 @@ def group_small(sizes: Sequence[int], largest: int) -> list[slice]:
 
 
 def _save_peaks(
-    paths: Sequence[Path], samples: Sequence[Sample], target: Path, options: dict[str, object]
+    files: Sequence[Sequence[Path]], samples: Sequence[Sample], target: Path, options: dict[str, object]
 ) -> None:
     if target.exists():
         return
-    peaks = cell_type_peaks(paths, samples, **options)
+    peaks = cell_type_peaks(
+        [first for first, *_ in files], samples, replicates=[others for _, *others in files], **options
+    )
     arrays = {name: np.concatenate([getattr(p, name) for p in peaks]) for name in ("chrom", "start", "end")}
     if any(p.summit is not None for p in peaks):
         arrays["summit"] = np.concatenate(

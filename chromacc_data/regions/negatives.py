@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.recipe.recipe import NegativesRecipe
+from chromacc_data.regions.composition import SequenceSource, gc_and_n
 from chromacc_data.regions.intervals import PairKeys, complement_intervals
 from chromacc_data.regions.peaks import Peaks
 from chromacc_data.regions.windows import Windows
-from chromacc_data.sequences.encoding import N_CODE
 
-__all__ = ["SequenceSource", "closed_windows", "windows_elsewhere"]
-
-_GC_BATCH = 1 << 14  # windows of bases held at once: 10 MB at 600 bp
-
+__all__ = ["closed_windows", "windows_elsewhere"]
 
 _TILINGS = 8  # times that the closed genome is laid out with windows, each time shifted by an eighth of one
-
-
-class SequenceSource(Protocol):
-    """What reads bases, such as :class:`chromacc_data.sequences.genome.Genome`."""
-
-    def windows(self, chrom: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
-        """Base codes of windows, (window, length) uint8."""
 
 
 def closed_windows(
@@ -78,7 +67,7 @@ def closed_windows(
     length = int(windows.end[0] - windows.start[0])
     n_bins = int(np.ceil(1 / recipe.gc_bin))
     is_open = windows.labels.any(axis=1)
-    gc, _ = _gc_and_n(genome, windows.chrom[is_open], windows.start[is_open], length)
+    gc, _ = gc_and_n(genome, windows.chrom[is_open], windows.start[is_open], length)
     known = ~np.isnan(gc)
     wanted = _quota(np.bincount(_gc_bins(gc[known], recipe.gc_bin), minlength=n_bins), recipe.ratio)
     taken = [(windows.chrom, windows.start, windows.end), *_around(peaks, length)]
@@ -142,7 +131,7 @@ def windows_elsewhere(
     generator = np.random.default_rng([seed, 1])
     runs = _closed_runs([*_around(peaks, length), *_around(_given(blacklist), 0)], lengths, length)
     chrom, start = _tiles(runs, generator.integers(length, size=runs.first.size), length)
-    known = np.flatnonzero(_gc_and_n(genome, chrom, start, length)[1] == 0)
+    known = np.flatnonzero(gc_and_n(genome, chrom, start, length)[1] == 0)
     if known.size < n_windows:
         raise InputError(
             "the genome has too few windows for the background",
@@ -208,7 +197,7 @@ def _draw_matched(
             break
         tile_chrom, tile_start = _tiles(runs, (place + tiling * length // _TILINGS) % length, length)
         apart = np.flatnonzero(_apart(tile_chrom, tile_start, chrom, start, length))
-        gc, n = _gc_and_n(genome, tile_chrom[apart], tile_start[apart], length)
+        gc, n = gc_and_n(genome, tile_chrom[apart], tile_start[apart], length)
         known = generator.permutation(np.flatnonzero((n <= recipe.max_n) & ~np.isnan(gc)))
         gc_bin = _gc_bins(gc[known], recipe.gc_bin)
         is_taken = _rank_in_bin(gc_bin) < missing[gc_bin]
@@ -256,26 +245,3 @@ def _quota(n_open: np.ndarray, ratio: float) -> np.ndarray:
 def _gc_bins(gc: np.ndarray, width: float) -> np.ndarray:
     """Bin of each GC fraction; the last one takes 1.0 in."""
     return np.minimum((gc / width).astype(np.int64), int(np.ceil(1 / width)) - 1)
-
-
-def _gc_and_n(
-    genome: SequenceSource, chrom: np.ndarray, start: np.ndarray, length: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """GC fraction of the known bases (NaN where there are none) and fraction of N, (window,) float64."""
-    gc, n = np.zeros(start.size), np.zeros(start.size)
-    for begin in range(0, start.size, _GC_BATCH):
-        here = slice(begin, begin + _GC_BATCH)
-        gc[here], n[here] = _count_gc_and_n(genome.windows(chrom[here], start[here], length))
-    known = length - n
-    return np.where(known > 0, gc / np.maximum(known, 1), np.nan), n / length
-
-
-@compiled
-def _count_gc_and_n(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number of C and G, and of N, in each row of base codes, (window,) int64."""
-    gc, n = np.zeros(len(codes), dtype=np.int64), np.zeros(len(codes), dtype=np.int64)
-    for row in range(len(codes)):
-        for code in codes[row]:
-            gc[row] += code == 1 or code == 2
-            n[row] += code == N_CODE
-    return gc, n

@@ -73,6 +73,7 @@ def cell_type_peaks(
     lengths: Sequence[int],
     excluded: Collection[str] = (),
     merge_distance: int | None = 200,
+    replicates: Sequence[Sequence[Path | str]] = (),
 ) -> list[Peaks]:
     """Merged peaks of cell types, each from its file: file, open regions, peaks (thesis, section 4.1).
 
@@ -83,6 +84,9 @@ def cell_type_peaks(
       threshold is rounded to float32. Nucleotides without a value are closed.
     - `fragments`: nucleotides with coverage >= threshold (`bedtools genomecov`), of a BEDPE or a fragment
       file; each line counts once, whatever its column of duplicates says.
+
+    Where a cell type has replicates, each file by itself is made into open regions; of these, all are taken,
+    or the ranges that are open in at least `sample.min_replicates` files (`bedtools multiinter`).
 
     The regions of all that are given together are held, and merged in one run of bedtools.
 
@@ -99,6 +103,8 @@ def cell_type_peaks(
     merge_distance
         Regions at most this many bp apart become one peak (`bedtools merge -d`). None leaves the intervals of
         a peak file as they are, as Basset does, and joins the open nucleotides of a signal that touch.
+    replicates
+        Further files of each sample; none when empty.
 
     Returns
     -------
@@ -112,7 +118,10 @@ def cell_type_peaks(
         Unreadable file, unknown chromosome, interval past a chromosome's end, no peak, no summit.
     """
     genome = _Genome(tuple(chromosomes), np.asarray(lengths, dtype=np.int64), frozenset(excluded))
-    regions = [_open_regions(Path(path), sample, genome) for path, sample in zip(paths, samples, strict=True)]
+    regions = [
+        _joined([_open_regions(Path(one), sample, genome) for one in (path, *others)], sample, path)
+        for path, others, sample in zip(paths, replicates or [()] * len(samples), samples, strict=True)
+    ]
     as_called = [merge_distance is None and sample.kind == "peaks" for sample in samples]
     merged = iter(
         _merged(
@@ -185,6 +194,51 @@ def _open_regions(path: Path, sample: Sample, genome: _Genome) -> Peaks:
             remedy="set `center: midpoint` for this cell type",
         )
     return regions
+
+
+def _joined(files: Sequence[Peaks], sample: Sample, path: Path | str) -> Peaks:
+    """Open regions of a cell type from those of each of its files: all, or those where files agree."""
+    if len(files) == 1:
+        return files[0]
+    counts: dict[str, int] = {}
+    for of_file in files:
+        counts |= {name: counts.get(name, 0) + count for name, count in of_file.counts.items()}
+    columns = zip(*((p.chrom, p.start, p.end) for p in files), strict=True)
+    chrom, start, end = (np.concatenate(parts) for parts in columns)
+    summit = None
+    if files[0].summit is not None:
+        summit = np.concatenate([of_file.summit for of_file in files])
+    if sample.min_replicates == 1:
+        return Peaks(chrom, start, end, summit, counts)
+    agreed = _agreed(files, sample.min_replicates)
+    if not len(agreed):
+        raise InputError(
+            f"the files of cell type {sample.cell_type!r} agree nowhere",
+            where=path,
+            found=f"no nucleotide that is open in {sample.min_replicates} of {len(files)} files",
+            expected="one peak or more",
+            remedy="lower `min_replicates`",
+        )
+    if summit is not None:
+        agreed = replace(agreed, summit=_summits_inside(agreed, chrom, summit))
+    return replace(agreed, counts=counts)
+
+
+def _agreed(files: Sequence[Peaks], least: int) -> Peaks:
+    """Ranges that are open in at least so many files, sorted and apart."""
+    united = [merge_intervals(p.chrom, p.start, p.end, distance=0) for p in files]
+    columns = (np.concatenate(parts) for parts in zip(*united, strict=True))
+    return Peaks(*merge_intervals(*_coverage(*columns, least), distance=0))
+
+
+def _summits_inside(ranges: Peaks, chrom: np.ndarray, summit: np.ndarray) -> np.ndarray:
+    """Mean of the summits that lie in each range, -1 where none does."""
+    chrom, summit = chrom[summit >= 0], summit[summit >= 0]
+    keys = PairKeys.over(ranges.start, ranges.end, summit)
+    place, starts = keys.of(chrom, summit), keys.of(ranges.chrom, ranges.start)
+    group = np.searchsorted(starts, place, side="right") - 1
+    inside = (group >= 0) & (place < keys.of(ranges.chrom, ranges.end)[group])
+    return mean_summits(summit[inside], group[inside], ranges.start)
 
 
 def _text_regions(path: Path, genome: _Genome, sample: Sample, form: Format) -> Peaks:

@@ -102,8 +102,10 @@ class GenomeSource:
     def check_labels(self, ds: xr.Dataset, path: Path) -> tuple[list[str], list[str]]:
         """Check by bedtools that windows lie on their peaks; what held, and what is unchecked."""
         from chromacc_data.regions.check import check_windows  # pandas: no build needs it
+        from chromacc_data.regions.check_bases import Reference  # pyfaidx: no build needs it
 
-        held, *unchecked = check_windows(ds, self._recipe, self._inputs, path=path)
+        with Reference(self._inputs.fasta) as reference:
+            held, *unchecked = check_windows(ds, self._recipe, self._inputs, reference.window, path=path)
         return [held], unchecked
 
     def check_bases(
@@ -140,7 +142,7 @@ def _plan_windows(
             "no window is left",
             where=recipe.path,
             found=", ".join(f"{name} {count:,}" for name, count in joined.counts.items()),
-            remedy="check the blacklist and `windows.past_end`",
+            remedy="check the blacklist, `windows.past_end` and `windows.max_n`",
         )
     assigned = splits.assign(
         joined.chrom, joined.start, joined.end, recipe.split, names=genome.names, seed=recipe.seed
@@ -183,6 +185,7 @@ def _windows(
             forbidden,
             fixed,
             recipe.windows,
+            genome,
         )
         for part in parts
     ]
@@ -197,7 +200,7 @@ def _windows(
             joined,
             load_peaks(peaks),
             genome,
-            recipe.negatives,
+            replace(recipe.negatives, max_n=min(recipe.negatives.max_n, recipe.windows.max_n)),
             lengths=genome.lengths,
             blacklist=forbidden,
             seed=recipe.seed,
@@ -214,6 +217,7 @@ def _windows_of_part(
     forbidden: Peaks | None,
     fixed: Windows | None,
     recipe: WindowRecipe,
+    genome: Genome,
 ) -> Windows:
     """Windows of some chromosomes, by their codes."""
     first, stop = chromosomes.start, chromosomes.stop
@@ -223,4 +227,5 @@ def _windows_of_part(
         None if fixed is None else fixed.on(first, stop),
         lengths=lengths,
         recipe=recipe,
+        genome=genome,
     )

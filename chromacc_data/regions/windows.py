@@ -15,6 +15,7 @@ from chromacc_data.compiled import compiled
 from chromacc_data.errors import InputError
 from chromacc_data.recipe.recipe import WindowRecipe
 from chromacc_data.regions.bed import read_intervals
+from chromacc_data.regions.composition import SequenceSource, gc_and_n
 from chromacc_data.regions.intervals import PairKeys, match_chromosomes, merge_intervals
 from chromacc_data.regions.peaks import Peaks, mean_summits
 
@@ -97,6 +98,7 @@ def derive_windows(
     *,
     lengths: Sequence[int],
     recipe: WindowRecipe,
+    genome: SequenceSource | None = None,
 ) -> Windows:
     """Windows and labels of some chromosomes, all at once.
 
@@ -132,6 +134,9 @@ def derive_windows(
         Of every chromosome of the genome, bp, by its code.
     recipe
         Length and rules. Windows past an end are counted, and kept under `pad`.
+    genome
+        What reads base codes: windows with more N than `max_n` are dropped, those of `file` too. Not looked
+        at when None.
     """
     lengths = np.asarray(lengths, dtype=np.int64)
     if fixed is not None:
@@ -147,10 +152,17 @@ def derive_windows(
     dropped = past if recipe.past_end == "drop" else np.zeros(start.size, dtype=bool)
     forbidden = _touches(chrom, start, end, blacklist) & ~dropped
     kept = ~(dropped | forbidden)
+    counted = {}
+    if genome is not None and recipe.max_n < 1:
+        left = np.flatnonzero(kept)
+        has_n = gc_and_n(genome, chrom[left], start[left], recipe.length)[1] > recipe.max_n
+        kept[left[has_n]] = False
+        counted = {"windows_with_n_dropped": int(has_n.sum())}
     counts |= {
         "windows_past_end_dropped": int(dropped.sum()),
         "windows_past_end_padded": int((past & kept).sum()),
         "windows_in_blacklist_dropped": int(forbidden.sum()),
+        **counted,
         "windows_open_in_no_cell_type": int((~labels[kept].any(axis=1)).sum()),
         "windows": int(kept.sum()),
     }

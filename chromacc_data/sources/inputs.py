@@ -35,6 +35,12 @@ class Inputs:
     records: tuple[dict[str, str | int], ...]
     motifs: tuple[Path, ...] = ()
     functions: tuple[UserFunction, ...] = ()
+    #: Further files of each sample.
+    replicates: tuple[tuple[Path, ...], ...] = ()
+
+    def files_of(self, sample: int) -> tuple[Path, ...]:
+        """All files of a sample: its own and its replicates."""
+        return (self.samples[sample], *self.replicates[sample])
 
     @property
     def digest(self) -> str:
@@ -56,6 +62,7 @@ def resolve_inputs(
     fastas = recipe.genome.fasta if recipe.genome else ()
     fasta = tuple(resolve_fasta(s, **options, show_progress=show_progress) for s in fastas)
     samples = tuple(find(sample.source) for sample in recipe.samples)
+    replicates = tuple(tuple(map(find, sample.replicates)) for sample in recipe.samples)
     blacklist = find(recipe.blacklist) if recipe.blacklist else None
     fixed = find(recipe.windows.file) if recipe.windows.file else None
     simulation = recipe.simulation
@@ -70,7 +77,11 @@ def resolve_inputs(
     named: list[tuple[str, Source | str, Path]] = [
         ("genome", source, path) for source, path in zip(fastas, fasta, strict=True)
     ]
-    named += [(s.cell_type, s.source, path) for s, path in zip(recipe.samples, samples, strict=True)]
+    named += [
+        (sample.cell_type, source, path)
+        for sample, first, others in zip(recipe.samples, samples, replicates, strict=True)
+        for source, path in zip((sample.source, *sample.replicates), (first, *others), strict=True)
+    ]
     named += [("blacklist", recipe.blacklist, blacklist)] if blacklist else []
     named += [("windows", recipe.windows.file, fixed)] if fixed else []
     named += [("motifs", source, path) for source, path in zip(motif_sources, motifs, strict=True)]
@@ -85,7 +96,7 @@ def resolve_inputs(
     )
     known = dict(zip((path for *_, path in named), digests, strict=True))
     functions = tuple(replace(function, digest=known.get(function.path, "")) for function in functions)
-    return Inputs(fasta, samples, blacklist, fixed, records, motifs, functions)
+    return Inputs(fasta, samples, blacklist, fixed, records, motifs, functions, replicates)
 
 
 def open_genome(recipe: Recipe, inputs: Inputs) -> Genome | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chromacc_models.kmer_kernels import changes, contribute
+from chromacc_models.kmer_kernels import changes, contribute, mutate
 from chromacc_models.kmer_kernels.scan import Pooled
 from chromacc_models.kmer_kernels.workers import in_parallel, n_threads
 from chromacc_models.scoring.scorer import Scorer
@@ -120,7 +120,7 @@ class Contributions:
         """What kernels take: weights, biases, letters of windows, grid, activation and pooling."""
         front_end = self.scorer.front_end
         letters = front_end.letters(self.scorer.scan_codes(codes))
-        kinds = changes.ACTIVATIONS[front_end.activation], changes.POOLINGS[front_end.pooling]
+        kinds = changes.ACTIVATIONS[front_end.activation], mutate.POOLINGS[front_end.pooling]
         return self._weights, self.scorer.filter_bias, letters, self._grid, kinds
 
     @cached_property

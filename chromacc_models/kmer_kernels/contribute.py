@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from chromacc_data.compiled import compiled
-from chromacc_models.kmer_kernels.changes import EXPONENTIAL, LOG_SUM_EXP, MAXIMUM, RELU
+from chromacc_models.kmer_kernels.changes import EXPONENTIAL, RELU
+from chromacc_models.kmer_kernels.mutate import LOG_SUM_EXP, MAXIMUM
 
 __all__ = ["Grid", "place_values", "share_among_bases", "share_place", "values_of_places"]
 

@@ -67,6 +67,8 @@ samples:
     fragments: {{count: ends, extend: 50, max_length: 120}}
     format: bedpe
     past_end: clip
+    replicates: [more.bedpe.gz, https://example.org/most.bedpe.gz]
+    min_replicates: 2
 windows:
   length: 500
   overlap: basset
@@ -74,6 +76,7 @@ windows:
   label: overlap
   label_min_overlap: 10
   past_end: drop
+  max_n: 0.25
 blacklist: blacklist.bed
 negatives: {{ratio: 0.5, gc_bin: 0.05, max_n: 0.1}}
 split: {{by: block, validation: 0.05, test: 0.2, block_size: 500_000, folds: 5, allow_leaks: true}}
@@ -97,7 +100,7 @@ def test_parse_recipe__defaults():
     assert recipe.text == SMALL
     assert recipe.samples[0] == Sample("A", Source(file="a.bed"), "peaks", None, "midpoint", FragmentRecipe())
     assert recipe.genome == GenomeRecipe((Source(file="toy.fa"),), "toy", {}, None, ())
-    assert recipe.windows == WindowRecipe(600, None, 200, "joint", 200, None, 1, "pad")
+    assert recipe.windows == WindowRecipe(600, None, 200, "joint", 200, None, 1, "pad", 0.1)
     assert recipe.split == SplitRecipe("random", 0.1, 0.1, 1_000_000, 0, False)
     assert (recipe.blacklist, recipe.negatives, recipe.output.chunk, recipe.seed) == (None, None, 2048, 0)
 
@@ -111,7 +114,7 @@ def test_parse_recipe__every_key():
     assert [s.threshold for s in recipe.samples] == [None, 2.0, 3.5]
     assert recipe.samples[0].center == "summit"
     assert recipe.samples[2].fragments == FragmentRecipe("ends", 50, 120)
-    assert recipe.windows == WindowRecipe(500, None, 200, "basset", 100, "overlap", 10, "drop")
+    assert recipe.windows == WindowRecipe(500, None, 200, "basset", 100, "overlap", 10, "drop", 0.25)
     assert recipe.negatives == NegativesRecipe(0.5, 0.05, 0.1)
     assert recipe.split == SplitRecipe("block", 0.05, 0.2, 500_000, 5, True)
     assert recipe.description == "Two\nlines.\n"
@@ -283,6 +286,11 @@ BAD_PARTS = {
         "cell_type: A",
         "line 8, samples[1].cell_type: cell type given twice",
     ),
+    "more replicates than files": (
+        "source: b.bed",
+        "source: b.bed, replicates: [c.bed], min_replicates: 3",
+        "samples[1].min_replicates: more files are to agree than there are",
+    ),
     "blank cell type": (
         "cell_type: B",
         "cell_type: ' B'",
@@ -386,7 +394,10 @@ def test_digest__ignores_comments_order_and_written_defaults():
 
 
 def test_digest__stays_what_it_was_before_newer_keys():
-    assert small().digest == "01e70f90e4e9b13471fdb82ac71133db2d07f6ea5b99a33283c6a247092b361a"
+    # Before there was a limit on N, windows could be of nothing but N.
+    digest = small("windows: {max_n: 1}\n").digest
+    assert digest == "01e70f90e4e9b13471fdb82ac71133db2d07f6ea5b99a33283c6a247092b361a"
+    assert small("windows: {max_n: 1.0}\n").digest == digest != small().digest
 
 
 CHANGES = [
@@ -410,6 +421,8 @@ CHANGES = [
     ("format: bedpe", "format: fragments"),
     ("    format: bedpe\n", ""),
     ("past_end: clip", "past_end: error"),
+    ("replicates: [more.bedpe.gz,", "replicates: [other.bedpe.gz,"),
+    ("min_replicates: 2", "min_replicates: 3"),
     ("length: 500", "length: 501"),
     ("overlap: basset\n  merge_overlap: 100", "merge_distance: 200"),
     ("overlap: basset\n  merge_overlap: 100", "merge_distance: 0"),
@@ -417,6 +430,8 @@ CHANGES = [
     ("label: overlap\n  label_min_overlap: 10", "label: midpoint"),
     ("label_min_overlap: 10", "label_min_overlap: 11"),
     ("past_end: drop", "past_end: pad"),
+    ("max_n: 0.25", "max_n: 0.3"),
+    ("max_n: 0.25", "max_n: 1"),
     ("blacklist: blacklist.bed", ""),
     ("negatives: {ratio: 0.5, gc_bin: 0.05, max_n: 0.1}", ""),
     ("ratio: 0.5", "ratio: 0.6"),
@@ -558,6 +573,8 @@ def test_parse_recipe__names_that_look_the_same():
             "a list where one",
             "gzip -dcf b.bed 'c d.bed' | bedtools",
         ),
+        ("source: b.bed", "source: [b.bed, c.bed]", "a list where one", "`replicates: [c.bed]`"),
+        ("cell_type: B", "cell_type: A", "cell type given twice", "source: A.bed, replicates: [B.bed]"),
         ("source: b.bed", "source: [b.bed]", "a list where one", "without brackets: b.bed"),
         (
             "source: b.bed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from chromacc_data import build_store as building
 from chromacc_data.errors import CheckError
 from chromacc_data.regions import negatives, peaks, windows
 from chromacc_data.store import write as writing
-from chromacc_data.store.read import content_hash
+from chromacc_data.store.read import content_hash, open_store
 from chromacc_data.verify_store import verify
 from tests.small import RECIPE, write_small_dataset
 
@@ -254,3 +255,77 @@ def test_check_windows__errors_name_cell_type_window_and_peak(tmp_path):
     assert "the label of 'T cell' is not what bedtools finds" in message
     assert "open: peak chr" in message
     assert "t_cell.bed" in message
+
+
+def n_in_genome(folder: Path) -> None:
+    """Put a stretch of N where the small dataset has peaks, and closed genome."""
+    lines = (folder / "genome.fa").read_text().splitlines()
+    for number in (*range(20, 45), *range(130, 150)):
+        lines[number] = "N" * 50
+    (folder / "genome.fa").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_check_windows__no_window_holds_more_n_than_the_recipe_allows(tmp_path, monkeypatch, rule):
+    recipe = write_recipe(tmp_path / "small", rule)
+    n_in_genome(tmp_path / "small")
+    built = building.build(recipe, tmp_path / "a.zarr")
+    sequence = open_store(built.path)["sequence"].values
+    assert built.counts["windows_with_n_dropped"] > 0
+    assert (1 - sequence.sum(axis=(1, 2)) / sequence.shape[1]).max() <= 0.1
+    asked = ("closed_windows", "closed_windows_missing", "closed_windows_without_gc")
+    assert built.counts["closed_windows_wanted"] == sum(built.counts[name] for name in asked)
+    verify(built.path, n_sample=1)
+    # A builder that looks at no N is seen.
+    monkeypatch.setattr(windows, "gc_and_n", lambda genome, chrom, start, n: (start * 0.0, start * 0.0))
+    path = building.build(recipe, tmp_path / "b.zarr").path
+    with pytest.raises(CheckError, match="holds more N than"):
+        verify(path, n_sample=1)
+
+
+def test_check_windows__a_window_that_was_dropped_for_n_that_is_not_there_is_missed(tmp_path, monkeypatch):
+    recipe = write_recipe(tmp_path / "small", "joint")
+    right = windows.gc_and_n
+    monkeypatch.setattr(
+        windows, "gc_and_n", lambda *a: (right(*a)[0], right(*a)[1] + (np.arange(a[2].size) == 3))
+    )
+    path = building.build(recipe, tmp_path / "a.zarr").path
+    with pytest.raises(CheckError, match="joint peaks have no window"):
+        verify(path, n_sample=1)
+
+
+def test_verify__a_store_made_before_there_was_a_limit_on_n(tmp_path, monkeypatch):
+    """Its recipe has no `max_n`, and its windows may be of nothing but N."""
+    recipe = write_recipe(tmp_path / "small", "joint")
+    n_in_genome(tmp_path / "small")
+    as_now = recipe.read_text()
+    recipe.write_text(as_now.replace("merge_distance: 20}", "merge_distance: 20, max_n: 1}"))
+    path = building.build(recipe, tmp_path / "a.zarr").path
+    assert "windows_with_n_dropped" not in open_store(path).attrs["counts"]
+    recipe.write_text(as_now)
+    group = zarr.open_group(path, mode="r+")
+    group.attrs["recipe"] = as_now
+    writing._seal(path, content_hash(path))
+    verify(path)
+
+
+@pytest.mark.parametrize("rule", ["joint", "basset", "overlap", "given"])
+@pytest.mark.parametrize("summits", [False, True])
+@pytest.mark.parametrize("least", [1, 2])
+def test_check_windows__replicates(tmp_path, monkeypatch, rule, summits, least):
+    recipe = write_recipe(tmp_path / "small", rule, summits=summits)
+    folder = tmp_path / "small"
+    lines = (folder / "liver.bed").read_text().splitlines(keepends=True)
+    (folder / "again.bed").write_text("".join(lines[:3] + lines[20:]))
+    more = f"liver.bed, replicates: [again.bed], min_replicates: {least}"
+    recipe.write_text(recipe.read_text().replace("source: liver.bed", f"source: {more}"))
+    built = building.build(recipe, tmp_path / "a.zarr")
+    records = json.loads(open_store(built.path).attrs["inputs"])
+    assert [r["source"] for r in records if r["name"] == "liver"] == ["liver.bed", "again.bed"]
+    verify(built.path, n_sample=1)
+    # A builder that takes the first file alone is seen, where that is not the same.
+    if least == 2 and rule != "basset":
+        monkeypatch.setattr(peaks, "_joined", lambda files, sample, path: files[0])
+        path = building.build(recipe, tmp_path / "b.zarr").path
+        with pytest.raises(CheckError, match=r"joint peak|liver"):
+            verify(path, n_sample=1)

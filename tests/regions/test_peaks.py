@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pybedtools import BedTool
 
 from chromacc_data.errors import InputError
-from chromacc_data.recipe.recipe import FragmentRecipe
+from chromacc_data.recipe.recipe import FragmentRecipe, Source
 from chromacc_data.regions import peaks
 from chromacc_data.regions.bed import read_intervals
 from chromacc_data.regions.peaks import cell_type_peaks, mean_summits
@@ -261,3 +262,55 @@ def test_cell_type_peaks__real_fragments_reach_the_published_peaks(shared_data):
     is_near = np.searchsorted(found.start, end) > np.searchsorted(found.end, start, side="right")
     assert len(published) == 200
     assert is_near.mean() > 0.95
+
+
+# Several files of one cell type
+
+
+def text_of(intervals: list[tuple[int, int]]) -> str:
+    return "".join(f"chr1\t{start}\t{end}\n" for start, end in intervals)
+
+
+@given(
+    files=st.lists(intervals_of_one_chromosome, min_size=2, max_size=4),
+    least=st.integers(1, 4),
+    distance=st.integers(0, 5),
+)
+@settings(deadline=None, max_examples=20)
+def test_cell_type_peaks__replicates_are_what_multiinter_finds(files, least, distance, tmp_path_factory):
+    folder, least = tmp_path_factory.mktemp("files"), min(least, len(files))
+    paths = [write(folder, text_of(each), f"{number}.bed") for number, each in enumerate(files)]
+    merged = [str(BedTool(text_of(each), from_string=True).sort().merge().saveas().fn) for each in files]
+    cut = BedTool().multi_intersect(i=merged).filter(lambda row: int(row[3]) >= least).saveas()
+    expected = [(row.start, row.end) for row in cut.merge(d=distance)] if len(cut) else []
+    one = sample(replicates=[Source(file="b.bed")] * (len(files) - 1), min_replicates=least)
+    options = {**GENOME, "merge_distance": distance, "replicates": [paths[1:]]}
+    if not expected:
+        with pytest.raises(InputError, match="agree nowhere"):
+            cell_type_peaks(paths[:1], [one], **options)
+        return
+    (found,) = cell_type_peaks(paths[:1], [one], **options)
+    assert list(zip(found.start.tolist(), found.end.tolist(), strict=True)) == expected
+    assert found.counts["intervals"] == sum(map(len, files))
+
+
+def test_cell_type_peaks__summits_of_replicates(tmp_path):
+    """A range where files agree has the mean of the summits that lie in it; a union keeps every summit."""
+    lines = ("chr1\t10\t50\t.\t0\t.\t1\t-1\t-1\t25\n", "chr1\t30\t90\t.\t0\t.\t1\t-1\t-1\t{}\n")
+    first = write(tmp_path, lines[0], "a.narrowPeak")
+    for offset, least, expected in ((15, 2, (30, 50, 40)), (40, 2, (30, 50, 35)), (40, 1, (10, 90, 52))):
+        second = write(tmp_path, lines[1].format(offset), "b.narrowPeak")
+        one = sample(center="summit", replicates=[Source(file="b.bed")], min_replicates=least)
+        (found,) = cell_type_peaks([first], [one], **GENOME, replicates=[[second]])
+        assert (found.start[0], found.end[0], found.summit[0]) == expected
+
+
+def test_cell_type_peaks__replicates_of_a_signal_are_cut_at_the_threshold_one_by_one(tmp_path):
+    paths = [
+        write(tmp_path, "chr1\t0\t10\t3\nchr1\t10\t20\t1\n", "a.bedGraph"),
+        write(tmp_path, "chr1\t5\t20\t2\n", "b.bedGraph"),
+    ]
+    for least, expected in ((2, (5, 10)), (1, (0, 20))):
+        one = sample("signal", 2.0, replicates=[Source(file="b.bed")], min_replicates=least)
+        (found,) = cell_type_peaks(paths[:1], [one], **GENOME, merge_distance=0, replicates=[paths[1:]])
+        assert (found.start.tolist(), found.end.tolist()) == ([expected[0]], [expected[1]])

@@ -452,3 +452,59 @@ def test_read_fixed_windows__bassets_file_as_it_is(shared_data):
     assert len(found) == 647
     assert found.counts["windows_given_twice"] == 16
     assert set(found.strand.tolist()) == {1}
+
+
+# Share of N
+
+
+class Genome:
+    """Chromosomes in memory: letters, of which all but A C G T are N."""
+
+    def __init__(self, *chromosomes: str) -> None:
+        self.chromosomes = chromosomes
+
+    def windows(self, chrom: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
+        text = [
+            "".join(
+                self.chromosomes[c][i] if 0 <= i < len(self.chromosomes[c]) else "N"
+                for i in range(s, s + length)
+            )
+            for c, s in zip(chrom.tolist(), start.tolist(), strict=True)
+        ]
+        codes = [["ACGT".find(letter) % 5 for letter in window] for window in text]
+        return np.array(codes, dtype=np.uint8).reshape(len(text), length)
+
+
+@pytest.mark.parametrize(
+    ("max_n", "kept"),
+    [(0.0, [0]), (0.1, [0, 20]), (0.2, [0, 20, 40]), (0.99, [0, 20, 40]), (1.0, [0, 20, 40, 60])],
+)
+def test_derive_windows__windows_with_too_much_n_are_dropped_and_counted(max_n: float, kept: list[int]):
+    genome = Genome("A" * 20 + "ACGTNACGTA" + "C" * 10 + "ACGRNACGTA" + "C" * 10 + "N" * 10)
+    peaks = [peaks_of([(start, start + 10) for start in (0, 20, 40, 60)])]
+    recipe = WindowRecipe(length=10, max_n=max_n)
+    found = derive_windows(peaks, lengths=[70], recipe=recipe, genome=genome)
+    assert found.start.tolist() == kept
+    assert found.counts["windows"] == len(kept)
+    # Without a limit there is no such count, as in stores made before there was one.
+    assert found.counts.get("windows_with_n_dropped") == (None if max_n == 1 else 4 - len(kept))
+
+
+def test_derive_windows__what_lies_past_an_end_is_n_and_reasons_are_counted_once():
+    genome = Genome("ACGTA" * 10 + "N" * 10)
+    peaks = [peaks_of([(0, 2), (20, 30), (48, 52), (58, 60)])]
+    black = peaks_of([(48, 49)])
+    recipe = WindowRecipe(length=10, max_n=0.5)
+    found = derive_windows(peaks, black, lengths=[60], recipe=recipe, genome=genome)
+    assert found.start.tolist() == [-4, 20]
+    assert found.counts["windows_in_blacklist_dropped"] == 1
+    assert found.counts["windows_with_n_dropped"] == 1  # 54-64: six of N, four past the end
+    assert found.counts["windows_past_end_padded"] == 1
+
+
+def test_derive_windows__given_windows_with_too_much_n_are_dropped_too():
+    genome, fixed = Genome("N" * 10 + "A" * 20), windows_of([0, 10, 20], 10)
+    recipe = WindowRecipe(length=10, file=GIVEN)
+    found = derive_windows([peaks_of([(12, 14)])], None, fixed, lengths=[30], recipe=recipe, genome=genome)
+    assert found.start.tolist() == [10, 20]
+    assert found.counts["windows_with_n_dropped"] == 1
