@@ -381,7 +381,7 @@ def _motif_table(found: Sequence[RunMotifs], groups: FoldGroups, folds: Sequence
 
 
 def _group_name(known: Sequence[str], members: np.ndarray, motif: Motif) -> str:
-    names = Counter(known[i] for i in members if known[i])
+    names = Counter("_".join(known[i].split()) for i in members if known[i])
     return names.most_common(1)[0][0] if names else motif.iupac.strip("N") or motif.iupac
 
 

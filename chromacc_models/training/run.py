@@ -125,6 +125,12 @@ class Run:
             return run if store is None else run._with_store(Path(store))
         folder = Path(run)
         info = read_info(folder)
+        if info is None and (folder / "fold-0" / "run.json").exists():
+            raise InputError(
+                "the folder of a cross-validation, not of a run",
+                where=folder,
+                remedy=f"name one of its folds: {folder / 'fold-0'}",
+            )
         if info is None:
             raise InputError("not a run folder", where=folder, remedy="make one with `chromacc-models train`")
         if info.result is None:

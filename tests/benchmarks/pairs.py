@@ -68,7 +68,9 @@ def variants(command: Command) -> list[tuple[str, Command]]:
         other = (*words, "--strands", "both", "--overwrite")
         found.append(("other strands, overwriting", replace(command, arguments=other)))
     if words[1] == "package":
-        found.append(("other text", replace(command, arguments=(*words, "--doc", "Another text."))))
+        found.append(("overwriting", replace(command, arguments=(*words, "--overwrite"))))
+        other = (*words, "--doc", "Another text.", "--overwrite")
+        found.append(("other text, overwriting", replace(command, arguments=other)))
     return found
 
 

@@ -24,6 +24,7 @@ from chromacc_models.interpretation.folds import (
     recurring_interactions,
 )
 from chromacc_models.training.config import TrainConfig
+from chromacc_models.training.run import Run
 
 RNG = np.random.default_rng(0)
 WORDS = ("CCACCAGGGGGCGC", "AGATAAGCAGATAA", "TGACTCATTTCCGG")
@@ -81,6 +82,20 @@ def test_recurring_interactions__by_hand():
     assert len(recurring_interactions(scaled, groups, ["liver"], n_top=1)) == 1
 
 
+def test_recurring_interactions__of_motifs_that_do_not_recur():
+    motifs = tuple(Motif(name, np.eye(4)) for name in "XY")
+    groups = FoldGroups((np.array([0]), np.array([1])), motifs, np.array([1, 1]))
+    found = recurring_interactions([np.zeros((2, 1, 1))] * 2, groups, ["liver", "neuron"])
+    assert found.empty
+    assert {"motif_a", "folds", "scaled_sd"} <= set(found.columns)
+
+
+def test_group_filters__names_are_without_whitespace_and_different():
+    folds = [[filter_of("f0", WORDS[0])], [filter_of("f0", WORDS[1])]]
+    found = group_filters(folds, [["T box"], ["T box"]])
+    assert sorted(motif.id for motif in found.motifs) == ["T_box", "T_box.2"]
+
+
 @pytest.fixture
 def crossed(make_store: Callable[..., Path], tmp_path: Path) -> Path:
     """Folder of a tiny cross-validation of three folds."""
@@ -128,6 +143,9 @@ def test_commands__take_the_folder_of_a_cross_validation(crossed: Path):
 
 
 def test_motifs_of_folds__bad_input(crossed: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="the folder of a cross-validation, not of a run") as error:
+        Run.open(crossed)
+    Run.open(error.value.remedy.split(": ")[1])
     with pytest.raises(InputError, match="not the folder of a cross-validation"):
         motifs_of_folds(tmp_path)
     (crossed / "fold-1" / "run.json").unlink()

@@ -128,7 +128,7 @@ def make_scene(folder: Path, *, networks: bool = False) -> Path:
     if networks and not (folder / "net.keras").exists():
         train = ("train", "store.zarr", "--config", "train.yaml", "-o", "run", "-q")
         command("chromacc-models", *train, cwd=folder)
-        package = ("package", "run", "--genome", "genome.fa", "--to", "model", "-q")
+        package = ("package", "run", "--genome", "genome.fa", "--to", "model", "--overwrite", "-q")
         command("chromacc-models", *package, cwd=folder)
         (folder / "net.keras").write_bytes((folder / "run" / "model.keras").read_bytes())
     return folder

@@ -193,6 +193,13 @@ def test_package__overwrite_of_a_folder_without_checksums_of_texts(
     assert check(model_folder).additions == ("dataloader.yaml.edited",)  # the others are as they would be now
 
 
+def test_check__an_added_link_out_of_the_folder(model_folder: Path, tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    (model_folder / "chromacc_models").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="a link that leads out"):
+        check(model_folder)
+
+
 def test_package__overwrite_keeps_no_code(made: Path, model_folder: Path):
     (model_folder / "sub").mkdir()
     (model_folder / "sub" / "model.yaml").write_text("another: model\n")

@@ -29,7 +29,7 @@ def list_additions(folder: Path) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        If one of them is code or YAML.
+        If one of them is code or YAML, or a link that leads out of the folder.
     """
     known = {*kf.DATA_FILES, *kf.TEXT_FILES, kf.PACKAGED_CHECKSUMS}
     names = []
@@ -45,6 +45,7 @@ def list_additions(folder: Path) -> tuple[str, ...]:
                 expected="no further Python or YAML files: Kipoi might run or read them",
                 remedy="remove it",
             )
+        kf.require_inside(folder, str(name))
         names.append(str(name))
     return tuple(names)
 
