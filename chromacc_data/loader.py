@@ -24,6 +24,7 @@ import pandas as pd
 from chromacc_data.errors import InputError
 from chromacc_data.files import writable_home
 from chromacc_data.regions.bed import read_intervals
+from chromacc_data.regions.centred import centred_windows, place_of, region_names
 from chromacc_data.sequences.encoding import reverse_complement, reverse_complement_one_hot
 from chromacc_data.sequences.genome import Genome
 
@@ -89,6 +90,19 @@ class BedLoader(Dataset):
         use_strand: bool = False,
         past_end: str = "pad",
     ) -> None:
+        """A loader of the windows of a BED file; the arguments are described above.
+
+        Examples
+        --------
+        >>> import chromacc_data as cd
+        >>> from chromacc_data.examples import example_folder
+        >>> folder = example_folder()
+        >>> _ = (folder / "tiny.fa").write_text(">chr1\\nACGTACGTACGTACGT\\n")
+        >>> _ = (folder / "tiny.bed").write_text("chr1\\t2\\t10\\n")
+        >>> loader = cd.BedLoader(folder / "tiny.bed", folder / "tiny.fa", window_length=4)
+        >>> loader.batch(slice(None))["inputs"].shape
+        (1, 4, 4)
+        """
         if not isinstance(window_length, int) or window_length < 1:
             raise InputError(
                 "no length", where="window_length", found=window_length, expected="bases, above 0"
@@ -230,16 +244,12 @@ def _read_windows(
 ) -> _Windows:
     """The windows around the midpoints of the intervals of a file, those past an end dealt with."""
     intervals = read_intervals(path)
-    chrom = genome.index(intervals["chrom"], where=path)
-    chrom_length = genome.lengths[chrom]
-    _check_on_chromosome(intervals, chrom_length, path)
-    # As kipoiseq's resize_interval does; an interval that has the length already stays where it is.
-    start = (intervals["start"].to_numpy() + intervals["end"].to_numpy()) // 2 - window_length // 2
-    windows = _Windows(chrom, start, _identifiers(intervals), _strands(intervals, use_strand, path))
-    past = (start < 0) | (start + window_length > chrom_length)
+    chrom, start = centred_windows(intervals, genome, window_length, where=path)
+    windows = _Windows(chrom, start, region_names(intervals), _strands(intervals, use_strand, path))
+    past = (start < 0) | (start + window_length > genome.lengths[chrom])
     if past_end == "pad" or not past.any():
         return windows
-    found = f"{past.sum()} of {past.size}; the first: {_position(intervals, int(np.argmax(past)))}"
+    found = f"{past.sum()} of {past.size}; the first: {place_of(intervals, int(np.argmax(past)))}"
     if past_end == "error" or past.all():
         raise InputError(
             f"windows of {window_length} bp reach past an end of their chromosomes",
@@ -249,20 +259,6 @@ def _read_windows(
         )
     logger.warning("%s: dropped windows past an end of their chromosomes: %s", path, found)
     return _Windows(*(field[~past] for field in windows))
-
-
-def _check_on_chromosome(intervals: pd.DataFrame, chrom_length: np.ndarray, path: Path) -> None:
-    """Raise for an interval without a base on its chromosome: it is of another assembly."""
-    outside = intervals["start"].to_numpy() >= chrom_length
-    if outside.any():
-        row = int(np.argmax(outside))
-        raise InputError(
-            "an interval lies past the end of its chromosome",
-            where=f"{path}, {_position(intervals, row)}",
-            found=f"{outside.sum()} of {outside.size} intervals do",
-            expected=f"coordinates below {chrom_length[row]}",
-            remedy="take the FASTA of the assembly that the intervals are of",
-        )
 
 
 def _strands(intervals: pd.DataFrame, use_strand: bool, path: Path) -> np.ndarray:
@@ -276,16 +272,3 @@ def _strands(intervals: pd.DataFrame, use_strand: bool, path: Path) -> np.ndarra
             remedy="leave use_strand out, or give the strands",
         )
     return np.where(stranded, intervals["strand"], "*").astype("U1")
-
-
-def _identifiers(intervals: pd.DataFrame) -> np.ndarray:
-    """Name of each interval, or its number from 0 where it has none, as kipoiseq numbers them."""
-    names = intervals["name"].to_numpy(dtype=object, copy=True)
-    unnamed = np.flatnonzero(names == ".")
-    names[unnamed] = unnamed.astype(str)
-    return names
-
-
-def _position(intervals: pd.DataFrame, row: int) -> str:
-    chrom, start, end = intervals.iloc[row][["chrom", "start", "end"]]
-    return f"interval {row + 1} ({chrom}:{start}-{end})"

@@ -117,6 +117,9 @@ class Evaluation:
         scores = [without_nan(dataclasses.asdict(s)) for s in self.cell_types]
         return without_nan(dataclasses.asdict(self)) | {"cell_types": scores}
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         width = max(len(s.cell_type) for s in self.cell_types)
         lines = [f"{'cell type':<{width}}  {'open':>6}  AUROC                AUPRC"]
@@ -166,6 +169,16 @@ def evaluate(
     InputError
         If the store has other cell types or windows, is not what the run was trained on any more, or the
         split is empty.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_models.examples import example_run
+    >>> scores = cm.evaluate(example_run())  # printed, it is a table
+    >>> [(s.cell_type, s.n_windows, s.n_open) for s in scores.cell_types]
+    [('erythroid', 60, 19), ('liver', 60, 23)]
+    >>> 0 <= scores.mean_auroc <= 1
+    True
     """
     run = run if isinstance(run, Run) else Run.open(run)
     batches = open_batches(run, store, split=split)

@@ -91,6 +91,13 @@ def write_report(run: Run | Path | str, out: Path | str | None = None) -> Path:
     ------
     InputError
         If the run has not finished, one of its files cannot be read, or `out` is not a name of a page.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_models.examples import example_run
+    >>> cm.report(example_run()).name
+    'report.html'
     """
     run = run if isinstance(run, Run) else Run.open(run)
     out = run.folder / "report.html" if out is None else Path(out)

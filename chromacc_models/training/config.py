@@ -30,6 +30,7 @@ class TrainConfig(Options):
 
     Examples
     --------
+    >>> from chromacc_models import TrainConfig
     >>> config = TrainConfig(network="factorization_machine", n_filters=64)
     >>> config.n_filters, config.k, config.size
     (64, 5, None)

@@ -95,6 +95,16 @@ class Run:
         Its path; :meth:`open` checks what is there.
     info
         Content of `run.json`.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_models.examples import example_run
+    >>> run = cm.Run.open(example_run())
+    >>> run.config.network, run.cell_types, run.window_length
+    ('factorization_machine', ('erythroid', 'liver'), 60)
+    >>> run.history.columns.tolist()[:3]
+    ['epoch', 'loss', 'validation_loss']
     """
 
     folder: Path
@@ -127,6 +137,9 @@ class Run:
             f"loss {result.loss:.4f}, validation loss {result.validation_loss:.4f}\n"
             f"  {self.folder / 'model.keras'}, config.yaml, history.csv, curves.png, run.json"
         )
+
+    def __repr__(self) -> str:
+        return str(self)
 
     @property
     def config(self) -> TrainConfig:
