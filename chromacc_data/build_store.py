@@ -32,7 +32,21 @@ __all__ = ["Built", "build", "build_from"]
 
 @dataclass(frozen=True)
 class Built:
-    """What :func:`build` made or found."""
+    """What :func:`build` made or found.
+
+    Parameters
+    ----------
+    path
+        The store.
+    content_hash
+        SHA-256 of what it holds.
+    n_windows
+        Its windows.
+    is_new
+        Whether it was built now; else it was there.
+    counts
+        Windows and peaks, kept and dropped by reason.
+    """
 
     path: Path
     content_hash: str
@@ -46,13 +60,16 @@ class Built:
         lines = [f"{self.path}: {self.n_windows:,} windows ({verb})", f"  content hash {self.content_hash}"]
         return asdict(self), "\n".join([*lines, *count_lines(self.counts)])
 
+    def __repr__(self) -> str:
+        return self.report()[1]
+
 
 def build(
     recipe_path: Path | str,
     out: Path | str,
     *,
-    sources_dir: Path | None = None,
-    cache_dir: Path | None = None,
+    sources_dir: Path | str | None = None,
+    cache_dir: Path | str | None = None,
     overwrite: bool = False,
     restart: bool = False,
     engine: Engine | None = None,
@@ -76,11 +93,24 @@ def build(
         Throw away an unfinished build of another recipe or other inputs.
     engine
         Where dask tasks run; threads on all cores when None.
+    show_progress
+        Show bars with rate and time left.
 
     Raises
     ------
     InputError
         At the first thing that is wrong with the recipe, its inputs or the disk.
+
+    Examples
+    --------
+    >>> import chromacc_data as cd
+    >>> from chromacc_data.examples import example_recipe
+    >>> recipe = example_recipe()  # 240 simulated windows, in a temporary folder
+    >>> built = cd.build(recipe, recipe.with_name("tiny.zarr"))
+    >>> built.n_windows, built.counts["windows_open_in_liver"], built.is_new
+    (240, 85, True)
+    >>> cd.build(recipe, recipe.with_name("tiny.zarr")).is_new  # nothing has changed
+    False
     """
     # Absolute: a worker of a cluster may have another working folder.
     engine, out = engine or Engine(), Path(out).absolute()
@@ -89,7 +119,11 @@ def build(
     room = partial(require_room, recipe, out, local=engine.scheduler is None)
     room()
     inputs = resolve_inputs(
-        recipe, sources_dir=sources_dir, cache_dir=cache_dir, engine=engine, show_progress=show_progress
+        recipe,
+        sources_dir=None if sources_dir is None else Path(sources_dir),
+        cache_dir=None if cache_dir is None else Path(cache_dir),
+        engine=engine,
+        show_progress=show_progress,
     )
     origin = origin_of(recipe, inputs, require_room=room)
     return build_from(

@@ -104,7 +104,7 @@ def info(console: Console, store: Path) -> None:
     """Print what STORE holds and what it was made from."""
     from chromacc_data import describe_store as infos
 
-    console.result(*infos.describe(store))
+    console.result(*infos.describe(store).report())
 
 
 @main_group.command()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +17,58 @@ from chromacc_data.store.batches import split_indices
 from chromacc_data.store.read import open_store, read_variable
 from chromacc_data.store.seal import plain
 
-__all__ = ["describe"]
+__all__ = ["Description", "describe"]
 
 
-def describe(path: Path) -> tuple[dict, str]:
-    """What a store holds and where it comes from, for programs and for people."""
+@dataclass(frozen=True)
+class Description:
+    """What a store holds and where it comes from.
+
+    Parameters
+    ----------
+    path
+        The store.
+    facts
+        Everything by its name: attributes of the store, sizes, windows by split, open windows by cell type,
+        and AUROC of the ideal observer of a simulated one.
+    text
+        The same for people; what is printed.
+    """
+
+    path: Path
+    facts: dict[str, Any]
+    text: str
+
+    def report(self) -> tuple[dict[str, Any], str]:
+        """The result for programs and for people."""
+        return self.facts, self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def describe(path: Path | str) -> Description:
+    """What a store holds and where it comes from.
+
+    Parameters
+    ----------
+    path
+        ``NAME.zarr`` or ``NAME.h5``.
+
+    Raises
+    ------
+    InputError
+        If it is no store, or damaged.
+
+    Examples
+    --------
+    >>> import chromacc_data as cd
+    >>> from chromacc_data.examples import example_store
+    >>> description = cd.describe(example_store())  # printed, it is a page
+    >>> description.facts["splits"], description.facts["open_windows"]
+    ({'train': 120, 'validation': 60, 'test': 60}, {'erythroid': 69, 'liver': 85})
+    """
+    path = Path(path)
     ds = open_store(path)
     splits = _count_splits(read_variable(ds, schema.SPLIT.name), path)
     positives = read_variable(ds, schema.ACCESSIBILITY.name).sum(axis=0, dtype=np.int64)
@@ -72,7 +121,7 @@ def describe(path: Path) -> tuple[dict, str]:
     if naive:
         lines += ["the same where every occurrence of a consensus outside other sites is taken for a site"]
         lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in naive.items()]
-    return value, "\n".join(lines)
+    return Description(path, value, "\n".join(lines))
 
 
 def _count_splits(codes: np.ndarray, path: Path) -> np.ndarray:

@@ -58,7 +58,8 @@ class Engine:
 
     Examples
     --------
-    >>> Engine(workers=2).run([dask.delayed(pow)(n, 2) for n in range(4)])
+    >>> import dask, chromacc_data as cd
+    >>> cd.Engine(workers=2).run([dask.delayed(pow)(n, 2) for n in range(4)])
     [0, 1, 4, 9]
     """
 

@@ -81,6 +81,19 @@ class BedLoader(Dataset):
         use_strand: bool = False,
         past_end: str = "pad",
     ) -> None:
+        """A loader of the windows of a BED file; the arguments are described above.
+
+        Examples
+        --------
+        >>> import chromacc_data as cd
+        >>> from chromacc_data.examples import example_folder
+        >>> folder = example_folder()
+        >>> _ = (folder / "tiny.fa").write_text(">chr1\\nACGTACGTACGTACGT\\n")
+        >>> _ = (folder / "tiny.bed").write_text("chr1\\t2\\t10\\n")
+        >>> loader = cd.BedLoader(folder / "tiny.bed", folder / "tiny.fa", window_length=4)
+        >>> loader.batch(slice(None))["inputs"].shape
+        (1, 4, 4)
+        """
         if not isinstance(window_length, int) or window_length < 1:
             raise InputError(
                 "no length", where="window_length", found=window_length, expected="bases, above 0"

@@ -132,39 +132,42 @@ class RegionWindows:
 
 def _table(regions: pd.DataFrame) -> pd.DataFrame:
     """A table of regions with all columns that are needed."""
-    missing = [name for name in ("chrom", "start", "end") if name not in regions]
-    if missing:
-        raise InputError(
-            "a table of regions lacks columns",
-            where="regions",
-            found=", ".join(map(str, regions.columns)),
-            expected="chrom, start, end",
-            remedy=f"add {', '.join(missing)}",
-        )
+    _require_regions(regions)
     table = regions.reset_index(drop=True)
     for name in ("name", "strand"):
         if name not in table:
             table[name] = "."
-    for name in ("start", "end"):
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        if numbers.isna().any() or (numbers != numbers.round()).any():
-            row = int((numbers.isna() | (numbers != numbers.round())).to_numpy().argmax())
+    return table
+
+
+def _require_regions(regions: pd.DataFrame) -> None:
+    """Raise unless a table has chromosomes, and coordinates that are those of regions."""
+    columns = ("chrom", "start", "end")
+    if not set(columns) <= set(regions.columns):
+        raise InputError(
+            "no table of regions",
+            found=f"columns {', '.join(map(str, regions.columns))}",
+            expected="columns chrom, start, end, 0-based",
+            remedy="rename them: regions.rename(columns={'chr': 'chrom'})",
+        )
+    for column in columns[1:]:
+        if len(regions) and not pd.api.types.is_integer_dtype(regions[column].dtype):
             raise InputError(
-                "no coordinate",
-                where=f"regions, column {name!r}, row {row + 1}",
-                found=repr(table[name].iloc[row]),
-                expected="an integer",
+                "coordinates that are no integers",
+                where=f"column {column!r}",
+                found=regions[column].dtype,
+                remedy="convert them: regions.astype({'start': int, 'end': int})",
             )
-        table[name] = numbers.astype(np.int64)
-    if ((table["start"] < 0) | (table["end"] <= table["start"])).any():
-        row = int(((table["start"] < 0) | (table["end"] <= table["start"])).to_numpy().argmax())
+    bad = ((regions["start"] < 0) | (regions["end"] <= regions["start"])).to_numpy()
+    if bad.any():
+        row = int(np.argmax(bad))
+        start, end = regions["start"].iloc[row], regions["end"].iloc[row]
         raise InputError(
             "no region",
-            where=f"regions, row {row + 1}",
-            found=f"{table['start'].iloc[row]}-{table['end'].iloc[row]}",
-            expected="0 <= start < end",
+            where=f"row {row}",
+            found=f"start {start}, end {end}",
+            expected="start from 0 on, and end above start",
         )
-    return table
 
 
 def _check_on_chromosome(intervals: pd.DataFrame, chrom_length: np.ndarray, where: Path | str) -> None:

@@ -83,15 +83,18 @@ class Verified:
             lines += ["counts of the build", *count_lines(self.counts)]
         return asdict(self), "\n".join(lines)
 
+    def __repr__(self) -> str:
+        return self.report()[1]
+
 
 def verify(
-    path: Path,
+    path: Path | str,
     *,
     n_sample: int | None = 1000,
     store_only: bool = False,
-    recipe_path: Path | None = None,
-    sources_dir: Path | None = None,
-    cache_dir: Path | None = None,
+    recipe_path: Path | str | None = None,
+    sources_dir: Path | str | None = None,
+    cache_dir: Path | str | None = None,
     engine: Engine | None = None,
     seed: int = 0,
     show_progress: bool = False,
@@ -135,8 +138,19 @@ def verify(
         At the first thing that differs.
     InputError
         If the store or its sources cannot be read; it says what of the store alone held.
+
+    Examples
+    --------
+    >>> import chromacc_data as cd
+    >>> from chromacc_data.examples import example_store
+    >>> verified = cd.verify(example_store())
+    >>> verified.held[-1]
+    'recipe, inputs, build key, counts and leaks on record are what the sources give'
     """
     engine, path = engine or Engine(), Path(path).absolute()
+    recipe_path, sources_dir, cache_dir = (
+        None if given is None else Path(given) for given in (recipe_path, sources_dir, cache_dir)
+    )
     ds = open_store(path)
     require_layout(path)
     found = content_hash(path, engine=engine, show_progress=show_progress)

@@ -1,28 +1,87 @@
 """Networks for chromatin accessibility: training, evaluation, motifs, and models that Kipoi serves.
 
-`layers` and `architectures` are the networks, computed by `tables` on a CPU; `train` makes a run of a store,
-`evaluate` scores and `compare` tests it, `reading` turns its filters into motifs and interactions, `kipoi`
-into a model folder, and `predict` runs one. `experiments` makes the thesis again. The command is
+``import chromacc_models as cm`` gives the names in ``dir(cm)``; all else is private to its folder.
+
+`train` makes a run of a store, `evaluate` scores and `compare` tests it, `motifs` and `interactions` say
+what it learned, `load_model` and `predict` ask it, and `package` makes a model folder of it. The command is
 ``chromacc-models``.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["KipoiLoader", "KipoiModel"]
+from chromacc_data.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from chromacc_data.loader import BedLoader as KipoiLoader
+    from chromacc_models.evaluation.compare import compare
+    from chromacc_models.evaluation.cross_validation import cross_validate
+    from chromacc_models.evaluation.evaluate import evaluate
+    from chromacc_models.interpretation.run_interactions import run_interactions as interactions
+    from chromacc_models.interpretation.run_motifs import run_motifs as motifs
+    from chromacc_models.networks.architectures import baseline, basset, factorization_machine, motif_builder
+    from chromacc_models.reporting.report import write_report as report
+    from chromacc_models.scoring.model import load_model
+    from chromacc_models.scoring.predict import predict
+    from chromacc_models.sharing.kipoi.model import KipoiModel
+    from chromacc_models.sharing.kipoi.package import package
+    from chromacc_models.training.config import TrainConfig
+    from chromacc_models.training.run import Run
+    from chromacc_models.training.train import train
+
+__all__ = [
+    "KipoiLoader",
+    "KipoiModel",
+    "Run",
+    "TrainConfig",
+    "baseline",
+    "basset",
+    "compare",
+    "cross_validate",
+    "evaluate",
+    "factorization_machine",
+    "interactions",
+    "load_model",
+    "motif_builder",
+    "motifs",
+    "package",
+    "predict",
+    "report",
+    "train",
+]
+
+_get, __dir__ = lazy_names(
+    __name__,
+    {
+        "KipoiLoader": "chromacc_data.loader:BedLoader",
+        "KipoiModel": "chromacc_models.sharing.kipoi.model",
+        "Run": "chromacc_models.training.run",
+        "TrainConfig": "chromacc_models.training.config",
+        "baseline": "chromacc_models.networks.architectures",
+        "basset": "chromacc_models.networks.architectures",
+        "compare": "chromacc_models.evaluation.compare",
+        "cross_validate": "chromacc_models.evaluation.cross_validation",
+        "evaluate": "chromacc_models.evaluation.evaluate",
+        "factorization_machine": "chromacc_models.networks.architectures",
+        "interactions": "chromacc_models.interpretation.run_interactions:run_interactions",
+        "load_model": "chromacc_models.scoring.model",
+        "motif_builder": "chromacc_models.networks.architectures",
+        "motifs": "chromacc_models.interpretation.run_motifs:run_motifs",
+        "package": "chromacc_models.sharing.kipoi.package",
+        "predict": "chromacc_models.scoring.predict",
+        "report": "chromacc_models.reporting.report:write_report",
+        "train": "chromacc_models.training.train",
+    },
+)
 
 
 def __getattr__(name: str) -> Any:
-    # Kipoi imports the top of a package and then reads the attribute, so these names are here, and lazy:
-    # importing chromacc_models must not import TensorFlow.
-    if name == "KipoiModel":
-        from chromacc_models.sharing.kipoi.model import KipoiModel
-
-        return KipoiModel
-    if name == "KipoiLoader":
+    # Kipoi imports the package and asks it for the two classes that the YAML files of a model name. It has
+    # entered the model's folder then, and wants the loader that is described there.
+    if name == "KipoiLoader" and Path("dataloader.yaml").is_file():
         from chromacc_models.sharing.kipoi.patches import folder_loader
 
         return folder_loader(Path.cwd())
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _get(name)

@@ -46,11 +46,11 @@ def test_read__names_and_strands_of_a_table(genome: Genome):
 @pytest.mark.parametrize(
     ("regions", "message", "where"),
     [
-        (table(("chr1", 1), columns="chrom start"), "lacks columns", "regions"),
-        (table(("chr1", "x", 3)), "no coordinate", "column 'start', row 1"),
-        (table(("chr1", 0, 2), ("chr1", 0, 2.5)), "no coordinate", "column 'end', row 2"),
-        (table(("chr1", 5, 5)), "no region", "row 1"),
-        (table(("chr1", -2, 5)), "no region", "row 1"),
+        (table(("chr1", 1), columns="chrom start"), "no table of regions", "None"),
+        (table(("chr1", "x", 3)), "no integers", "column 'start'"),
+        (table(("chr1", 0, 2), ("chr1", 0, 2.5)), "no integers", "column 'end'"),
+        (table(("chr1", 5, 5)), "no region", "row 0"),
+        (table(("chr1", -2, 5)), "no region", "row 0"),
         (table(("chr1", 50, 55)), "past the end", "regions, interval 1"),
         (table(("chr9", 5, 6)), "chr9", "regions"),
     ],

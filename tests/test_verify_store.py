@@ -244,7 +244,7 @@ def test_verify__report_has_every_count(built: Path):
     assert checked.counts == counts
     for name in counts:
         assert f"  {name} " in checked.report()[1]
-        assert f"  {name} " in describe(built)[1]
+        assert f"  {name} " in describe(built).text
 
 
 def test_verify__counts_that_are_not_json(built: Path):

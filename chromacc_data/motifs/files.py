@@ -45,6 +45,13 @@ def read_motifs(path: Path | str, *, rows: Rows | None = None) -> tuple[Motif, .
     ------
     InputError
         With file and line, at the first thing that is wrong.
+
+    Examples
+    --------
+    >>> import chromacc_data as cd
+    >>> from chromacc_data.examples import example_recipe
+    >>> cd.read_motifs(example_recipe().with_name("motifs.meme"))
+    (<Motif GATA1 (GATA1): AGATAAG>, <Motif MAX (MAX): CACGTG>, <Motif CREB1 (CREB1): TGACGTCA>)
     """
     motifs: dict[str, Motif] = {}
     for motif in iter_motifs(path, rows=rows):
@@ -114,6 +121,15 @@ def write_motifs(path: Path | str, motifs: Iterable[Motif]) -> None:
     ------
     InputError
         For another suffix, and for motifs of different backgrounds in one MEME file.
+
+    Examples
+    --------
+    >>> import numpy as np, chromacc_data as cd
+    >>> from chromacc_data.examples import example_folder
+    >>> file = example_folder() / "known.jaspar"
+    >>> cd.write_motifs(file, [cd.Motif("M1", np.eye(4)[[2, 0, 3, 0]], "GATA1")])
+    >>> print(file.read_text().splitlines()[0])
+    >M1 GATA1
     """
     path, motifs = Path(path), tuple(motifs)
     if path.suffix not in _FORMATTERS:

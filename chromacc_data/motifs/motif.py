@@ -42,6 +42,16 @@ class Motif:
         Base frequencies that the matrix is compared with, shape (4,).
     url
         Page about the motif.
+
+    Examples
+    --------
+    >>> import numpy as np, chromacc_data as cd
+    >>> ppm = np.array([[0, 0, 1, 0], [0.9, 0, 0, 0.1], [0, 0, 0, 1], [1, 0, 0, 0]])
+    >>> motif = cd.Motif("M1", ppm, "GATA1")
+    >>> motif
+    <Motif M1 (GATA1): GATA>
+    >>> motif.width, motif.iupac
+    (4, 'GATA')
     """
 
     id: str
@@ -63,6 +73,10 @@ class Motif:
             object.__setattr__(self, field, array)
         if not self.id or re.search(r"\s", self.id):
             raise ValueError(f"motif id {self.id!r} is empty or has whitespace")
+
+    def __repr__(self) -> str:
+        name = f" ({self.name})" if self.name else ""
+        return f"<Motif {self.id}{name}: {self.iupac}>"
 
     @property
     def width(self) -> int:

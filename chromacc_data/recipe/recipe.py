@@ -502,6 +502,14 @@ def load_recipe(path: Path | str) -> Recipe:
     ------
     InputError
         At the first thing that is wrong: file, line, key, found, expected, remedy.
+
+    Examples
+    --------
+    >>> import chromacc_data as cd
+    >>> from chromacc_data.examples import example_recipe
+    >>> recipe = cd.load_recipe(example_recipe())
+    >>> recipe.title, recipe.windows.length, recipe.cell_types
+    ('Three motifs in random sequences', 60, ('erythroid', 'liver'))
     """
     path = Path(path)
     if path.is_dir():

@@ -106,10 +106,10 @@ def read_intervals(path: Path | str) -> pd.DataFrame:
 
     Examples
     --------
-    >>> import tempfile
+    >>> import tempfile, chromacc_data as cd
     >>> with tempfile.NamedTemporaryFile("w", suffix=".bed") as file:
     ...     print("chr1\\t10\\t20\\tTP53\\t0\\t-", file=file, flush=True)
-    ...     read_intervals(file.name).to_dict("records")
+    ...     cd.read_bed(file.name).to_dict("records")
     [{'chrom': 'chr1', 'start': 10, 'end': 20, 'name': 'TP53', 'strand': '-', 'summit': -1, 'line': 1}]
     """
     frames = []

@@ -19,7 +19,7 @@ from chromacc_data.sequences.encoding import N_BASES, codes_from_one_hot, decode
 from chromacc_data.simulation.accessibility import Model, ModelOnRecord
 from chromacc_data.simulation.sites import Pool, Sites
 from chromacc_data.store import schema
-from chromacc_data.store.read import read_variable, read_window_block
+from chromacc_data.store.read import open_store, read_variable, read_window_block
 from chromacc_data.typed_values import Options, from_json, option
 
 __all__ = ["Truth", "ceiling", "check_truth", "every_occurrence", "is_simulated", "read_truth"]
@@ -62,6 +62,10 @@ class Truth:
             return self.pool.motifs
         certain = np.eye(4)
         return tuple(Motif(m.id, certain[encode(m.consensus)], m.name) for m in self.pool.motifs)
+
+    def __repr__(self) -> str:
+        models = ", ".join(f"{model.cell_type} ({model.model})" for model in self.models)
+        return f"<Truth: motifs {', '.join(self.pool.names)}, {self.bases} sites; cell types {models}>"
 
     def pairs(self, cell_type: str) -> tuple[Pair, ...]:
         """Pairs of motifs that act together in a cell type."""
@@ -139,14 +143,28 @@ def is_simulated(ds: xr.Dataset) -> bool:
     return schema.ATTR_TRUTH in ds.attrs
 
 
-def read_truth(ds: xr.Dataset) -> Truth:
-    """Motifs and accessibility models of an open simulated store.
+def read_truth(store: xr.Dataset | Path | str) -> Truth:
+    """Motifs and accessibility models of a simulated store.
+
+    Parameters
+    ----------
+    store
+        An open store, or its path.
 
     Raises
     ------
     InputError
         If the store is not simulated, or its truth is damaged or that of another store.
+
+    Examples
+    --------
+    >>> import chromacc_data as cd
+    >>> from chromacc_data.examples import example_store
+    >>> truth = cd.read_truth(example_store())
+    >>> truth.pool.motifs[0], truth.models[0].contributions
+    (<Motif GATA1 (GATA1): AGATAAG>, {'GATA1': 1.0})
     """
+    ds = store if isinstance(store, xr.Dataset) else open_store(store)
     if not is_simulated(ds):
         raise InputError(
             "the store has no truth",

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -19,7 +19,12 @@ import xarray as xr
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import codes_from_one_hot, reverse_complement
 from chromacc_data.store import schema
+from chromacc_data.store.frameworks import tf_dataset, torch_dataset
 from chromacc_data.store.read import open_store, read_variable, read_window_block
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import torch
 
 __all__ = ["REVERSE_COMPLEMENT", "Batch", "Batches", "n_folds", "split_indices"]
 
@@ -76,6 +81,19 @@ class Batches:
     ------
     InputError
         If the selection is empty, or asks for a fold that the store does not have.
+
+    Examples
+    --------
+    >>> import chromacc_data as cd
+    >>> from chromacc_data.examples import example_store
+    >>> batches = cd.Batches(example_store(), split="train", batch_size=50)
+    >>> batches
+    <Batches: 120 windows of 60 bp in 3 batches, cell types erythroid, liver; in memory>
+    >>> for codes, labels in batches.epoch(0):
+    ...     print(codes.shape, labels.shape)
+    (50, 60) (50, 2)
+    (50, 60) (50, 2)
+    (20, 60) (20, 2)
     """
 
     def __init__(
@@ -134,6 +152,13 @@ class Batches:
         """Whether the selection is kept in memory; else it is streamed."""
         return self._memory is not None
 
+    def __repr__(self) -> str:
+        place = "in memory" if self.in_memory else "streamed"
+        return (
+            f"<Batches: {self.n_windows:,} windows of {self.window_length} bp in {len(self):,} batches, "
+            f"cell types {', '.join(self.cell_types)}; {place}>"
+        )
+
     def __len__(self) -> int:
         """Batches in an epoch."""
         return -(-self.n_windows // self.batch_size)
@@ -149,6 +174,39 @@ class Batches:
         """
         batches = self._make_epoch(epoch)
         return _ahead(batches, self.prefetch) if self.prefetch else batches
+
+    def to_tf(self, *, one_hot: bool = False) -> tf.data.Dataset:
+        """The batches as a ``tf.data.Dataset`` of (codes, labels), in the same order.
+
+        Each pass over the data set is the next epoch, as :meth:`epoch` numbers them, the first being 0:
+        ``model.fit(batches.to_tf(one_hot=True), epochs=10)`` sees ten orders. Its cardinality is known.
+
+        Parameters
+        ----------
+        one_hot
+            Give windows as float32 (window, position, base) instead of base codes, uint8 (window, position).
+        """
+        return tf_dataset(self, one_hot=one_hot)
+
+    def to_torch(self, *, one_hot: bool = False) -> torch.utils.data.IterableDataset:
+        """The batches as a ``torch.utils.data.IterableDataset`` of (codes, labels), in the same order.
+
+        Each pass is the next epoch, as in :meth:`to_tf`. It makes batches itself, so a ``DataLoader`` of it
+        has no batch size: ``DataLoader(batches.to_torch(), batch_size=None, num_workers=4)``. Workers share
+        the batches of an epoch, none is repeated, and the order is the same with any number of workers. Each
+        worker reads all of an epoch that does not fit into memory.
+
+        Parameters
+        ----------
+        one_hot
+            As in :meth:`to_tf`.
+
+        Raises
+        ------
+        InputError
+            If PyTorch is not installed.
+        """
+        return torch_dataset(self, one_hot=one_hot)
 
     def labels(self) -> np.ndarray:
         """Accessibility of the selected windows in the order of the store, (window, cell_type) uint8."""

@@ -78,6 +78,16 @@ def open_store(path: Path | str) -> xr.Dataset:
     ------
     InputError
         If there is no store, it is of another format or version, or a chunk of it is missing.
+
+    Examples
+    --------
+    >>> import chromacc_data as cd
+    >>> from chromacc_data.examples import example_store
+    >>> ds = cd.open_store(example_store())
+    >>> dict(ds.sizes)["window"], ds.cell_type.values.tolist()
+    (240, ['erythroid', 'liver'])
+    >>> ds.sequence[:2].values.shape  # read from the disk here
+    (2, 60, 4)
     """
     path = Path(path)
     kind = store_format(path)

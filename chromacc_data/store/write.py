@@ -118,15 +118,39 @@ def write_store(
     return root
 
 
-def convert(source: Path, out: Path, *, engine: Engine, show_progress: bool = False) -> str:
+def convert(
+    source: Path | str, out: Path | str, *, engine: Engine | None = None, show_progress: bool = False
+) -> str:
     """Write a store again in the format that the suffix of `out` names; returns the content hash.
+
+    Parameters
+    ----------
+    source
+        The store.
+    out
+        ``NAME.zarr`` or ``NAME.h5``; nothing may be there.
+    engine
+        Where dask tasks run; threads on all cores when not given.
+    show_progress
+        Show a bar with rate and time left.
 
     Raises
     ------
     CheckError
         If what was read is not what the store's content hash says.
+    InputError
+        If there is no store, or something is at `out`.
+
+    Examples
+    --------
+    >>> import chromacc_data as cd
+    >>> from chromacc_data.examples import example_folder, example_store
+    >>> copy = example_folder() / "tiny.h5"
+    >>> cd.convert(example_store(), copy) == cd.open_store(copy).attrs["content_hash"]
+    True
     """
-    source, out = source.absolute(), out.absolute()  # a worker of a cluster may have another working folder
+    # Absolute: a worker of a cluster may have another working folder.
+    source, out, engine = Path(source).absolute(), Path(out).absolute(), engine or Engine()
     ds = open_store(source)
     require_sealed(ds, where=source)
     require_disk(out, stored_bytes(ds), what="the store")

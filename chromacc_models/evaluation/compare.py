@@ -99,6 +99,9 @@ class Comparison:
         rows = [without_nan(dataclasses.asdict(row)) for row in self.cell_types]
         return dataclasses.asdict(self) | tests | {"cell_types": rows}
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         lines = [f"a: {self.a}", f"b: {self.b}"]
         for name, test in (("AUROC", self.auroc), ("AUPRC", self.auprc)):
@@ -149,6 +152,15 @@ def compare(
     InputError
         If the lists differ in length, the runs of a pair were tested on different windows, or `store` is not
         what a run was trained on.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_models.examples import example_run
+    >>> run = example_run()
+    >>> _ = cm.evaluate(run)  # compare reads its predictions
+    >>> cm.compare(run, run).auroc.mean_difference
+    0.0
     """
     runs_a, runs_b = _open_runs(a, store), _open_runs(b, store)
     if len(runs_a) != len(runs_b):

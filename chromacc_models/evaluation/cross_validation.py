@@ -67,6 +67,9 @@ class CrossValidation:
         records = self.scores.astype(object).where(self.scores.notna(), None).to_dict("records")
         return {"runs": [run.info.to_dict() for run in self.runs], "scores": records}, "\n".join(lines)
 
+    def __repr__(self) -> str:
+        return self.report()[1]
+
 
 def cross_validate(
     store: Path | str,
@@ -100,6 +103,15 @@ def cross_validate(
     InputError
         If the store has no folds, `config` names one, `out` is a run folder, or folds of the filters are
         missing; else as :func:`~chromacc_models.training.train.train`.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_data.examples import example_folder, example_store
+    >>> config = cm.TrainConfig("baseline", n_filters=4, filter_width=8, epochs=1)
+    >>> found = cm.cross_validate(example_store(), config, example_folder() / "folds")
+    >>> len(found.runs), found.scores.columns.tolist()
+    (3, ['fold', 'cell_type', 'n_windows', 'n_open', 'auroc', 'auprc'])
     """
     store, out = Path(store), Path(out).absolute()
     config = with_recommended(config, store, out)

@@ -57,6 +57,16 @@ def evaluate(
     InputError
         If the store has other cell types or windows, is not what the run was trained on any more, or the
         split is empty.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_models.examples import example_run
+    >>> scores = cm.evaluate(example_run())  # printed, it is a table
+    >>> [(s.cell_type, s.n_windows, s.n_open) for s in scores.cell_types]
+    [('erythroid', 60, 19), ('liver', 60, 23)]
+    >>> 0 <= scores.mean_auroc <= 1
+    True
     """
     run = Run.open(run)
     batches = open_batches(run, store, split=split)

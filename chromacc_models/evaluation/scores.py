@@ -101,6 +101,9 @@ class Evaluation:
         scores = [without_nan(dataclasses.asdict(s)) for s in self.cell_types]
         return without_nan(dataclasses.asdict(self)) | {"cell_types": scores}
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         width = max(len(s.cell_type) for s in self.cell_types)
         lines = [f"{'cell type':<{width}}  {'open':>6}  AUROC                AUPRC"]

@@ -81,6 +81,9 @@ class RunInteractions:
         files = ", ".join(f"{self.folder / name}" for name in self.files)
         return value, "\n".join([*lines, f"interactions are in {files}"])
 
+    def __repr__(self) -> str:
+        return self.report()[1]
+
 
 def run_interactions(
     run: Run | Path | str,
@@ -133,6 +136,14 @@ def run_interactions(
     InputError
         If the network has no factorization machines, both sorts of motifs are given, there is nothing to
         insert them into, or the store is gone or has changed.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_models.examples import example_run
+    >>> found = cm.interactions(example_run())
+    >>> found.table.columns.tolist()
+    ['cell_type', 'rank', 'filter_a', 'filter_b', 'raw', 'scaled']
     """
     if database is not None and truth is not None:
         raise InputError("two sources of names", found="--database and --truth", expected="one of them")

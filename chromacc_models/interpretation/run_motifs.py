@@ -89,6 +89,9 @@ class RunMotifs:
         files = ", ".join(f"{self.folder / name}" for name in self.files)
         return value, "\n".join([*lines, f"{len(self.motifs)} motifs are in {files}"])
 
+    def __repr__(self) -> str:
+        return self.report()[1]
+
 
 def run_motifs(
     run: Run | Path | str,
@@ -126,6 +129,14 @@ def run_motifs(
     InputError
         If the network has no filters that read DNA, its store is gone or has changed, or a file of motifs
         cannot be read.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_models.examples import example_run
+    >>> found = cm.motifs(example_run())
+    >>> found.table.columns.tolist(), found.files
+    (['filter', 'importance', 'bits', 'consensus'], ('motifs.meme', 'motifs.tsv', 'motifs.png'))
     """
     if n_logos < 1:
         raise InputError("no logos", where="--logos", found=n_logos, expected="1 or more")

@@ -107,6 +107,13 @@ def write_report(
     ------
     InputError
         If the run has not finished, one of its files cannot be read, or `out` is not a name of a page.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_models.examples import example_run
+    >>> cm.report(example_run()).name
+    'report.html'
     """
     if not isinstance(run, Run) and is_cross_validation(run):
         folder = Path(run)

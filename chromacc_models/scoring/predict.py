@@ -32,70 +32,23 @@ from chromacc_models.scoring.prediction_files import (
     write_predictions,
     write_tsv,
 )
+from chromacc_models.scoring.saved_network import Network, find_network
 from chromacc_models.scoring.standard_streams import is_standard, refuse_on_a_cluster, regions_file
-from chromacc_models.sharing.kipoi import files as kf
+from chromacc_models.training.run import Run
 
 if TYPE_CHECKING:
     from chromacc_data.loader import BedLoader
     from chromacc_models.sharing.kipoi.model import KipoiModel
 
-__all__ = ["Network", "find_network", "predict"]
+__all__ = ["predict"]
 
 Strands = Literal["forward", "both"]
 
 _REGIONS_PER_TASK = 4096
 
 
-@dataclass(frozen=True)
-class Network:
-    """A trained network on disk.
-
-    Parameters
-    ----------
-    weights
-        The ``.keras`` file.
-    cell_types
-        Name of each output; None for a bare file, whose outputs have numbers only.
-    sha256
-        Checksum of the weights, where one is recorded.
-    """
-
-    weights: Path
-    cell_types: tuple[str, ...] | None = None
-    sha256: str | None = None
-
-
-def find_network(model: Path | str) -> Network:
-    """The network of a model folder, a run folder or a ``.keras`` file.
-
-    Raises
-    ------
-    InputError
-        If it is none of the three, or a model folder with other names or weights than it was packaged with.
-    """
-    path = Path(model).resolve()
-    if (path / kf.MODEL_FILE).is_file():
-        description = kf.read_model_file(path)
-        kf.require_checksums(path, description, (kf.WEIGHTS, kf.TARGETS))
-        names = kf.read_targets(path)
-        return Network(path / description.args.weights, tuple(names), description.args.sha256)
-    if (path / "run.json").is_file():
-        from chromacc_models.training.run import Run
-
-        run = Run.open(path)
-        return Network(run.folder / "model.keras", run.cell_types)
-    if path.is_file():
-        return Network(path)
-    raise InputError(
-        "no network here",
-        where=path,
-        found="nothing of this name" if not path.exists() else "a folder without model.yaml and run.json",
-        expected="a model folder, a run folder of `chromacc-models train`, or a .keras file",
-    )
-
-
 def predict(
-    model: Path | str,
+    model: Run | Path | str,
     regions: Path | str,
     fasta: Path | str | Sequence[Path | str],
     out: Path | str,
@@ -118,7 +71,7 @@ def predict(
     Parameters
     ----------
     model
-        Model folder, run folder, or ``.keras`` file.
+        Model folder, run or its folder, or ``.keras`` file.
     regions
         BED or narrowPeak file; ``"-"`` reads standard input.
     fasta
@@ -152,6 +105,19 @@ def predict(
     ------
     InputError
         For a network, regions, genome or output that cannot be used; nothing is left behind.
+
+    Examples
+    --------
+    >>> import pandas as pd, chromacc_models as cm
+    >>> from chromacc_data.examples import example_folder
+    >>> from chromacc_models.examples import example_run
+    >>> folder = example_folder()
+    >>> _ = (folder / "genome.fa").write_text(">chr1\\n" + "ACGTTGCA" * 20 + "\\n")
+    >>> _ = (folder / "new.bed").write_text("chr1\\t10\\t70\\nchr1\\t50\\t110\\n")
+    >>> cm.predict(example_run(), folder / "new.bed", folder / "genome.fa", folder / "new.tsv")[0].name
+    'new.tsv'
+    >>> pd.read_csv(folder / "new.tsv", sep="\\t").columns.tolist()[-2:]
+    ['erythroid', 'liver']
     """
     engine = engine or Engine()
     refuse_on_a_cluster(engine, regions, out)
@@ -318,10 +284,7 @@ def _chosen(
 
     model = _load_model(network, network_engine).model
     require_sequences(model, where=network.weights)
-    n_outputs, known = model.output_shape[1], network.cell_types
-    if known is None:
-        known = tuple(f"output_{i}" for i in range(n_outputs))
-    kf.require_labels(known, n_outputs, where=network.weights.parent)
+    known = network.names_of(model.output_shape[1])
     names = known if cell_types is None else tuple(cell_types)
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) < len(names):

@@ -37,6 +37,7 @@ class TrainConfig(NetworkOptions):
 
     Examples
     --------
+    >>> from chromacc_models import TrainConfig
     >>> config = TrainConfig(network="factorization_machine", n_filters=64)
     >>> config.n_filters, config.k, config.size
     (64, 5, None)

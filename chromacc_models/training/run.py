@@ -98,6 +98,16 @@ class Run:
         Content of `run.json`.
     moved_store
         Where its store is now, if not where `run.json` says.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_models.examples import example_run
+    >>> run = cm.Run.open(example_run())
+    >>> run.config.network, run.cell_types, run.window_length
+    ('factorization_machine', ('erythroid', 'liver'), 60)
+    >>> run.history.columns.tolist()[:3]
+    ['epoch', 'loss', 'validation_loss']
     """
 
     folder: Path
@@ -148,6 +158,9 @@ class Run:
             f"loss {result.loss:.4f}, validation loss {result.validation_loss:.4f}\n"
             f"  {self.folder / 'model.keras'}, config.yaml, history.csv, curves.png, run.json"
         )
+
+    def __repr__(self) -> str:
+        return str(self)
 
     @property
     def config(self) -> TrainConfig:

@@ -94,6 +94,15 @@ def train(
     InputError
         If the folder belongs to another store or configuration, a split is empty, the network does not fit
         the windows, or the loss becomes infinite.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_data.examples import example_folder, example_store
+    >>> config = cm.TrainConfig("factorization_machine", n_filters=8, filter_width=8, k=2, epochs=1)
+    >>> run = cm.train(example_store(), config, example_folder() / "run")
+    >>> run.result.epochs, sorted(path.name for path in run.folder.glob("*.*"))
+    (1, ['.lock', 'config.yaml', 'curves.png', 'history.csv', 'model.keras', 'run.json'])
     """
     store, out = Path(store), Path(out)
     config = with_recommended(config, store, out)

@@ -41,7 +41,7 @@ def contents_of_store(path: Path) -> dict[str, object]:
     from chromacc_data import describe_store as info
     from chromacc_data.store.read import open_store
 
-    seen: dict[str, object] = {"info": json.dumps(info.describe(path)[0], default=str, sort_keys=True)}
+    seen: dict[str, object] = {"info": json.dumps(info.describe(path).facts, default=str, sort_keys=True)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         plain = xr.open_zarr(path) if path.is_dir() else xr.open_dataset(path, engine="h5netcdf")

@@ -207,7 +207,7 @@ def test_build__batches_and_both_formats(tmp_path: Path):
 
 def test_info__tells_motifs_balance_and_ceiling(tmp_path: Path):
     built_dataset(tmp_path)
-    value, text = info.describe(tmp_path / "a.zarr")
+    value, text = info.describe(tmp_path / "a.zarr").report()
     assert "4 motifs: ALX BOB CUX DUX" in text
     assert "genome" not in text.split("content hash")[0]
     assert "AUROC of a perfect reader" in text

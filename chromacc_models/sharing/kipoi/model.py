@@ -55,6 +55,15 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
     Notes
     -----
     Inputs are one-hot sequences, shape (sequence, position, 4), any real dtype, N all zeros.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, chromacc_models as cm
+    >>> with tempfile.NamedTemporaryFile(suffix=".keras") as file:
+    ...     cm.baseline(12, 2, n_filters=4, filter_width=6).save(file.name)
+    ...     model = cm.KipoiModel(file.name)
+    >>> model.predict_on_batch(np.zeros((3, 12, 4))).shape
+    (3, 2)
     """
 
     #: Kipoi warns unless the dependencies in model.yaml name this.

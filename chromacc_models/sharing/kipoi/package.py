@@ -44,7 +44,7 @@ _BATCH_SIZE = 32
 
 
 def package(
-    run: Path | str,
+    run: Run | Path | str,
     to: Path | str,
     *,
     store: Path | str | None = None,
@@ -64,7 +64,7 @@ def package(
     Parameters
     ----------
     run
-        Run folder of ``chromacc-models train``.
+        A finished run, or its folder.
     to
         Model folder, by custom ``models/GROUP/NAME``.
     store
@@ -93,6 +93,23 @@ def package(
     InputError
         If the run is not whole, `to` exists, or is not a model folder, or the example does not fit the
         network.
+
+    Examples
+    --------
+    >>> import chromacc_models as cm
+    >>> from chromacc_data.examples import example_folder
+    >>> from chromacc_models.examples import example_run
+    >>> folder = example_folder()
+    >>> _ = (folder / "example.fa").write_text(">chr1\\n" + "ACGTTGCA" * 20 + "\\n")
+    >>> _ = (folder / "example.bed").write_text("chr1\\t10\\t70\\nchr1\\t50\\t110\\n")
+    >>> model = cm.package(
+    ...     example_run(),
+    ...     folder / "models" / "tiny",
+    ...     example_fasta=folder / "example.fa",
+    ...     example_bed=folder / "example.bed",
+    ... )
+    >>> sorted(path.name for path in model.iterdir() if path.is_file())[:4]
+    ['README.md', 'SHA256SUMS', 'dataloader.yaml', 'model.keras']
     """
     to, trained = Path(to), Run.open(run, store=store)
     if (example_fasta is None) != (example_bed is None):

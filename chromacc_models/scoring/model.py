@@ -1,0 +1,343 @@
+"""A trained network to ask from Python: sequences or regions in, a table of predictions out.
+
+The interpretable networks are computed by :class:`~chromacc_models.scoring.scorer.Scorer`, so that nothing
+here imports TensorFlow unless the network is of another kind.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+
+from chromacc_data.errors import InputError
+from chromacc_data.lazy import lazy_module
+from chromacc_data.progress import LOG
+from chromacc_data.region_windows import RegionWindows
+from chromacc_data.sequences.encoding import (
+    BYTE_CLASS,
+    FOREIGN,
+    N_CODE,
+    codes_from_one_hot,
+    encode,
+    reverse_complement,
+)
+from chromacc_data.sequences.genome import Genome
+from chromacc_models.quietly import start_tensorflow
+from chromacc_models.scoring.saved_network import Network, find_network
+from chromacc_models.scoring.scorer import NotInterpretableError, Scorer
+from chromacc_models.training.run import Run
+
+if TYPE_CHECKING:
+    from chromacc_models.networks import weights
+    from chromacc_models.sharing.kipoi import model as kipoi_model
+else:
+    weights = lazy_module("chromacc_models.networks.weights")
+    kipoi_model = lazy_module("chromacc_models.sharing.kipoi.model")
+
+__all__ = ["Model", "load_model"]
+
+Strands = Literal["forward", "both", "region"]
+
+#: One FASTA or several, or an open genome.
+GenomeLike = Genome | Path | str | Sequence[Path | str]
+
+#: What :meth:`Model.predict` takes.
+SequencesLike = (
+    str | Sequence[str] | Mapping[Any, str] | pd.Series | np.ndarray | pd.DataFrame  # regions
+)
+
+#: Windows computed at a time: bounds memory.
+_BATCH = 4096
+
+_EXPECTED = (
+    "sequences (str), a one-hot array (window, position, base), base codes (window, position), "
+    "or a DataFrame of regions (chrom, start, end)"
+)
+
+
+class _Windows(NamedTuple):
+    """Windows to predict: their names, the strand of each where it counts, and base codes by their rows."""
+
+    names: pd.Index
+    is_minus: np.ndarray | None
+    codes: Callable[[slice], np.ndarray]
+
+
+class Model:
+    """A trained network: what it predicts, and for which cell types. Made by :func:`load_model`.
+
+    Attributes
+    ----------
+    cell_types : tuple of str
+        Name of each prediction; ``output_0``, … for a bare ``.keras`` file, which holds no names.
+    window_length : int
+        Bases of the windows that it takes.
+    genome : Genome or None
+        What regions are cut from, unless :meth:`predict` is given another.
+    """
+
+    def __init__(self, network: Network, *, genome: GenomeLike | None = None) -> None:
+        self._network = network
+        self._compute, self.window_length, n_outputs, self._computed_by = _open(network)
+        self.cell_types = network.names_of(n_outputs)
+        self.genome = None if genome is None else _opened(genome)
+
+    def __repr__(self) -> str:
+        named = ", ".join(self.cell_types[:3]) + (", …" if len(self.cell_types) > 3 else "")
+        return (
+            f"<Model {self._network.weights}: windows of {self.window_length} bp to {len(self.cell_types)} "
+            f"cell types ({named}), computed by {self._computed_by}>"
+        )
+
+    def predict(
+        self, sequences: SequencesLike, *, genome: GenomeLike | None = None, strands: Strands = "forward"
+    ) -> pd.DataFrame:
+        """Probability that each sequence or region is accessible, by cell type.
+
+        The numbers are those of ``chromacc-models predict``.
+
+        Parameters
+        ----------
+        sequences
+            One of
+
+            - sequences of the network's window length, in upper or lower case: a list, a Series, or a dict of
+              names and sequences; other IUPAC codes than A C G T are read as N;
+            - a one-hot array (window, position, base), bases in the order A C G T, N all zeros;
+            - base codes (window, position), integers: A 0, C 1, G 2, T 3, N 4;
+            - a DataFrame of regions: columns chrom, start, end (0-based, end not included), and name and
+              strand if there are any, as :func:`chromacc_data.read_bed` reads them. Each gets the prediction
+              of the window around its midpoint, N past the ends of its chromosome.
+        genome
+            What the regions are of: one FASTA or several, or a Genome; that of the model when not given.
+        strands
+            ``"forward"`` takes sequences as they are, and regions from the forward strand; ``"both"`` gives
+            the mean of the predictions for a window and its reverse complement; ``"region"`` takes regions
+            from their own strand.
+
+        Returns
+        -------
+        pd.DataFrame
+            A row for each sequence or region and a column for each cell type, float32. The index has the
+            names of the sequences or regions where they have any, else their numbers.
+
+        Raises
+        ------
+        InputError
+            For sequences of another length or with letters that are no nucleotides, and for regions that are
+            not of the genome.
+
+        Examples
+        --------
+        >>> import tempfile, chromacc_models as cm
+        >>> with tempfile.NamedTemporaryFile(suffix=".keras") as file:
+        ...     cm.baseline(12, 2, n_filters=4, filter_width=6, pooling="max").save(file.name)
+        ...     model = cm.load_model(file.name)
+        >>> model.predict({"first": "ACGTACGTACGT", "second": "ttttttttnnnn"}).round(2)
+                output_0  output_1
+        first       0.54      0.29
+        second      0.56      0.45
+        """
+        if strands not in get_args(Strands):
+            raise InputError(
+                "unknown strands", where="strands", found=strands, expected=", ".join(get_args(Strands))
+            )
+        windows = self._windows(sequences, genome)
+        if strands == "region" and windows.is_minus is None:
+            raise InputError(
+                "there are no strands",
+                where="strands",
+                found=strands,
+                expected="a DataFrame of regions with a column `strand`",
+                remedy='take strands="forward" or "both"',
+            )
+        values = np.empty((len(windows.names), len(self.cell_types)), np.float32)
+        n_unknown = 0
+        for first in range(0, len(values), _BATCH):
+            rows = slice(first, first + _BATCH)
+            codes = windows.codes(rows)
+            n_unknown += int((2 * np.count_nonzero(codes == N_CODE, axis=1) > codes.shape[1]).sum())
+            if strands == "region":
+                codes = np.where(windows.is_minus[rows, None], reverse_complement(codes), codes)
+            values[rows] = self._compute(codes)
+            if strands == "both":
+                values[rows] = (values[rows] + self._compute(reverse_complement(codes))) / 2
+        if n_unknown:
+            LOG.warning(
+                "%d of %d windows are N for more than half of their length: their predictions say little",
+                n_unknown,
+                len(values),
+            )
+        return pd.DataFrame(values, index=windows.names, columns=list(self.cell_types))
+
+    def _windows(self, sequences: SequencesLike, genome: GenomeLike | None) -> _Windows:
+        if isinstance(sequences, pd.DataFrame):
+            return self._windows_of_regions(sequences, self.genome if genome is None else _opened(genome))
+        if isinstance(sequences, (str, bytes)):
+            sequences = [sequences]
+        names: pd.Index | None = None
+        if isinstance(sequences, Mapping):
+            names, sequences = pd.Index(list(sequences)), list(sequences.values())
+        elif isinstance(sequences, pd.Series):
+            names, sequences = sequences.index, list(sequences)
+        elif isinstance(sequences, (pd.Index, tuple)) or (
+            isinstance(sequences, np.ndarray) and sequences.dtype.kind in "OUS" and sequences.ndim == 1
+        ):
+            sequences = list(sequences)
+        if isinstance(sequences, list) and all(isinstance(one, (str, bytes)) for one in sequences):
+            codes = self._codes_of_texts(sequences, names)
+        else:
+            codes = self._array(sequences)
+        if names is None:
+            names = pd.RangeIndex(len(codes))
+        return _Windows(names, None, lambda rows: _codes(codes[rows]))
+
+    def _codes_of_texts(self, texts: Sequence[str | bytes], names: pd.Index | None) -> np.ndarray:
+        """Base codes (window, position) of sequences."""
+        length = self.window_length
+        for i, text in enumerate(texts):
+            if len(text) != length:
+                name = i if names is None else repr(names[i])
+                raise InputError(
+                    "a sequence of another length than the network's windows",
+                    where=f"sequence {name}",
+                    found=f"{len(text):,} bases",
+                    expected=f"{length:,} bases",
+                    remedy=f"pad it with N: sequence.center({length}, 'N')"
+                    if len(text) < length
+                    else f"cut out the window to predict: sequence[start : start + {length}]",
+                )
+        raw = b"".join(text.encode("utf-8", "replace") if isinstance(text, str) else text for text in texts)
+        if (BYTE_CLASS[np.frombuffer(raw, np.uint8)] & FOREIGN).any():
+            for i, text in enumerate(texts):
+                _require_nucleotides(text, i if names is None else repr(names[i]))
+        return encode(raw).reshape(len(texts), length)
+
+    def _array(self, sequences: Any) -> np.ndarray:
+        """Sequences as an array of base codes or one-hot windows, its shape checked."""
+        try:
+            array = np.asarray(sequences)
+        except ValueError:  # lists of different lengths
+            array = np.empty(0, object)
+        if array.dtype.kind not in "biuf":
+            raise InputError(
+                "cannot be read as sequences",
+                found=f"{type(sequences).__name__} of {array.dtype}, shape {array.shape}",
+                expected=_EXPECTED,
+                remedy="read a BED file by chromacc_data.read_bed" if isinstance(sequences, Path) else None,
+            )
+        length = self.window_length
+        if array.shape[1:] in ((length,), (length, 4)):
+            return array
+        remedy = None
+        if array.shape in ((length,), (length, 4)):
+            remedy = "make one window a batch of one: array[None]"
+        elif array.shape[1:] == (4, length):
+            remedy = "put positions before bases: array.transpose(0, 2, 1)"
+        raise InputError(
+            "an array of another shape than the network's windows",
+            found=array.shape,
+            expected=f"one-hot (window, {length}, 4), or base codes (window, {length})",
+            remedy=remedy,
+        )
+
+    def _windows_of_regions(self, regions: pd.DataFrame, genome: Genome | None) -> _Windows:
+        if genome is None:
+            raise InputError(
+                "regions without a genome", expected="its FASTA", remedy="give genome=, one FASTA or several"
+            )
+        windows = RegionWindows.read(regions, genome, self.window_length)
+        names = pd.Index(windows.name, name="name") if "name" in regions else regions.index
+        is_minus = (regions["strand"] == "-").to_numpy() if "strand" in regions else None
+        return _Windows(names, is_minus, windows.codes)
+
+
+def load_model(path: Run | Path | str, *, genome: GenomeLike | None = None) -> Model:
+    """A trained network, to ask what it predicts.
+
+    Parameters
+    ----------
+    path
+        A model folder of ``chromacc-models package``, a run of ``chromacc-models train`` or its folder, or a
+        ``.keras`` file.
+    genome
+        What regions will be cut from: one FASTA or several, or a Genome.
+
+    Raises
+    ------
+    InputError
+        If it is none of the three, is damaged, or takes something else than DNA windows of one length.
+
+    Examples
+    --------
+    >>> import tempfile, chromacc_models as cm
+    >>> with tempfile.NamedTemporaryFile(suffix=".keras") as file:
+    ...     cm.factorization_machine(12, 2, n_filters=4, filter_width=6).save(file.name)
+    ...     model = load_model(file.name)
+    >>> model.window_length, model.cell_types
+    (12, ('output_0', 'output_1'))
+    >>> model.predict(["ACGTACGTACGT"]).shape
+    (1, 2)
+    """
+    return Model(find_network(path), genome=genome)
+
+
+def _open(network: Network) -> tuple[Callable[[np.ndarray], np.ndarray], int, int, str]:
+    """Base codes to predictions, window length, number of outputs, and what computes them."""
+    try:
+        scorer = Scorer.open(network.weights)
+        return scorer.predict, scorer.window_length, scorer.n_cell_types, "k-mer kernels"
+    except NotInterpretableError:
+        if "tensorflow" not in sys.modules:
+            start_tensorflow()
+    served = kipoi_model.KipoiModel(str(network.weights), sha256=network.sha256)
+    weights.require_sequences(served.model, where=network.weights)
+    return served.predict_codes, served.model.input_shape[1], served.model.output_shape[1], "Keras"
+
+
+def _opened(genome: GenomeLike) -> Genome:
+    return genome if isinstance(genome, Genome) else Genome.open(genome)
+
+
+def _codes(windows: np.ndarray) -> np.ndarray:
+    """Base codes (window, position) uint8 of base codes of any integers, or of one-hot windows."""
+    rows = windows.astype(np.uint8)
+    if windows.ndim == 2:
+        if not np.array_equal(rows, windows) or rows.max(initial=0) > N_CODE:
+            raise InputError(
+                "no base codes", found=_odd(windows, range(N_CODE + 1)), expected="A 0, C 1, G 2, T 3, N 4"
+            )
+        return rows
+    try:
+        if not np.array_equal(rows, windows):
+            raise ValueError(f"the number {_odd(windows, (0, 1))}")
+        return codes_from_one_hot(rows)
+    except ValueError as error:
+        raise InputError(
+            "not one-hot",
+            found=error,
+            expected="a 1 at the base (order A C G T) and zeros at the others; N is all zeros",
+        ) from error
+
+
+def _odd(array: np.ndarray, usual: Sequence[int]) -> object:
+    """The first number of an array that is not among the usual ones."""
+    return array[~np.isin(array, list(usual))][0].item()
+
+
+def _require_nucleotides(text: str | bytes, name: object) -> None:
+    try:
+        encode(text)
+    except InputError as error:
+        raise InputError(
+            error.what,
+            where=f"sequence {name}",
+            found=error.found,
+            expected=error.expected,
+            remedy=error.remedy,
+        ) from None
