@@ -22,7 +22,7 @@ def test_wheel__holds_the_two_packages_and_nothing_else(tmp_path: Path):
     assert modules <= files
     assert {"chromacc_data/py.typed", "chromacc_models/py.typed"} <= files
     assert "chromacc_models/sharing/kipoi/templates/model_card.md.j2" in files
-    assert "chromacc_models/templates/report.html.j2" in files
+    assert "chromacc_models/reporting/templates/report.html.j2" in files
     assert "chromacc_models/experiments/templates/reproduction.md.j2" in files
 
 

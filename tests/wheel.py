@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests import ROOT
 
-SOURCES = ("*.py", "*.cfg", "*.toml", "*.j2", "README.md", "LICENSE")
+SOURCES = ("*.py", "*.cfg", "*.toml", "*.j2", "*.typed", "README.md", "LICENSE")
 
 
 def build_wheel(folder: Path) -> Path:
