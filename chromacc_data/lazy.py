@@ -20,6 +20,8 @@ class _LazyModule:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):  # asked by tools that look at every object, such as doctest
+            raise AttributeError(attribute)
         return getattr(import_module(self._name), attribute)
 
     def __repr__(self) -> str:
