@@ -14,7 +14,7 @@ from chromacc_data.regions.bed import read_intervals
 from chromacc_data.sequences.encoding import reverse_complement, reverse_complement_one_hot
 from chromacc_data.sequences.genome import Genome
 
-__all__ = ["PAST_END", "RegionWindows"]
+__all__ = ["PAST_END", "RegionWindows", "require_regions"]
 
 LOG = logging.getLogger("chromacc")
 
@@ -132,7 +132,7 @@ class RegionWindows:
 
 def _table(regions: pd.DataFrame) -> pd.DataFrame:
     """A table of regions with all columns that are needed."""
-    _require_regions(regions)
+    require_regions(regions)
     table = regions.reset_index(drop=True)
     for name in ("name", "strand"):
         if name not in table:
@@ -140,7 +140,7 @@ def _table(regions: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _require_regions(regions: pd.DataFrame) -> None:
+def require_regions(regions: pd.DataFrame) -> None:
     """Raise unless a table has chromosomes, and coordinates that are those of regions."""
     columns = ("chrom", "start", "end")
     if not set(columns) <= set(regions.columns):

@@ -17,7 +17,7 @@ import pandas as pd
 from chromacc_data.errors import InputError
 from chromacc_data.lazy import lazy_module
 from chromacc_data.progress import LOG
-from chromacc_data.region_windows import RegionWindows
+from chromacc_data.region_windows import RegionWindows, require_regions
 from chromacc_data.sequences.encoding import (
     BYTE_CLASS,
     FOREIGN,
@@ -247,6 +247,7 @@ class Model:
         )
 
     def _windows_of_regions(self, regions: pd.DataFrame, genome: Genome | None) -> _Windows:
+        require_regions(regions)
         if genome is None:
             raise InputError(
                 "regions without a genome", expected="its FASTA", remedy="give genome=, one FASTA or several"
