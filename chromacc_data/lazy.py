@@ -20,7 +20,8 @@ class _LazyModule:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):  # asked by tools that look at every object, such as doctest
+        # Tools that look at every object, such as doctest, ask for others.
+        if attribute.startswith("__") and attribute != "__version__":
             raise AttributeError(attribute)
         return getattr(import_module(self._name), attribute)
 

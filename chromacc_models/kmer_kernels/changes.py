@@ -42,6 +42,8 @@ LINEAR, RELU, EXPONENTIAL = range(3)
 ACTIVATIONS = {"linear": LINEAR, "relu": RELU, "exponential": EXPONENTIAL}
 
 _N_BASES = 4
+#: A sum of exponentials is added up anew where less than a millionth of it is left.
+_CANCELLED = 1 - 1e-6
 
 _kernel = compiled
 
@@ -472,6 +474,44 @@ def max_changes(
 
 
 @_kernel
+def _log_sum(
+    filters: Filters,
+    scans: np.ndarray,
+    letters: np.ndarray,
+    substituted: np.ndarray,
+    places: Places,
+    index: int,
+    position: int,
+    base: int,
+) -> float:
+    """Logarithm of a filter's sum of exponentials with one base substituted, added up anew in float64.
+
+    Where the place that outweighs all others loses its motif, what is left of the sum cannot be had by
+    subtraction.
+    """
+    n_places, _, n_taps, block_length, activation = places
+    covered = n_taps * block_length
+    n_strands, _, n_weights = filters.weights.shape
+    n_letters = n_weights // n_taps
+    values = np.empty((n_strands, n_places))
+    for strand in range(n_strands):
+        weights = filters.weights[strand, index]
+        for place in range(n_places):
+            scanned = np.float64(scans[strand, place])
+            if place <= position < place + covered:
+                tap, offset = divmod(position - place, block_length)
+                block, at = position - offset, tap * n_letters
+                scanned += weights[at + substituted[block, offset, base]] - weights[at + letters[block]]
+            if activation == RELU:
+                scanned = max(scanned, 0.0)
+            elif activation == EXPONENTIAL:
+                scanned = np.exp(scanned)
+            values[strand, place] = scanned
+    highest = values.max()
+    return highest + np.log(np.exp(values - highest).sum())
+
+
+@_kernel
 def sum_changes(
     scan: Scan,
     filters: Filters,
@@ -550,9 +590,15 @@ def sum_changes(
                     if base == codes[position]:
                         difference = 0.0
                     differs |= difference != 0
-                    differences[n_changes, base] = (
-                        np.log1p(difference / total) if log_sum_exp else difference / n_pooled
-                    )
+                    if not log_sum_exp:
+                        differences[n_changes, base] = difference / n_pooled
+                    elif difference > -_CANCELLED * total:
+                        differences[n_changes, base] = np.log1p(difference / total)
+                    else:
+                        after = _log_sum(
+                            filters, scans[:, :, lane], letters, substituted, places, index, position, base
+                        )
+                        differences[n_changes, base] = after - (np.log(total) + shift)
                 position_of[n_changes], filter_of[n_changes] = position, index
                 n_changes += differs
     return n_changes
