@@ -133,7 +133,8 @@ def test_effects__are_those_of_every_mutated_window(
 
 def test_effects__of_a_place_that_outweighs_all_others():
     """What is left of a sum of exponentials when its largest one goes is far below its rounding."""
-    scorer = random_scorer(0, pooling="logsumexp", activation="exponential", width=3, block_length=2)
+    options = {"width": 3, "block_length": 2, "strands": "forward", "n_factors": 0}
+    scorer = random_scorer(0, pooling="logsumexp", activation="exponential", **options)
     codes = np.random.default_rng(0).integers(0, 4, 30, dtype=np.uint8)
     expected = naive_effects(scorer, codes)
     np.testing.assert_allclose(Substitutions(scorer).effects(codes[None])[0], expected, rtol=1e-4, atol=1e-3)
