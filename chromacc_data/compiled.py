@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 __all__ = ["compiled"]
 
 LOG = logging.getLogger("chromacc")
+
+_PACKAGES = [Path(__file__).parents[1] / name for name in ("chromacc_data", "chromacc_models")]
 
 
 def compiled(function: Callable) -> Any:
@@ -33,7 +37,19 @@ def compiled(function: Callable) -> Any:
 
 
 class _ForgivingCache(FunctionCache):
-    """A cache on a disk that may be full, damaged or closed."""
+    """A cache on a disk that may be full, damaged or closed, of functions that call those of other modules.
+
+    numba takes what it kept as long as the file of a function stays the same, though functions of other files
+    are compiled into it. Here all files with compiled functions are looked at.
+    """
+
+    def __init__(self, function: Callable) -> None:
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=(self._impl.locator.get_source_stamp(), _digest_of_kernels()),
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -47,6 +63,18 @@ class _ForgivingCache(FunctionCache):
             super().save_overload(sig, data)
         except OSError as error:
             _say_once(str(error))
+
+
+@cache
+def _digest_of_kernels() -> str:
+    """SHA-256 of the modules of both packages that have compiled functions."""
+    digest = hashlib.sha256()
+    for package in _PACKAGES:
+        for path in sorted(package.rglob("*.py")):
+            content = path.read_bytes()
+            if b"numba" in content or b"import compiled" in content:
+                digest.update(content)
+    return digest.hexdigest()
 
 
 @cache
