@@ -42,8 +42,8 @@ LINEAR, RELU, EXPONENTIAL = range(3)
 ACTIVATIONS = {"linear": LINEAR, "relu": RELU, "exponential": EXPONENTIAL}
 
 _N_BASES = 4
-#: A sum of exponentials is added up anew where less than a millionth of it is left.
-_CANCELLED = 1 - 1e-6
+#: A sum of exponentials is added up anew where less than this is left of it.
+_CANCELLED = 1 - 1e-8
 
 _kernel = compiled
 
@@ -580,7 +580,7 @@ def sum_changes(
                                 new = activated(activation, scanned + (weights[to] - weights[here]))
                                 if log_sum_exp:
                                     new = np.exp(new - shift)
-                            moved[position, base] += new - term
+                            moved[position, base] += np.float64(new) - np.float64(term)
             pooled[index] = np.log(total / n_pooled) + shift if log_sum_exp else total / n_pooled
             for position in range(first, stop):
                 differs = False
