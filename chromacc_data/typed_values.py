@@ -103,7 +103,7 @@ class Options:
 
     Examples
     --------
-    >>> @dataclass(frozen=True)
+    >>> @dataclasses.dataclass(frozen=True)
     ... class Cut(Options):
     ...     width: int = option("bp", 10, minimum=1)
     >>> Cut(width="3")
@@ -145,7 +145,7 @@ def from_json(cls: type[T], text: str, *, where: Path | str, remedy: str | None 
 
     Examples
     --------
-    >>> @dataclass(frozen=True)
+    >>> @dataclasses.dataclass(frozen=True)
     ... class Cut:
     ...     width: int = option("bp", 10, minimum=1)
     >>> from_json(Cut, '{"width": "3", "new": 1}', where="cut.json")

@@ -177,8 +177,8 @@ def test_train__killed_goes_on_to_the_same_bits(
     script.write_text(
         textwrap.dedent(f"""
         import time
-        from chromacc_models import train
-        from chromacc_models.config import TrainConfig
+        from chromacc_models.training import train
+        from chromacc_models.training.config import TrainConfig
 
         save = train._Training._save
         def slow_save(self):
