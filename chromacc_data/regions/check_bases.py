@@ -64,11 +64,14 @@ def check_bases(
 
 
 class Reference:
-    """Windows as text through pyfaidx, with N past both ends: slow, and independent of our own reader."""
+    """Windows as text through pyfaidx, with N past both ends: slow, and independent of our own reader.
+
+    The files are opened, and indexed, when the first window is asked for.
+    """
 
     def __init__(self, fasta: Sequence[Path]) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self._files = [self._open(path, Path(self._folder.name) / str(i)) for i, path in enumerate(fasta)]
+        self._fasta, self._files = fasta, []
 
     def __enter__(self) -> Reference:
         return self
@@ -92,6 +95,10 @@ class Reference:
             return pyfaidx.Fasta(str(path), rebuild=False, **files)
 
     def window(self, name: str, start: int, length: int) -> str:
+        """Letters of a window."""
+        if not self._files:
+            folder = Path(self._folder.name)
+            self._files = [self._open(path, folder / str(i)) for i, path in enumerate(self._fasta)]
         record = next(file[name] for file in self._files if name in file)
         inside = record[max(0, start) : max(0, start + length)].seq
         left = "N" * min(length, max(0, -start))
