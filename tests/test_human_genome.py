@@ -121,7 +121,7 @@ samples:
   - {{cell_type: A, source: a.narrowPeak, center: summit}}
   - {{cell_type: B, source: b.narrowPeak, center: summit}}
   - {{cell_type: C, source: c.bed}}
-windows: {{length: 200, merge_distance: 50}}
+windows: {{length: 200, merge_distance: 50, max_n: 1}}
 blacklist: black.bed
 negatives: {{gc_bin: 0.1}}
 split: {split}
