@@ -1,4 +1,4 @@
-"""A downloader that goes on where a broken download stopped, tries again, and says what went wrong.
+"""A downloader that resumes a broken download, tries again, and says what went wrong.
 
 What has arrived is kept in a file, and the rest is asked for (HTTP Range, RFC 9110 section 14) under the
 condition that the server's file is still the same one (If-Range).

@@ -92,7 +92,8 @@ class Contributions:
             Base codes (window, position), uint8; N is 4.
         hypothetical
             Give numbers for each base that could stand at a position, the filters and their places kept: what
-            TF-MoDISco takes beside one-hot DNA. The base that is there has its contribution.
+            TF-MoDISco takes beside one-hot DNA. The base that is there has its contribution. What a filter
+            adds at a place of nothing but N has no base, and is left out.
 
         Returns
         -------

@@ -12,7 +12,15 @@ from chromacc_data.sequences.genome import Genome
 from chromacc_models.effects.vcf import Alleles
 from chromacc_models.scoring.scorer import Scorer
 
-__all__ = ["STATUSES", "VariantScores", "match_alleles", "score_alleles"]
+__all__ = [
+    "STATUSES",
+    "Matched",
+    "VariantScores",
+    "allele_windows",
+    "match_alleles",
+    "require_assembly",
+    "score_alleles",
+]
 
 #: What can be said of an allele: it was scored; REF is not what the genome has there; nor is it, but ALT is;
 #: the genome has no such sequence; the position is not on it; the allele is a symbol, a breakend or absent.
@@ -55,15 +63,23 @@ class VariantScores(NamedTuple):
         return self.logit_alt - self.logit_ref
 
 
-class _Matched(NamedTuple):
-    """Alleles beside the genome."""
+class Matched(NamedTuple):
+    """Alleles matched with a genome.
+
+    Parameters
+    ----------
+    status
+        (allele,) int8: a place in :data:`STATUSES`.
+    chrom
+        Code of the chromosome, (allele,) int64; -1 where the genome has none.
+    """
 
     status: np.ndarray
     chrom: np.ndarray
 
 
-def match_alleles(alleles: Alleles, genome: Genome) -> _Matched:
-    """Status of each allele, and the code of its chromosome (-1 where the genome has none)."""
+def match_alleles(alleles: Alleles, genome: Genome) -> Matched:
+    """Find alleles in a genome, and compare their reference bases with it."""
     known = {name: code for code, name in enumerate(genome.names)}
     chrom = np.array([known.get(name, -1) for name in alleles.chrom], np.int64)
     sizes = np.array([len(ref) for ref in alleles.ref], np.int64)
@@ -87,11 +103,20 @@ def match_alleles(alleles: Alleles, genome: Genome) -> _Matched:
         if same_size.any():
             swapped = (there[same_size] == _stack(alleles.alt[here[same_size]])).all(axis=1)
             status[here[same_size][swapped]] = SWAPPED
-    return _Matched(status, chrom)
+    return Matched(status, chrom)
 
 
 def require_assembly(status: np.ndarray, alleles: Alleles, genome: Genome, where: object) -> None:
-    """Raise where most reference alleles are not those of the genome, or no chromosome is.
+    """Raise where most reference alleles differ from the genome, or it has none of the chromosomes.
+
+    Parameters
+    ----------
+    status, alleles
+        The first alleles of a file, and what :func:`match_alleles` found.
+    genome
+        What they were matched with.
+    where
+        The file, for the message.
 
     Raises
     ------
@@ -121,7 +146,7 @@ def require_assembly(status: np.ndarray, alleles: Alleles, genome: Genome, where
         )
 
 
-def score_alleles(scorer: Scorer, genome: Genome, alleles: Alleles, matched: _Matched) -> VariantScores:
+def score_alleles(scorer: Scorer, genome: Genome, alleles: Alleles, matched: Matched) -> VariantScores:
     """Score alleles by the network's logits of the window around them, with each allele in turn.
 
     The window is centred on the first reference base, as the one of `predict` is on a region of that base.

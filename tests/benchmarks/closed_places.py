@@ -21,8 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.reliability.commands import COMMANDS
-from tests.reliability.kinds import RUN, copy_files
+from tests.reliability.commands import COMMANDS, add_command_options, choose_commands, lay_out, left_over
+from tests.reliability.kinds import STORE
 from tests.reliability.processes import Command, finish
 from tests.reliability.results import difference, listing
 from tests.reliability.scene import environment, make_scene
@@ -37,13 +37,12 @@ _NAMELESS = (
     "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
 )  # fmt: skip
 _FULL_TMP = "mount -t tmpfs -o size=4k full /tmp && head -c 4096 /dev/zero > /tmp/full; exec {}"
-_LEFT_BY_READING = (".fai", ".gzi")
 #: Where a command may say that it cannot work.
 _MAY_REFUSE = ("/tmp full", "closed cache", "closed output")
 
 #: What reads is tried as well.
 _READERS = (
-    Command("verify", ("chromacc-data", "verify", "store.zarr"), "", ("store.zarr", "recipe.yaml", *RUN)),
+    Command("verify", ("chromacc-data", "verify", "store.zarr"), "", STORE),
     Command("info", ("chromacc-data", "info", "store.h5"), "", ("store.h5",)),
     Command("check", ("chromacc-models", "check", "model"), "", ("model",), networks=True),
 )
@@ -97,20 +96,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", action="append", help="only commands whose name contains this; repeatable")
+    add_command_options(parser)
     parser.add_argument("--where", action="append", help="only places whose name contains this; repeatable")
-    parser.add_argument("--without-networks", action="store_true", help="only what needs no TensorFlow")
-    parser.add_argument("--scene", type=Path, help="folder of the good files; kept")
     add_write_option(parser)
     arguments = parser.parse_args()
     if os.geteuid():
         parser.error("only root can shed its rights and mount file systems")
-    chosen = [
-        one
-        for one in (*COMMANDS, *_READERS)
-        if not (arguments.without_networks and one.networks)
-        and (not arguments.only or any(part in one.name for part in arguments.only))
-    ]
+    chosen = choose_commands(arguments, (*COMMANDS, *_READERS))
     # Not in /tmp, which becomes full.
     with tempfile.TemporaryDirectory(dir="/var/tmp") as text:
         folder = Path(text)
@@ -138,7 +130,7 @@ def _try(command: Command, name: str, scene: Path, reference: Path, folder: Path
     shutil.rmtree(away, ignore_errors=True)
     place, home = away / "place", away / "home"
     home.mkdir(parents=True)
-    _fresh(place, scene, command.files)
+    lay_out(place, scene, command.files)
     arguments, out = command.arguments, place / command.out
     if name == "closed inputs" and command.out and not (place / command.out).exists():
         (away / "out").mkdir()
@@ -152,7 +144,7 @@ def _try(command: Command, name: str, scene: Path, reference: Path, folder: Path
     if outcome.fault:
         return "failed", f"{command.name}: {outcome.fault[-1500:]}"
     if outcome.code:
-        more = sorted(n for n in listing(place) - before if not n.endswith(_LEFT_BY_READING))
+        more = left_over(listing(place), before)
         writes_into_its_input = command.out in command.files
         if outcome.code != 2:
             finding = f"exit code {outcome.code}"
@@ -183,18 +175,12 @@ def _run(arguments: tuple[str, ...], name: str, place: Path, variables: dict[str
 def _make_reference(command: Command, reference: Path, scene: Path, folder: Path) -> None:
     """Run the command undisturbed, where it will be disturbed: outputs hold the paths of their inputs."""
     place = folder / "away" / "place"
-    _fresh(place, scene, command.files)
+    lay_out(place, scene, command.files)
     outcome = _run(command.arguments, "", place, environment(folder), folder / "log")
     if outcome.fault or outcome.code:
         raise SystemExit(f"{command.name} fails undisturbed: {outcome.fault}\n{outcome.err}")
     shutil.rmtree(reference, ignore_errors=True)
     place.rename(reference)
-
-
-def _fresh(place: Path, scene: Path, files: tuple[str, ...]) -> None:
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    copy_files(scene, place, files)
 
 
 def _close(folder: Path) -> None:

@@ -25,8 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from tests.reliability.commands import COMMANDS
-from tests.reliability.kinds import copy_files
+from tests.reliability.commands import add_command_options, choose_commands, lay_out, left_over
 from tests.reliability.processes import Command, end_session, finish, start
 from tests.reliability.results import difference, listing
 from tests.reliability.scene import make_scene
@@ -35,7 +34,6 @@ from tests.reliability.tables import finish as finish_table
 
 #: What a later run of the same command goes on with.
 _TO_GO_ON_WITH = (".partial", "checkpoint", ".lock", "run.json", "config.yaml", "history.csv", "fold-")
-_LEFT_BY_READING = (".fai", ".gzi")
 _ROOM = 256 << 20
 
 
@@ -64,17 +62,10 @@ def main() -> int:
     )
     parser.add_argument("--n", type=int, default=60, help="full disks, shared among the commands")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", action="append", help="only commands whose name contains this; repeatable")
-    parser.add_argument("--without-networks", action="store_true", help="only what needs no TensorFlow")
-    parser.add_argument("--scene", type=Path, help="folder of the good files; kept")
+    add_command_options(parser)
     add_write_option(parser)
     arguments = parser.parse_args()
-    chosen = [
-        one
-        for one in COMMANDS
-        if not (arguments.without_networks and one.networks)
-        and (not arguments.only or any(part in one.name for part in arguments.only))
-    ]
+    chosen = choose_commands(arguments)
     tallies = []
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
@@ -95,7 +86,7 @@ def _try(tally: Tally, command: Command, n: int, rng: np.random.Generator, scene
         return
     with small_disk(disk) as mounted:
         place = disk / "place"
-        _fresh(place, scene, command.files)
+        lay_out(place, scene, command.files)
         used = _used(disk)
         outcome = _run(command, place, log)
         if outcome.fault or outcome.code:
@@ -104,7 +95,7 @@ def _try(tally: Tally, command: Command, n: int, rng: np.random.Generator, scene
         shutil.rmtree(reference, ignore_errors=True)
         shutil.copytree(place, reference)
         for _ in range(n):
-            _fresh(place, scene, command.files)
+            lay_out(place, scene, command.files)
             room = int(rng.integers(0, needed))
             if mounted:
                 resize(disk, max(4096, (_used(disk) + room) // 4096 * 4096))
@@ -152,30 +143,18 @@ def _run(command: Command, place: Path, log: Path, *, most: int | None = None):
 
 def _left(command: Command, place: Path, before: set[str]) -> str | None:
     """What a failed command left that is neither for the next run nor an index."""
-    more = sorted(
+    more = [
         name
-        for name in listing(place) - before
-        if not name.endswith(_LEFT_BY_READING)
-        and not any(part in name for part in _TO_GO_ON_WITH)
-        and name != command.out
-    )
+        for name in left_over(listing(place), before)
+        if name != command.out and not any(part in name for part in _TO_GO_ON_WITH)
+    ]
     finished = (place / command.out).is_file()
     return f"left behind: {more[:5]}" if more else "a file of the final name" if finished else None
 
 
 def _wrong(command: Command, place: Path, reference: Path) -> str | None:
-    more = sorted(
-        name
-        for name in listing(place) - listing(reference)
-        if not name.endswith(_LEFT_BY_READING) and not name.startswith(command.out + "/")
-    )
+    more = left_over(listing(place), listing(reference), command.out)
     return f"left behind: {more[:5]}" if more else difference(place / command.out, reference / command.out)
-
-
-def _fresh(place: Path, scene: Path, files: tuple[str, ...]) -> None:
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    copy_files(scene, place, files)
 
 
 def _used(folder: Path) -> int:

@@ -24,15 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from tests.reliability.commands import COMMANDS
-from tests.reliability.kinds import PEAKS, copy_files
+from tests.reliability.commands import COMMANDS, add_command_options, choose_commands, lay_out, left_over
+from tests.reliability.kinds import PEAKS
 from tests.reliability.processes import Command, end_session, kill, run_here, start
 from tests.reliability.results import difference, listing
 from tests.reliability.scene import make_scene
 from tests.reliability.tables import Tally, add_write_option, finish
-
-#: Indexes of a genome, which any command may leave beside it.
-_LEFT_BY_READING = (".fai", ".gzi")
 
 
 class SlowServer:
@@ -82,19 +79,11 @@ def main() -> int:
     )
     parser.add_argument("--n", type=int, default=100, help="kills, shared among the commands")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", action="append", help="only commands whose name contains this; repeatable")
-    parser.add_argument("--without-networks", action="store_true", help="only what needs no TensorFlow")
-    parser.add_argument("--scene", type=Path, help="folder of the good files; kept")
+    add_command_options(parser)
     add_write_option(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        everything = [*COMMANDS, Command("download", (), "", ())]
-        chosen = [
-            one
-            for one in everything
-            if not (arguments.without_networks and one.networks)
-            and (not arguments.only or any(part in one.name for part in arguments.only))
-        ]
+        chosen = choose_commands(arguments, (*COMMANDS, Command("download", (), "", ())))
         networks = any(one.networks for one in chosen)
         scene = make_scene(arguments.scene or Path(folder) / "scene", networks=networks)
         server = SlowServer(scene)
@@ -119,9 +108,7 @@ def _try(tally: Tally, command: Command, n: int, rng: np.random.Generator, scene
     place = folder / "place"
     first, whole = _undisturbed(command, place, scene, reference)
     while tally.tried < n:
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        copy_files(scene, place, command.files)
+        lay_out(place, scene, command.files)
         finding = None
         moments = []
         for _ in range(min(int(rng.integers(1, 4)), n - tally.tried)):
@@ -154,9 +141,7 @@ def _try(tally: Tally, command: Command, n: int, rng: np.random.Generator, scene
 
 def _undisturbed(command: Command, place: Path, scene: Path, reference: Path) -> tuple[float, float]:
     """Run the command once, whole; gives the seconds to the first file that it writes, and to its end."""
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    copy_files(scene, place, command.files)
+    lay_out(place, scene, command.files)
     before, first, began = listing(place), None, time.monotonic()
     process = start(command.arguments, place, reference.parent / "log")
     while process.poll() is None:
@@ -171,11 +156,7 @@ def _undisturbed(command: Command, place: Path, scene: Path, reference: Path) ->
 
 
 def _wrong(command: Command, place: Path, reference: Path) -> str | None:
-    more = sorted(
-        name
-        for name in listing(place) - listing(reference)
-        if not name.endswith(_LEFT_BY_READING) and not name.startswith(command.out + "/")
-    )
+    more = left_over(listing(place), listing(reference), command.out)
     if more:
         return f"left behind: {more[:5]}"
     return difference(place / command.out, reference / command.out)

@@ -20,16 +20,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.reliability.commands import COMMANDS
-from tests.reliability.kinds import copy_files
+from tests.reliability.commands import add_command_options, choose_commands, lay_out, left_over
 from tests.reliability.processes import Command, end_session, finish, run_here, start
 from tests.reliability.results import difference, listing
 from tests.reliability.scene import environment, make_scene
 from tests.reliability.tables import Tally, add_write_option
 from tests.reliability.tables import finish as finish_table
-
-#: Indexes and caches, which any command may leave.
-_LEFT_BY_READING = (".fai", ".gzi")
 
 _READER = """
 import sys, time, warnings
@@ -81,18 +77,11 @@ def main() -> int:
     parser.add_argument(
         "--repeats", type=int, default=2, help="of each pair, the second a little later each time"
     )
-    parser.add_argument("--only", action="append", help="only commands whose name contains this; repeatable")
-    parser.add_argument("--without-networks", action="store_true", help="only what needs no TensorFlow")
+    add_command_options(parser)
     parser.add_argument("--reader-seconds", type=float, default=30, help="time that readers read; 0 for none")
-    parser.add_argument("--scene", type=Path, help="folder of the good files; kept")
     add_write_option(parser)
     arguments = parser.parse_args()
-    chosen = [
-        one
-        for one in COMMANDS
-        if not (arguments.without_networks and one.networks)
-        and (not arguments.only or any(part in one.name for part in arguments.only))
-    ]
+    chosen = choose_commands(arguments)
     tallies = []
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
@@ -120,7 +109,7 @@ def _try(
     place, files = folder / "place", (*one.files, "other.yaml")
     alone = []
     for number, command in enumerate({one.arguments: one, other.arguments: other}.values()):
-        _fresh(place, scene, files)
+        lay_out(place, scene, files)
         outcome = run_here(command.arguments, place, folder / "log")
         if outcome.fault or outcome.code:
             raise SystemExit(f"{command.arguments} fails alone: {outcome.fault}\n{outcome.err}")
@@ -129,7 +118,7 @@ def _try(
         shutil.copytree(place, alone[-1])
         seconds = outcome.seconds
     for repeat in range(repeats):
-        _fresh(place, scene, files)
+        lay_out(place, scene, files)
         first = start(one.arguments, place, folder / "log-1")
         time.sleep(repeat * seconds / (2 * repeats))
         second = start(other.arguments, place, folder / "log-2")
@@ -148,21 +137,11 @@ def _wrong(label: str, ends: list, place: Path, command: Command, alone: list[Pa
         return f"{label}: both were refused: {ends[0].err[-200:]} / {ends[1].err[-200:]}"
     if not (place / command.out).exists():
         return f"{label}: exit code 0 and no {command.out}"
-    more = sorted(
-        name
-        for name in listing(place) - set().union(*map(listing, alone))
-        if not name.endswith(_LEFT_BY_READING)
-    )
+    more = left_over(listing(place), set().union(*map(listing, alone)))
     if more:
         return f"{label}: left behind {more[:5]}"
     differences = [difference(place / command.out, one / command.out) for one in alone]
     return None if None in differences else f"{label}: neither of the two results: {differences}"
-
-
-def _fresh(place: Path, scene: Path, files: tuple[str, ...]) -> None:
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    copy_files(scene, place, files)
 
 
 def _read(tally: Tally, suffix: str, seconds: float, scene: Path, folder: Path) -> None:
@@ -170,7 +149,7 @@ def _read(tally: Tally, suffix: str, seconds: float, scene: Path, folder: Path) 
 
     place = folder / "place"
     out = f"OUT.{suffix}"
-    _fresh(
+    lay_out(
         place,
         scene,
         ("genome.fa", "genome.fa.fai", "liver.bed", "t_cell.bed", "neuron.bed", "recipe.yaml", "other.yaml"),

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from tests.reliability.kinds import MODEL, PEAKS, RUN
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.reliability.kinds import MODEL, PEAKS, RUN, copy_files
 from tests.reliability.processes import Command
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "LEFT_BY_READING", "add_command_options", "choose_commands", "lay_out", "left_over"]
+
+#: Indexes of a genome, which any command may leave beside it.
+LEFT_BY_READING = (".fai", ".gzi")
 
 _STORE = ("store.zarr",)
 _TRAIN = ("--config", "train.yaml", "--set", "epochs=4")
@@ -67,3 +75,36 @@ COMMANDS: tuple[Command, ...] = (
     Command("evaluate", ("chromacc-models", "evaluate", "run"), "run", RUN, networks=True),
     Command("report", ("chromacc-models", "report", "run"), "run", RUN, networks=True),
 )
+
+
+def add_command_options(parser: argparse.ArgumentParser) -> None:
+    """Give an instrument the options that choose its commands and its scene."""
+    parser.add_argument("--only", action="append", help="only commands whose name contains this; repeatable")
+    parser.add_argument("--without-networks", action="store_true", help="only what needs no TensorFlow")
+    parser.add_argument("--scene", type=Path, help="folder of the good files; kept")
+
+
+def choose_commands(arguments: argparse.Namespace, commands: Sequence[Command] = COMMANDS) -> list[Command]:
+    """The commands that those options choose."""
+    return [
+        one
+        for one in commands
+        if not (arguments.without_networks and one.networks)
+        and (not arguments.only or any(part in one.name for part in arguments.only))
+    ]
+
+
+def lay_out(place: Path, scene: Path, files: Sequence[str]) -> None:
+    """Make a folder anew, with copies of files of a scene and nothing else."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    copy_files(scene, place, files)
+
+
+def left_over(found: set[str], expected: set[str], out: str = "") -> list[str]:
+    """What a folder holds beyond what is expected, indexes of genomes and an output's own files apart."""
+    return sorted(
+        name
+        for name in found - expected
+        if not name.endswith(LEFT_BY_READING) and not (out and name.startswith(out + "/"))
+    )
