@@ -11,9 +11,10 @@ import pytest
 import zarr
 
 from chromacc_data import build_store as building
+from chromacc_data import verify_store
 from chromacc_data.describe_store import describe
 from chromacc_data.engine import Engine
-from chromacc_data.errors import CheckError, InputError
+from chromacc_data.errors import CheckError, InputError, NotWritableError
 from chromacc_data.store import write as writing
 from chromacc_data.store.read import content_hash, open_store
 from chromacc_data.store.write import convert
@@ -54,6 +55,17 @@ def test_verify__genome_with_lines_of_whitespace(tmp_path: Path):
 def test_verify__hdf5(built: Path, tmp_path: Path):
     convert(built, tmp_path / "a.h5", engine=Engine())
     assert verify(tmp_path / "a.h5").content_hash == verify(built).content_hash
+
+
+def test_verify__beside_the_store_nothing_may_be_written(built: Path, monkeypatch: pytest.MonkeyPatch):
+    def closed(path: Path, **_: object) -> None:
+        raise NotWritableError("cannot write here", where=path.parent)
+
+    before = sorted(path.name for path in built.parent.iterdir())
+    assert "good" in verify(built, n_sample=5).report()[1]
+    assert sorted(path.name for path in built.parent.iterdir()) == before
+    monkeypatch.setattr(verify_store, "working_folder", closed)
+    assert "good" in verify(built, n_sample=5).report()[1]
 
 
 def test_verify__content_is_not_what_the_hash_says(built: Path):
