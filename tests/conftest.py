@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name bytes by their parameter: a gzip header holds the time, and workers must collect the same names."""
+    """Name bytes by their parameter: gzip writes the time, and all workers must collect the same names."""
     return argname if isinstance(val, bytes) else None
 
 
