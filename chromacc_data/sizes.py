@@ -7,16 +7,17 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import xarray as xr
 
 from chromacc_data.errors import DiskFullError, InputError
 from chromacc_data.recipe.recipe import Recipe
 from chromacc_data.sequences.encoding import N_BASES
 from chromacc_data.store import schema
-from chromacc_data.store.seal import LARGEST_CHUNK
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = [
     "Estimate",
@@ -133,13 +134,13 @@ def require_room(recipe: Recipe, out: Path, n_windows: int | None = None, *, loc
     shape = f"{n:,} windows of {recipe.windows.length:,} bp x {recipe.n_cell_types:,} cell types"
     fewer = "fewer windows (simulation.n_windows)" if is_given else "fewer peaks or chromosomes"
     remedy = f"{fewer}, shorter windows (windows.length), or fewer cell types"
-    if size.chunk > LARGEST_CHUNK:
-        most = LARGEST_CHUNK * min(recipe.output.chunk, n) // size.chunk
+    if size.chunk > schema.LARGEST_CHUNK:
+        most = schema.LARGEST_CHUNK * min(recipe.output.chunk, n) // size.chunk
         raise InputError(
             "a chunk is larger than a store can hold",
             where=f"{recipe.path}, {'output.chunk' if most else 'windows.length'}",
             found=f"{min(recipe.output.chunk, n):,} windows of {in_words(size.chunk)} together ({shape})",
-            expected=f"at most {in_words(LARGEST_CHUNK)}",
+            expected=f"at most {in_words(schema.LARGEST_CHUNK)}",
             remedy=f"output.chunk: {most}"
             if most
             else "shorter windows (windows.length), or fewer cell types",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chromacc_data.errors import InputError
+from chromacc_data.store import schema
 from chromacc_data.typed_values import MAX_JSON, parse_json, read_text
 
 __all__ = ["require_plain_zarr"]
@@ -22,8 +23,6 @@ _SIZES = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8,
     "uint64": 8, "float32": 4, "float64": 8, "string": 1,
 }  # fmt: skip
-#: Most bytes of a chunk: what blosc can hold.
-_MAX_CHUNK = 2**31
 _REMEDY = "build the store again, or fetch it again if it was copied"
 
 
@@ -76,13 +75,13 @@ def _require_plain_array(folder: Path, metadata: dict[str, Any]) -> None:
     shape = metadata.get("shape")
     if not _are_sizes(shape, 0) or not _are_sizes(chunk, 1) or len(shape) != len(chunk):
         raise _refused(folder, f"shape {str(shape)[:60]}, chunks {str(chunk)[:60]}", "whole numbers")
-    if math.prod(chunk) * _SIZES[dtype] > _MAX_CHUNK or any(
+    if math.prod(chunk) * _SIZES[dtype] > schema.LARGEST_CHUNK or any(
         n > size for n, size in zip(shape[1:], chunk[1:], strict=True)
     ):
         raise _refused(
             folder,
             f"shape {shape}, chunks {chunk}",
-            f"chunks of at most {_MAX_CHUNK:,} bytes, of whole windows",
+            f"chunks of at most {schema.LARGEST_CHUNK:,} bytes, of whole windows",
         )
 
 

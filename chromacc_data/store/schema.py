@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from chromacc_data.errors import InputError
 from chromacc_data.lazy import lazy_module
@@ -23,8 +22,9 @@ from chromacc_data.typed_values import Options, option, parse_json, typed
 
 if TYPE_CHECKING:
     import dask.array as da
+    import xarray as xr
 else:
-    da = lazy_module("dask.array")
+    da, xr = map(lazy_module, ("dask.array", "xarray"))
 
 FORMAT = "chromacc-store"
 FORMAT_VERSION = 1
@@ -43,6 +43,9 @@ NAMED = (BASE, CELL_TYPE, MOTIF)
 # Codes of the `split` variable, by value.
 SPLITS = ("train", "validation", "test")
 NO_FOLD = -1
+
+#: Bytes of a variable's chunk: Blosc compresses less than 2 GiB at once.
+LARGEST_CHUNK = 2**31 - 1024
 
 #: Motif and start of a site that is not there.
 NO_SITE = -1

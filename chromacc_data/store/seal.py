@@ -23,7 +23,6 @@ from chromacc_data.errors import CheckError, InputError
 from chromacc_data.store import schema
 
 __all__ = [
-    "LARGEST_CHUNK",
     "attribute_checksums",
     "is_sealed",
     "plain",
@@ -31,9 +30,6 @@ __all__ = [
     "require_layout",
     "require_sealed",
 ]
-
-#: Bytes of a variable's chunk: Blosc compresses less than 2 GiB at once.
-LARGEST_CHUNK = 2**31 - 1024
 
 _METADATA = "zarr.json"
 _NUMBERS = {variable.dtype for variable in schema.VARIABLES.values()}
@@ -112,12 +108,12 @@ def require_chunks(path: Path) -> None:
                 expected=f"{expected:,}",
                 remedy="the copy is not whole: build or fetch the store again",
             )
-        if (size := math.prod(chunks) * itemsize) > LARGEST_CHUNK:
+        if (size := math.prod(chunks) * itemsize) > schema.LARGEST_CHUNK:
             raise InputError(
                 f"a chunk of {name!r} is too large",
                 where=path,
                 found=f"{size:,} bytes",
-                expected=f"at most {LARGEST_CHUNK:,}",
+                expected=f"at most {schema.LARGEST_CHUNK:,}",
                 remedy=_DAMAGED,
             )
 

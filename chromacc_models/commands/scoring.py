@@ -11,7 +11,6 @@ from chromacc_data.console import Command, Console, common_options, option
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_models.commands.options import AT_LEAST_1, network_backend
-from chromacc_models.quietly import start_tensorflow
 from chromacc_models.scoring.standard_streams import is_standard
 
 __all__ = ["predict"]
@@ -76,7 +75,6 @@ def predict(
             found="--json and -o -",
             remedy="leave out --json, or name a file",
         )
-    start_tensorflow()
     from chromacc_models.scoring import predict as predicting
 
     written = predicting.predict(

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from chromacc_data.errors import InputError
+from chromacc_data.files import file_digest
 from chromacc_data.store.hdf5 import require_plain
 from chromacc_data.typed_values import parse_json
 
-__all__ = ["KerasArchive", "read_archive", "refused", "unreadable"]
+__all__ = ["KerasArchive", "read_archive", "refused", "require_network_file", "unreadable"]
 
 _METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 #: Most bytes of the two texts; a network of a hundred layers has some 100 kB.
@@ -36,6 +37,20 @@ class KerasArchive(NamedTuple):
     config: Any
     weights: io.BytesIO
     shapes: dict[str, tuple[int, ...]]
+
+
+def require_network_file(path: Path, sha256: str | None = None) -> None:
+    """Raise unless a file is there, with the checksum that is given."""
+    if not path.is_file():
+        raise InputError("no such file", where=path, expected="a network saved as .keras")
+    if sha256 is not None and (found := file_digest(path, fresh=True)) != sha256:
+        raise InputError(
+            "the weights have another checksum",
+            where=path,
+            found=found,
+            expected=sha256,
+            remedy="fetch the model again, or package it again if it was changed on purpose",
+        )
 
 
 def read_archive(path: Path) -> KerasArchive:

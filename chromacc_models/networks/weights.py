@@ -9,7 +9,7 @@ import keras
 
 import chromacc_models.networks.layers  # noqa: F401  (registers the layers that a network may hold)
 from chromacc_data.errors import InputError
-from chromacc_data.files import file_digest
+from chromacc_models.networks.keras_archive import require_network_file
 from chromacc_models.networks.keras_file import require_safe
 
 __all__ = ["load_network", "require_sequences"]
@@ -24,16 +24,7 @@ def load_network(path: Path, *, sha256: str | None = None) -> keras.Model:
         If the file is missing, has another checksum, is not a Keras file that this version can load, or is
         one that :func:`~chromacc_models.networks.keras_file.require_safe` refuses.
     """
-    if not path.is_file():
-        raise InputError("no such file", where=path, expected="a network saved as .keras")
-    if sha256 is not None and (found := file_digest(path, fresh=True)) != sha256:
-        raise InputError(
-            "the weights have another checksum",
-            where=path,
-            found=found,
-            expected=sha256,
-            remedy="fetch the model again, or package it again if it was changed on purpose",
-        )
+    require_network_file(path, sha256)
     require_safe(path)
     try:
         if path.suffix == ".keras":

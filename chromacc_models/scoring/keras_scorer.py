@@ -81,14 +81,19 @@ class KerasScorer:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self._model = model
+        self.model = model
         # XLA compiles each number of windows anew, so all batches are of one size.
         self._jit = gains_from_xla(model)
 
     @property
+    def window_length(self) -> int:
+        """Bases of a window."""
+        return self.model.input_shape[1]
+
+    @property
     def n_cell_types(self) -> int:
         """Outputs."""
-        return self._model.output_shape[1]
+        return self.model.output_shape[1]
 
     def predict(self, codes: np.ndarray) -> np.ndarray:
         """Probabilities (window, cell_type), float32, of base codes (window, position), uint8."""
@@ -106,19 +111,19 @@ class KerasScorer:
 
     @cached_property
     def _probabilities(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        return self._compile(self._model)
+        return self._compile(self.model)
 
     @cached_property
     def _logits(self) -> Callable[[tf.Tensor], tf.Tensor] | None:
-        has_head = any(layer.name == "head" for layer in self._model.layers)
-        return self._compile(logits_model(self._model)) if has_head else None
+        has_head = any(layer.name == "head" for layer in self.model.layers)
+        return self._compile(logits_model(self.model)) if has_head else None
 
     @cached_property
     def _pooled(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        return self._compile(keras.Model(self._model.inputs, self._model.get_layer("pool").output))
+        return self._compile(keras.Model(self.model.inputs, self.model.get_layer("pool").output))
 
     def _compile(self, network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-        signature = [tf.TensorSpec((None, self._model.input_shape[1]), tf.uint8)]
+        signature = [tf.TensorSpec((None, self.model.input_shape[1]), tf.uint8)]
         one_hot = OneHot()
         return tf.function(
             lambda codes: tf.cast(network(one_hot(codes), training=False), tf.float32),

@@ -1,12 +1,10 @@
 """A trained network to ask from Python: sequences or regions in, a table of predictions out.
 
-The interpretable networks are computed by :class:`~chromacc_models.scoring.scorer.Scorer`, so that nothing
-here imports TensorFlow unless the network is of another kind.
+Nothing here imports TensorFlow unless the network is one that Keras must compute.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -15,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from chromacc_data.errors import InputError
-from chromacc_data.lazy import lazy_module
 from chromacc_data.progress import LOG
 from chromacc_data.region_windows import RegionWindows, require_regions
 from chromacc_data.sequences.encoding import (
@@ -27,17 +24,12 @@ from chromacc_data.sequences.encoding import (
     reverse_complement,
 )
 from chromacc_data.sequences.genome import Genome
-from chromacc_models.quietly import start_tensorflow
+from chromacc_models.scoring.open_scorer import open_scorer
 from chromacc_models.scoring.saved_network import Network, find_network
-from chromacc_models.scoring.scorer import NotInterpretableError, Scorer
-from chromacc_models.training.run import Run
+from chromacc_models.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
-    from chromacc_models.networks import weights
-    from chromacc_models.sharing.kipoi import model as kipoi_model
-else:
-    weights = lazy_module("chromacc_models.networks.weights")
-    kipoi_model = lazy_module("chromacc_models.sharing.kipoi.model")
+    from chromacc_models.training.run import Run
 
 __all__ = ["Model", "load_model"]
 
@@ -83,15 +75,17 @@ class Model:
 
     def __init__(self, network: Network, *, genome: GenomeLike | None = None) -> None:
         self._network = network
-        self._compute, self.window_length, n_outputs, self._computed_by = _open(network)
-        self.cell_types = network.names_of(n_outputs)
+        self._scorer = open_scorer(network.weights, sha256=network.sha256)
+        self.window_length = self._scorer.window_length
+        self.cell_types = network.names_of(self._scorer.n_cell_types)
         self.genome = None if genome is None else _opened(genome)
 
     def __repr__(self) -> str:
         named = ", ".join(self.cell_types[:3]) + (", …" if len(self.cell_types) > 3 else "")
+        computed_by = "k-mer kernels" if isinstance(self._scorer, Scorer) else "Keras"
         return (
             f"<Model {self._network.weights}: windows of {self.window_length} bp to {len(self.cell_types)} "
-            f"cell types ({named}), computed by {self._computed_by}>"
+            f"cell types ({named}), computed by {computed_by}>"
         )
 
     def predict(
@@ -164,9 +158,9 @@ class Model:
             n_unknown += int((2 * np.count_nonzero(codes == N_CODE, axis=1) > codes.shape[1]).sum())
             if strands == "region":
                 codes = np.where(windows.is_minus[rows, None], reverse_complement(codes), codes)
-            values[rows] = self._compute(codes)
+            values[rows] = self._scorer.predict(codes)
             if strands == "both":
-                values[rows] = (values[rows] + self._compute(reverse_complement(codes))) / 2
+                values[rows] = (values[rows] + self._scorer.predict(reverse_complement(codes))) / 2
         if n_unknown:
             LOG.warning(
                 "%d of %d windows are N for more than half of their length: their predictions say little",
@@ -286,19 +280,6 @@ def load_model(path: Run | Path | str, *, genome: GenomeLike | None = None) -> M
     (1, 2)
     """
     return Model(find_network(path), genome=genome)
-
-
-def _open(network: Network) -> tuple[Callable[[np.ndarray], np.ndarray], int, int, str]:
-    """Base codes to predictions, window length, number of outputs, and what computes them."""
-    try:
-        scorer = Scorer.open(network.weights)
-        return scorer.predict, scorer.window_length, scorer.n_cell_types, "k-mer kernels"
-    except NotInterpretableError:
-        if "tensorflow" not in sys.modules:
-            start_tensorflow()
-    served = kipoi_model.KipoiModel(str(network.weights), sha256=network.sha256)
-    weights.require_sequences(served.model, where=network.weights)
-    return served.predict_codes, served.model.input_shape[1], served.model.output_shape[1], "Keras"
 
 
 def _opened(genome: GenomeLike) -> Genome:

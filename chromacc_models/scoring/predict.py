@@ -1,6 +1,6 @@
-"""Regions of a BED file to predictions in a file, without the Kipoi client.
+"""Regions of a BED file to predictions in a file, without the Kipoi client and without TensorFlow.
 
-The numbers are those of ``kipoi predict`` with the same model; the loader and the model class are the same.
+The numbers are those of ``kipoi predict`` with the same model: windows and scorer are the same.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, publish, working_folder
 from chromacc_data.progress import LOG, progress_bar
+from chromacc_data.region_windows import RegionWindows
 from chromacc_data.regions.bed import read_intervals
 from chromacc_data.sequences.encoding import N_CODE, reverse_complement
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.sizes import require_disk
+from chromacc_models.scoring.open_scorer import open_scorer
 from chromacc_models.scoring.prediction_files import (
     Predictions,
     output_paths,
@@ -33,12 +35,12 @@ from chromacc_models.scoring.prediction_files import (
     write_tsv,
 )
 from chromacc_models.scoring.saved_network import Network, find_network
+from chromacc_models.scoring.scorer import Scorer
 from chromacc_models.scoring.standard_streams import is_standard, refuse_on_a_cluster, regions_file
-from chromacc_models.training.run import Run
 
 if TYPE_CHECKING:
-    from chromacc_data.loader import BedLoader
-    from chromacc_models.sharing.kipoi.model import KipoiModel
+    from chromacc_models.scoring.keras_scorer import KerasScorer
+    from chromacc_models.training.run import Run
 
 __all__ = ["predict"]
 
@@ -90,7 +92,7 @@ def predict(
         Where the tasks run; local threads when not given. On a cluster, the workers need the files by the
         same paths; each loads the network and the regions once.
     network_engine
-        How the network is computed: see :func:`chromacc_models.scoring.keras_scorer.scorer_of`.
+        How the network is computed: see :func:`chromacc_models.scoring.open_scorer.open_scorer`.
     overwrite
         Replace files that exist.
     show_progress
@@ -133,7 +135,7 @@ def predict(
     genome = tuple(Path(path).resolve() for path in fastas)
     with regions_file(regions) as file:
         job = _Job(network, file, genome, strands, batch_size, columns, network_engine)
-        n_regions = len(job.loader())  # bad regions or a wrong genome show up here, before the first task
+        n_regions = len(job.windows())  # bad regions or a wrong genome show up here, before the first task
         require_disk(
             Path(tempfile.gettempdir() if is_standard(out) else out),
             2 * 4 * n_regions * len(names),
@@ -173,7 +175,7 @@ def _predictions(
 ) -> Predictions:
     """Predictions of a job, in an array on disk in a working folder."""
     with disk_errors(folder):
-        values = _allocate(folder / "values", (len(job.loader()), len(names)))
+        values = _allocate(folder / "values", (len(job.windows()), len(names)))
     _predict_all(job, values, engine, show_progress=show_progress)
     table = read_intervals(job.regions)
     return Predictions(table, values, names, _chrom_sizes(job.fasta), _attributes(job))
@@ -191,13 +193,12 @@ class _Job:
     columns: tuple[int, ...]
     network_engine: str
 
-    def model(self) -> KipoiModel:
-        return _load_model(self.network, self.network_engine)
+    def scorer(self) -> Scorer | KerasScorer:
+        return _open_network(self.network, self.network_engine)
 
-    def loader(self) -> BedLoader:
-        window_length = self.model().model.input_shape[1]
+    def windows(self) -> RegionWindows:
         stamps = tuple(_stamp(path) for path in (self.regions, *self.fasta))
-        return _load_regions(self.regions, self.fasta, window_length, stamps)
+        return _read_windows(self.regions, self.fasta, self.scorer().window_length, stamps)
 
 
 def _allocate(path: Path, shape: tuple[int, int]) -> np.memmap:
@@ -227,14 +228,14 @@ def _predict_all(job: _Job, values: np.memmap, engine: Engine, *, show_progress:
 def _predict_span(job: _Job, path: Path, shape: tuple[int, int], span: tuple[int, int]) -> int:
     """Predict regions `span` and write them to their rows of the array; gives how many are mostly N."""
     values = np.memmap(path, np.float32, "r+", shape=shape)
-    model, loader, n_unknown = job.model(), job.loader(), 0
+    scorer, windows, n_unknown = job.scorer(), job.windows(), 0
     for start in range(*span, job.batch_size):
         stop = min(start + job.batch_size, span[1])
-        codes = loader.windows.codes(slice(start, stop))
+        codes = windows.codes(slice(start, stop))
         n_unknown += int((2 * np.count_nonzero(codes == N_CODE, axis=1) > codes.shape[1]).sum())
-        found = model.predict_codes(codes)
+        found = scorer.predict(codes)
         if job.strands == "both":
-            found = (found + model.predict_codes(reverse_complement(codes))) / 2
+            found = (found + scorer.predict(reverse_complement(codes))) / 2
         values[start:stop] = found[:, job.columns]
     values.flush()
     return n_unknown
@@ -244,28 +245,26 @@ def _predict_span(job: _Job, path: Path, shape: tuple[int, int], span: tuple[int
 _LOCK = threading.RLock()
 
 
-def _load_model(network: Network, network_engine: str) -> KipoiModel:
+def _open_network(network: Network, backend: str) -> Scorer | KerasScorer:
     with _LOCK:
-        return _model_once(network.weights, network.sha256, network_engine, _stamp(network.weights))
+        return _network_once(network.weights, network.sha256, backend, _stamp(network.weights))
 
 
 @functools.lru_cache(maxsize=1)
-def _model_once(weights: Path, sha256: str | None, network_engine: str, stamp: tuple) -> KipoiModel:
-    from chromacc_models.sharing.kipoi.model import KipoiModel
+def _network_once(
+    weights: Path, sha256: str | None, backend: str, stamp: tuple[int, int] | None
+) -> Scorer | KerasScorer:
+    return open_scorer(weights, sha256=sha256, backend=backend)
 
-    return KipoiModel(str(weights), sha256=sha256, engine=network_engine)
 
-
-def _load_regions(regions: Path, fasta: tuple[Path, ...], window_length: int, stamps: tuple) -> BedLoader:
+def _read_windows(regions: Path, fasta: tuple[Path, ...], length: int, stamps: tuple) -> RegionWindows:
     with _LOCK:
-        return _regions_once(regions, fasta, window_length, stamps)
+        return _windows_once(regions, fasta, length, stamps)
 
 
 @functools.lru_cache(maxsize=1)
-def _regions_once(regions: Path, fasta: tuple[Path, ...], window_length: int, stamps: tuple) -> BedLoader:
-    from chromacc_data.loader import BedLoader
-
-    return BedLoader(regions, fasta, window_length)
+def _windows_once(regions: Path, fasta: tuple[Path, ...], length: int, stamps: tuple) -> RegionWindows:
+    return RegionWindows.read(regions, Genome.open(fasta), length)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -280,11 +279,7 @@ def _chosen(
     network: Network, cell_types: Sequence[str] | None, network_engine: str
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and columns of the cell types that are wanted."""
-    from chromacc_models.networks.weights import require_sequences
-
-    model = _load_model(network, network_engine).model
-    require_sequences(model, where=network.weights)
-    known = network.names_of(model.output_shape[1])
+    known = network.names_of(_open_network(network, network_engine).n_cell_types)
     names = known if cell_types is None else tuple(cell_types)
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) < len(names):

@@ -13,21 +13,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-import dask.array as da
 import numpy as np
 import pandas as pd
-import xarray as xr
-import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from chromacc_data.child import CHECK_THE_DISK, call_in_child
 from chromacc_data.errors import InputError
+from chromacc_data.lazy import lazy_module
 from chromacc_data.names import REGION_COLUMNS, column_names, file_names
 from chromacc_data.regions.intervals import PairKeys
 from chromacc_data.store import schema
 from chromacc_models.scoring.bigwig import write_bigwig
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import xarray as xr
+    import zarr
+    from zarr import codecs as zarr_codecs
+else:
+    da, xr, zarr, zarr_codecs = map(lazy_module, ("dask.array", "xarray", "zarr", "zarr.codecs"))
 
 __all__ = ["SUFFIXES", "Predictions", "mean_over_bases", "output_paths", "write_predictions", "write_tsv"]
 
@@ -299,7 +304,7 @@ def _write_hdf5(predictions: Predictions, path: Path, _column: int) -> None:
 
 
 def _write_zarr(predictions: Predictions, path: Path, _column: int) -> None:
-    compressors = [BloscCodec(cname="zstd", shuffle="shuffle"), Crc32cCodec()]
+    compressors = [zarr_codecs.BloscCodec(cname="zstd", shuffle="shuffle"), zarr_codecs.Crc32cCodec()]
     encoding = {PREDICTION: {"compressors": compressors}}
     _dataset(predictions).to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
     with warnings.catch_warnings():

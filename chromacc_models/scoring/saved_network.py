@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chromacc_data.errors import InputError
+from chromacc_data.lazy import lazy_module
 from chromacc_models.sharing.kipoi import files as kf
-from chromacc_models.training.run import Run
+
+if TYPE_CHECKING:
+    from chromacc_models.training import run as runs
+else:
+    runs = lazy_module("chromacc_models.training.run")
 
 __all__ = ["Network", "find_network"]
 
@@ -45,7 +51,7 @@ class Network:
         return names
 
 
-def find_network(model: Run | Path | str) -> Network:
+def find_network(model: runs.Run | Path | str) -> Network:
     """The network of a model folder, a run folder or a ``.keras`` file.
 
     Raises
@@ -53,14 +59,14 @@ def find_network(model: Run | Path | str) -> Network:
     InputError
         If it is none of the three, or a model folder with other names or weights than it was packaged with.
     """
-    path = (model.folder if isinstance(model, Run) else Path(model)).resolve()
+    path = Path(getattr(model, "folder", model)).resolve()
     if (path / kf.MODEL_FILE).is_file():
         description = kf.read_model_file(path)
         kf.require_checksums(path, description, (kf.WEIGHTS, kf.TARGETS))
         names = kf.read_targets(path)
         return Network(path / description.args.weights, tuple(names), description.args.sha256)
     if (path / "run.json").is_file():
-        run = Run.open(path)
+        run = runs.Run.open(path)
         return Network(run.folder / "model.keras", run.cell_types)
     if path.is_file():
         return Network(path)

@@ -345,6 +345,20 @@ def test_predict__bad_options(place: Path, tmp_path: Path, options: dict, out: s
     assert list(tmp_path.iterdir()) == []
 
 
+def test_command__of_an_interpretable_network_imports_no_tensorflow(place: Path, tmp_path: Path):
+    weights = tmp_path / "baseline.keras"
+    baseline(LENGTH, 3, n_filters=5).save(weights)
+    arguments = ["predict", weights, place / "regions.bed", place / "genome.fa", "-o", tmp_path / "new.tsv"]
+    code = f"""
+import sys
+from chromacc_models.cli import main_group
+main_group.main({list(map(str, arguments))!r}, standalone_mode=False)
+print(sorted({{"tensorflow", "keras", "kipoi", "zarr"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_predict__makes_the_folder_of_the_output(place: Path, tmp_path: Path):
     out = tmp_path / "new" / "folder" / "predictions.tsv"
     assert run(place, out) == [out]

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import h5py
 import keras
-import kipoi
 import numpy as np
 
 from chromacc_data.errors import CheckError, InputError
@@ -16,6 +15,7 @@ from chromacc_data.store.hdf5 import require_plain
 from chromacc_models.networks.weights import load_network, require_sequences
 from chromacc_models.sharing.kipoi import files as kf
 from chromacc_models.sharing.kipoi.additions import list_additions
+from chromacc_models.sharing.kipoi.client import kipoi
 
 __all__ = ["Checked", "check", "load_with_kipoi"]
 

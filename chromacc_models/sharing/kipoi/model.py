@@ -1,33 +1,38 @@
-"""The model class that Kipoi loads: predictions, activations and input gradients of a ``.keras`` file."""
+"""The model class that Kipoi loads: predictions, activations and input gradients of a ``.keras`` file.
+
+Predictions of the interpretable networks need no TensorFlow: it is imported when a layer's output or a
+gradient is asked for, or another network is loaded.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import tensorflow as tf
-from kipoi.model import BaseModel, GradientMixin, LayerActivationMixin
 
 from chromacc_data.errors import InputError
+from chromacc_data.lazy import lazy_module
 from chromacc_data.sequences.encoding import codes_from_one_hot
-from chromacc_models.networks.weights import load_network
-from chromacc_models.scoring.keras_scorer import KerasScorer, scorer_of
+from chromacc_models.scoring.open_scorer import open_scorer
 from chromacc_models.scoring.scorer import Scorer
+from chromacc_models.sharing.kipoi.client import BaseModel, GradientMixin, LayerActivationMixin
 from chromacc_models.sharing.kipoi.patches import ExpectationInFolder
+
+if TYPE_CHECKING:
+    import keras
+
+    from chromacc_models.networks import weights as saved
+    from chromacc_models.sharing.kipoi import keras_outputs
+else:
+    saved = lazy_module("chromacc_models.networks.weights")
+    keras_outputs = lazy_module("chromacc_models.sharing.kipoi.keras_outputs")
 
 __all__ = ["KipoiModel"]
 
 #: Reductions of a layer's output to one number per sequence, by Kipoi's names.
-_REDUCTIONS: dict[str, Callable[..., tf.Tensor]] = {
-    "sum": tf.reduce_sum,
-    "max": tf.reduce_max,
-    "min": tf.reduce_min,
-    "absmax": lambda values, axis: tf.reduce_max(tf.abs(values), axis=axis),
-}
+_REDUCTIONS = ("sum", "max", "min", "absmax")
 
 
 class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationMixin):
@@ -44,7 +49,7 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
     sha256
         Checksum of the file; checked when given.
     engine
-        How predictions are computed: see :func:`chromacc_models.scoring.keras_scorer.scorer_of`.
+        How predictions are computed: see :func:`chromacc_models.scoring.open_scorer.open_scorer`.
         Kernels read base codes, so a batch that is not exactly one-hot goes through Keras.
 
     Raises
@@ -70,9 +75,19 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
     MODEL_PACKAGE = "chromacc"
 
     def __init__(self, weights: str, sha256: str | None = None, engine: str = "auto") -> None:
-        self.model = load_network(Path(weights), sha256=sha256)
-        self._functions: dict[object, Callable[[tf.Tensor], Any]] = {}
-        self._engine = engine
+        self._weights, self._sha256 = Path(weights), sha256
+        self._scorer = open_scorer(self._weights, sha256=sha256, backend=engine)
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """The network in Keras."""
+        if isinstance(self._scorer, Scorer):
+            return saved.load_network(self._weights, sha256=self._sha256)
+        return self._scorer.model
+
+    @cached_property
+    def _outputs(self) -> keras_outputs.KerasOutputs:
+        return keras_outputs.KerasOutputs(self.model)
 
     def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
         """Predictions of a batch, shape (sequence, cell_type), float32."""
@@ -80,12 +95,8 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
         if isinstance(self._scorer, Scorer):
             codes = _base_codes(one_hot)
             if codes is not None:
-                return self.predict_codes(codes)
-        return self._call("predictions", lambda: self.model.outputs, one_hot)[0]
-
-    def predict_codes(self, codes: np.ndarray) -> np.ndarray:
-        """Predictions for base codes (sequence, position), uint8: what the one-hot form of them gives."""
-        return self._scorer.predict(codes)
+                return self._scorer.predict(codes)
+        return self._outputs.predictions(one_hot)
 
     def predict_activation_on_batch(
         self, x: np.ndarray, layer: str | int, pre_nonlinearity: bool = False
@@ -107,9 +118,7 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
         np.ndarray
             Shape (sequence, …); a list of arrays for a layer of several outputs.
         """
-        chosen = self._layer(layer)
-        key = ("layer", chosen.name, pre_nonlinearity)
-        outputs = self._call(key, lambda: _outputs(chosen, pre_nonlinearity), x)
+        outputs = self._outputs.of_layer(self._checked(x), layer, before=pre_nonlinearity)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def input_grad(
@@ -158,63 +167,25 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
             raise InputError("selected_fwd_node is not supported", where="input_grad")
         if layer is None and not final_layer:
             raise InputError("name a layer, or leave final_layer on", where="input_grad")
-        chosen = self._output_layer() if layer is None else self._layer(layer)
-        part = _slices(filter_idx)
-        key = ("gradient", chosen.name, pre_nonlinearity, repr(part), avg_func)
-        if key not in self._functions:
-            network = keras.Model(self.model.inputs, _outputs(chosen, pre_nonlinearity)[0])
-            self._functions[key] = _gradient(network, part, _REDUCTIONS[avg_func or "sum"])
-        return self._functions[key](tf.convert_to_tensor(self._checked(x))).numpy()
-
-    def _call(self, key: object, outputs: Callable[[], list], x: np.ndarray) -> list[np.ndarray]:
-        if key not in self._functions:
-            network = keras.Model(self.model.inputs, outputs())
-            signature = [tf.TensorSpec((None, *self.model.input_shape[1:]), tf.float32)]
-            # One traced function for every batch size; keras.Model.predict costs about 20 ms a call.
-            self._functions[key] = tf.function(
-                lambda batch: keras.tree.flatten(network(batch, training=False)), input_signature=signature
-            )
-        return [output.numpy() for output in self._functions[key](tf.convert_to_tensor(self._checked(x)))]
-
-    @functools.cached_property
-    def _scorer(self) -> Scorer | KerasScorer:
-        return scorer_of(self.model, self._engine)
+        return self._outputs.gradient(
+            self._checked(x),
+            layer,
+            part=_slices(filter_idx),
+            reduction=avg_func or "sum",
+            before=pre_nonlinearity,
+        )
 
     def _checked(self, x: np.ndarray) -> np.ndarray:
-        shape = self.model.input_shape[1:]
-        if np.ndim(x) != 1 + len(shape) or any(
-            n not in (None, m) for n, m in zip(shape, np.shape(x)[1:], strict=True)
-        ):
+        shape = (self._scorer.window_length, 4)
+        if np.shape(x)[1:] != shape:
             raise InputError(
                 "inputs of another shape",
-                where=f"model {self.model.name!r}",
+                where=self._weights,
                 found=np.shape(x),
                 expected=f"(sequence, {', '.join(map(str, shape))})",
                 remedy="give the loader the window_length of the model",
             )
         return np.asarray(x, dtype=np.float32)
-
-    def _layer(self, layer: str | int) -> keras.Layer:
-        names = [one.name for one in self.model.layers]
-        if isinstance(layer, str) and layer in names:
-            return self.model.get_layer(layer)
-        try:
-            return self.model.layers[int(layer)]
-        except (ValueError, IndexError):
-            raise InputError(
-                "no such layer",
-                where=f"model {self.model.name!r}",
-                found=repr(layer),
-                expected=f"one of {', '.join(names)}, or an index below {len(names)}",
-            ) from None
-
-    def _output_layer(self) -> keras.Layer:
-        final = self.model.outputs[0]
-        return next(
-            layer
-            for layer in reversed(self.model.layers)
-            if any(output is final for output in keras.tree.flatten(layer.output))
-        )
 
 
 def _base_codes(one_hot: np.ndarray) -> np.ndarray | None:
@@ -228,34 +199,8 @@ def _base_codes(one_hot: np.ndarray) -> np.ndarray | None:
         return None
 
 
-def _outputs(layer: keras.Layer, pre_nonlinearity: bool) -> list:
-    """Symbolic outputs of a layer, before its activation function if wished."""
-    activation = getattr(layer, "activation", None)
-    if not pre_nonlinearity or activation in (None, keras.activations.linear):
-        return keras.tree.flatten(layer.output)
-    # The same layer with the same weights and no activation, called on the same input.
-    linear = type(layer).from_config({**layer.get_config(), "activation": "linear"})
-    output = linear(layer.input)
-    linear.set_weights(layer.get_weights())
-    return keras.tree.flatten(output)
-
-
 def _slices(filter_idx: int | slice | tuple | list | None) -> tuple:
     if filter_idx is None:
         return (slice(None),)
     parts = tuple(filter_idx) if isinstance(filter_idx, (tuple, list)) else (filter_idx,)
     return parts if len(parts) > 1 else (slice(None), *parts)
-
-
-def _gradient(network: keras.Model, part: tuple, reduce: Callable[..., tf.Tensor]) -> Callable:
-    @tf.function
-    def gradient(batch: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            tape.watch(batch)
-            chosen = network(batch, training=False)[part]
-            # A sum over sequences: each sequence's gradient is its own.
-            per_sequence = reduce(tf.reshape(chosen, (tf.shape(chosen)[0], -1)), axis=1)
-            total = tf.reduce_sum(per_sequence)
-        return tape.gradient(total, batch, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-
-    return gradient

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from kipoi.writers import HDF5BatchWriter
 
 from chromacc_data import BedLoader
 from chromacc_data.errors import InputError
@@ -32,6 +31,7 @@ from chromacc_models.evaluation.evaluation_file import SavedEvaluation, SavedSco
 from chromacc_models.sharing.kipoi import files as kf
 from chromacc_models.sharing.kipoi.additions import keep_additions, list_additions
 from chromacc_models.sharing.kipoi.check import check, load_with_kipoi
+from chromacc_models.sharing.kipoi.client import writers
 from chromacc_models.sharing.kipoi.example import cut_example, write_example
 from chromacc_models.training.run import Run
 
@@ -236,7 +236,7 @@ def _write_expected(folder: Path) -> None:
     model = load_with_kipoi(folder)
     batches = list(model.default_dataloader.init_example().batch_iter(batch_size=_BATCH_SIZE))
     n_regions = sum(len(batch["inputs"]) for batch in batches)
-    writer = HDF5BatchWriter(str(folder / kf.EXPECTED), chunk_size=n_regions)
+    writer = writers.HDF5BatchWriter(str(folder / kf.EXPECTED), chunk_size=n_regions)
     for batch in batches:
         writer.batch_write({**batch, "preds": model.predict_on_batch(batch["inputs"])})
     writer.close()

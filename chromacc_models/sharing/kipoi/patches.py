@@ -39,16 +39,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import kipoi
 import numpy as np
 import pandas as pd
-from kipoi import writers
-from kipoi.cli import main as kipoi_commands
-from kipoi.specs import DataLoaderDescription, MetadataType
 from kipoi_utils.data_utils import flatten_batch
 from kipoi_utils.external.flatten_json import flatten
 
 from chromacc_data.errors import InputError
+from chromacc_models.sharing.kipoi.client import DataLoaderDescription, MetadataType, kipoi, writers
+from chromacc_models.sharing.kipoi.client import commands as kipoi_commands
 
 __all__ = [
     "BedBatchWriter",

@@ -1,0 +1,21 @@
+"""What we use of the Kipoi client, imported in one place: its first import writes into the home folder."""
+
+from chromacc_data.files import writable_home
+
+with writable_home():
+    import kipoi
+    from kipoi import writers
+    from kipoi.cli import main as commands
+    from kipoi.model import BaseModel, GradientMixin, LayerActivationMixin
+    from kipoi.specs import DataLoaderDescription, MetadataType
+
+__all__ = [
+    "BaseModel",
+    "DataLoaderDescription",
+    "GradientMixin",
+    "LayerActivationMixin",
+    "MetadataType",
+    "commands",
+    "kipoi",
+    "writers",
+]
