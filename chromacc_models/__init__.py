@@ -16,6 +16,8 @@ from chromacc_data.lazy import lazy_names
 
 if TYPE_CHECKING:
     from chromacc_data.loader import BedLoader as KipoiLoader
+    from chromacc_models.effects.base_effects import contributions, mutagenesis
+    from chromacc_models.effects.hits_table import hits
     from chromacc_models.evaluation.compare import compare
     from chromacc_models.evaluation.cross_validation import cross_validate
     from chromacc_models.evaluation.evaluate import evaluate
@@ -39,13 +41,16 @@ __all__ = [
     "baseline",
     "basset",
     "compare",
+    "contributions",
     "cross_validate",
     "evaluate",
     "factorization_machine",
+    "hits",
     "interactions",
     "load_model",
     "motif_builder",
     "motifs",
+    "mutagenesis",
     "package",
     "predict",
     "report",
@@ -62,13 +67,16 @@ _get, __dir__ = lazy_names(
         "baseline": "chromacc_models.networks.architectures",
         "basset": "chromacc_models.networks.architectures",
         "compare": "chromacc_models.evaluation.compare",
+        "contributions": "chromacc_models.effects.base_effects",
         "cross_validate": "chromacc_models.evaluation.cross_validation",
         "evaluate": "chromacc_models.evaluation.evaluate",
         "factorization_machine": "chromacc_models.networks.architectures",
+        "hits": "chromacc_models.effects.hits_table",
         "interactions": "chromacc_models.interpretation.run_interactions:run_interactions",
         "load_model": "chromacc_models.scoring.model",
         "motif_builder": "chromacc_models.networks.architectures",
         "motifs": "chromacc_models.interpretation.run_motifs:run_motifs",
+        "mutagenesis": "chromacc_models.effects.base_effects",
         "package": "chromacc_models.sharing.kipoi.package",
         "predict": "chromacc_models.scoring.predict",
         "report": "chromacc_models.reporting.report:write_report",

@@ -12,7 +12,7 @@ from chromacc_data.cli import FILE, engine_options
 from chromacc_data.console import Command, Console, common_options, option
 from chromacc_data.engine import Engine
 
-__all__ = ["contributions", "mutagenesis"]
+__all__ = ["contributions", "hits", "mutagenesis"]
 
 _CELL_TYPE = option(
     "Output", "--cell-type", "cell_types", multiple=True, help="Write only this cell type; repeatable."
@@ -101,5 +101,45 @@ def contributions(
 
     written = base_effects.contributions(
         model, regions, genome, out, hypothetical=hypothetical, **_running(options)
+    )
+    _tell(options["console"], written)
+
+
+@click.command(cls=Command)
+@_out("NAME.tsv")
+@option("Output", "--bed", is_flag=True, help="Write NAME.CELL_TYPE.bed as well, for genome browsers.")
+@option(
+    "Output",
+    "--at-least",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="List places that change a logit by more than this.",
+)
+@option(
+    "Interpretation",
+    "--names",
+    type=FILE,
+    help="Name filters by this motifs.tsv of `motifs --database` [default: the one beside the network].",
+)
+@_asks_regions
+def hits(
+    model: Path,
+    regions: Path,
+    genome: tuple[Path, ...],
+    out: Path,
+    bed: bool,
+    at_least: float,
+    names: Path | None,
+    **options: Any,
+) -> None:
+    """List the motif instances in REGIONS that MODEL's logits are made of.
+
+    A region's hits, the rest and the bias add up to its logit. Arguments are those of `mutagenesis`.
+    """
+    from chromacc_models.effects import hits_table
+
+    written = hits_table.hits(
+        model, regions, genome, out, names=names, at_least=at_least, bed=bed, **_running(options)
     )
     _tell(options["console"], written)

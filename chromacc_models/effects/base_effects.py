@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 
 from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
@@ -17,23 +19,21 @@ from chromacc_data.files import publish
 from chromacc_data.progress import LOG
 from chromacc_data.sequences.encoding import N_BASES
 from chromacc_data.sizes import require_disk
-from chromacc_models.effects.base_files import (
+from chromacc_models.effects.base_arrays import (
     CONTRIBUTION,
     EFFECT,
     HYPOTHETICAL,
-    MODISCO,
     BaseArray,
     BaseResult,
     Quantity,
-    base_output_paths,
-    write_bases,
 )
+from chromacc_models.effects.base_files import MODISCO, base_output_paths, bases_dataset, write_bases
 from chromacc_models.effects.network import AskedNetwork
 from chromacc_models.effects.region_parts import Parts, RegionJob, make_parts, resumable_folder
 from chromacc_models.scoring.predict import require_writable
 from chromacc_models.training.run import Run
 
-__all__ = ["base_values", "contributions", "mutagenesis"]
+__all__ = ["base_values", "contributions", "labelled_values", "mutagenesis"]
 
 DType = Literal["float16", "float32"]
 
@@ -46,6 +46,12 @@ _CHUNK_BYTES = 1 << 21
 _CHUNKS_PER_PART = 8
 #: Windows of a chunk, at most.
 _MAX_ROWS = 512
+
+_QUANTITIES = {
+    "mutagenesis": EFFECT,
+    "contributions": CONTRIBUTION,
+    "hypothetical_contributions": HYPOTHETICAL,
+}
 
 
 def mutagenesis(
@@ -191,6 +197,47 @@ def base_values(
         return network.effects(codes)[..., columns]
     hypothetical = quantity == HYPOTHETICAL
     return network.contributions.of_bases(codes, hypothetical=hypothetical)[..., columns]
+
+
+def labelled_values(
+    name: str,
+    network: AskedNetwork,
+    codes: np.ndarray,
+    columns: Sequence[int],
+    cell_types: Sequence[str],
+    names: pd.Index,
+    in_genome: Mapping[str, np.ndarray] | None,
+) -> xr.DataArray:
+    """A quantity of windows in memory, with named axes.
+
+    Parameters
+    ----------
+    name
+        "mutagenesis", "contributions" or "hypothetical_contributions".
+    network
+        What is asked.
+    codes
+        (window, position) uint8.
+    columns, cell_types
+        Outputs of the network, and their names.
+    names
+        Of the windows.
+    in_genome
+        `chrom` and `start` of the windows, where they lie in a genome.
+    """
+    quantity = _QUANTITIES[name]
+    n_bytes = 4 * codes[:1].size * network.n_cell_types * (N_BASES if quantity.has_bases else 1)
+    rows = max(1, _CHUNK_BYTES * _CHUNKS_PER_PART // max(1, n_bytes))
+    parts = [
+        base_values(quantity, network, codes[first : first + rows], columns)
+        for first in range(0, max(1, len(codes)), rows)
+    ]
+    regions = {"region": names.to_numpy()}
+    if in_genome is not None:
+        regions |= {key: in_genome[key] for key in ("chrom", "start")}
+    attributes = {"network": network.where.name, "method": method_of(quantity, network)}
+    ds = bases_dataset(quantity, np.concatenate(parts), codes, regions, tuple(cell_types), attributes)
+    return ds[quantity.name].assign_coords(reference=ds["reference"]).assign_attrs(attributes)
 
 
 @dataclass(frozen=True)

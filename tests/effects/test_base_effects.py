@@ -249,7 +249,7 @@ def test_resumes__with_the_same_bytes(
 
 def test_resumes__after_a_kill_at_any_moment(place: Place, tmp_path: Path):
     regions = tmp_path / "many.bed"
-    regions.write_text("".join(f"chr1\t{i}\t{i + 600}\n" for i in range(0, 2400, 3)))
+    regions.write_text("".join(f"chr1\t{i}\t{i + 600}\n" for i in range(0, 2400, 20)))
     arguments = [str(path) for path in (MODEL, regions, place.genome)]
     code = f"""
 from chromacc_models.effects import base_effects
@@ -379,7 +379,7 @@ def test_regions__of_n_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 
 def test_commands__import_no_tensorflow(place: Place, tmp_path: Path):
-    for command, out in (("mutagenesis", "a.npz"), ("contributions", "b.npz")):
+    for command, out in (("mutagenesis", "a.npz"), ("contributions", "b.npz"), ("hits", "c.tsv")):
         arguments = [command, "-q", MODEL, place.regions, place.genome, "-o", tmp_path / out]
         code = f"""
 from chromacc_models.cli import main_group
