@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chromacc_models.interpretation.run_interactions import run_interactions as interactions
     from chromacc_models.interpretation.run_motifs import run_motifs as motifs
     from chromacc_models.networks.architectures import baseline, basset, factorization_machine, motif_builder
+    from chromacc_models.reporting.region_pictures import plot_contributions, plot_mutagenesis
     from chromacc_models.reporting.report import write_report as report
     from chromacc_models.scoring.model import load_model
     from chromacc_models.scoring.predict import predict
@@ -52,6 +53,8 @@ __all__ = [
     "motifs",
     "mutagenesis",
     "package",
+    "plot_contributions",
+    "plot_mutagenesis",
     "predict",
     "report",
     "train",
@@ -78,6 +81,8 @@ _get, __dir__ = lazy_names(
         "motifs": "chromacc_models.interpretation.run_motifs:run_motifs",
         "mutagenesis": "chromacc_models.effects.base_effects",
         "package": "chromacc_models.sharing.kipoi.package",
+        "plot_contributions": "chromacc_models.reporting.region_pictures",
+        "plot_mutagenesis": "chromacc_models.reporting.region_pictures",
         "predict": "chromacc_models.scoring.predict",
         "report": "chromacc_models.reporting.report:write_report",
         "train": "chromacc_models.training.train",

@@ -11,6 +11,7 @@ import click
 from chromacc_data.cli import FILE, engine_options
 from chromacc_data.console import Command, Console, common_options, option
 from chromacc_data.engine import Engine
+from chromacc_models.commands.options import AT_LEAST_1
 
 __all__ = ["contributions", "hits", "mutagenesis"]
 
@@ -22,6 +23,33 @@ _OVERWRITE = option("Output", "--overwrite", is_flag=True, help="Replace existin
 
 def _out(formats: str) -> Callable[[Callable], Callable]:
     return option("Output", "-o", "--out", type=FILE, required=True, help=f"Write to {formats}.")
+
+
+_NAMES = option(
+    "Interpretation",
+    "--names",
+    type=FILE,
+    help="Name filters by this motifs.tsv of `motifs --database` [default: the one beside the network].",
+)
+
+
+def _draws(command: Callable) -> Callable:
+    """Options of commands that draw regions."""
+    wraps = (
+        option("Output", "--plot", type=FILE, help="Draw the first region to this .png, .svg or .pdf."),
+        option(
+            "Output",
+            "--plot-regions",
+            type=AT_LEAST_1,
+            default=1,
+            show_default=True,
+            help="Draw this many regions, to NAME.1.png and so on.",
+        ),
+        _NAMES,
+    )
+    for wrap in reversed(wraps):
+        command = wrap(command)
+    return command
 
 
 def _asks_regions(command: Callable) -> Callable:
@@ -40,14 +68,14 @@ def _asks_regions(command: Callable) -> Callable:
     return command
 
 
-def _running(options: dict[str, Any]) -> dict[str, Any]:
+def _running(console: Console, options: dict[str, Any]) -> dict[str, Any]:
     """Options of the command line as those of the functions."""
-    console, cell_types = options["console"], options["cell_types"]
-    engine = {name: options[name] for name in ("workers", "processes", "scheduler")}
+    cell_types = options.pop("cell_types")
+    engine = {name: options.pop(name) for name in ("workers", "processes", "scheduler")}
     return {
+        **options,
         "cell_types": list(cell_types) or None,
         "engine": Engine(**engine),
-        "overwrite": options["overwrite"],
         "show_progress": console.progress,
     }
 
@@ -66,9 +94,10 @@ def _tell(console: Console, written: list[Path]) -> None:
     show_default=True,
     help="Store numbers of this type.",
 )
+@_draws
 @_asks_regions
 def mutagenesis(
-    model: Path, regions: Path, genome: tuple[Path, ...], out: Path, dtype: str, **options: Any
+    console: Console, model: Path, regions: Path, genome: tuple[Path, ...], out: Path, **options: Any
 ) -> None:
     """Compute the effect of every base change in REGIONS on MODEL's logits.
 
@@ -77,8 +106,7 @@ def mutagenesis(
     """
     from chromacc_models.effects import base_effects
 
-    written = base_effects.mutagenesis(model, regions, genome, out, dtype=dtype, **_running(options))
-    _tell(options["console"], written)
+    _tell(console, base_effects.mutagenesis(model, regions, genome, out, **_running(console, options)))
 
 
 @click.command(cls=Command)
@@ -89,9 +117,10 @@ def mutagenesis(
     is_flag=True,
     help="Write contributions of all four bases at each position.",
 )
+@_draws
 @_asks_regions
 def contributions(
-    model: Path, regions: Path, genome: tuple[Path, ...], out: Path, hypothetical: bool, **options: Any
+    console: Console, model: Path, regions: Path, genome: tuple[Path, ...], out: Path, **options: Any
 ) -> None:
     """Compute what each base of REGIONS adds to MODEL's logits.
 
@@ -99,10 +128,7 @@ def contributions(
     """
     from chromacc_models.effects import base_effects
 
-    written = base_effects.contributions(
-        model, regions, genome, out, hypothetical=hypothetical, **_running(options)
-    )
-    _tell(options["console"], written)
+    _tell(console, base_effects.contributions(model, regions, genome, out, **_running(console, options)))
 
 
 @click.command(cls=Command)
@@ -116,22 +142,10 @@ def contributions(
     show_default=True,
     help="List places that change a logit by more than this.",
 )
-@option(
-    "Interpretation",
-    "--names",
-    type=FILE,
-    help="Name filters by this motifs.tsv of `motifs --database` [default: the one beside the network].",
-)
+@_NAMES
 @_asks_regions
 def hits(
-    model: Path,
-    regions: Path,
-    genome: tuple[Path, ...],
-    out: Path,
-    bed: bool,
-    at_least: float,
-    names: Path | None,
-    **options: Any,
+    console: Console, model: Path, regions: Path, genome: tuple[Path, ...], out: Path, **options: Any
 ) -> None:
     """List the motif instances in REGIONS that MODEL's logits are made of.
 
@@ -139,7 +153,4 @@ def hits(
     """
     from chromacc_models.effects import hits_table
 
-    written = hits_table.hits(
-        model, regions, genome, out, names=names, at_least=at_least, bed=bed, **_running(options)
-    )
-    _tell(options["console"], written)
+    _tell(console, hits_table.hits(model, regions, genome, out, **_running(console, options)))

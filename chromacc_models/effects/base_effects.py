@@ -27,9 +27,16 @@ from chromacc_models.effects.base_arrays import (
     BaseResult,
     Quantity,
 )
-from chromacc_models.effects.base_files import MODISCO, base_output_paths, bases_dataset, write_bases
+from chromacc_models.effects.base_files import (
+    MODISCO,
+    base_output_paths,
+    bases_dataset,
+    region_columns,
+    write_bases,
+)
 from chromacc_models.effects.network import AskedNetwork
 from chromacc_models.effects.region_parts import Parts, RegionJob, make_parts, resumable_folder
+from chromacc_models.effects.region_plots import PictureOptions, draw_region, hits_of_region
 from chromacc_models.scoring.predict import require_writable
 from chromacc_models.training.run import Run
 
@@ -63,6 +70,9 @@ def mutagenesis(
     cell_types: Sequence[str] | None = None,
     dtype: DType = "float32",
     engine: Engine | None = None,
+    plot: Path | str | None = None,
+    plot_regions: int = 1,
+    names: Path | str | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> list[Path]:
@@ -94,6 +104,13 @@ def mutagenesis(
         Of the numbers in the arrays; float16 keeps three digits in half of the space.
     engine
         Where the tasks run; local threads when not given.
+    plot
+        Draw the first region into this ``.png``, ``.svg`` or ``.pdf``: a map of the changes in at most eight
+        cell types, with hits below it.
+    plot_regions
+        Draw so many regions; of several each gets a file, ``NAME.1.png`` and so on.
+    names
+        Names of the filters in pictures, as :func:`chromacc_models.hits` takes them.
     overwrite
         Replace files that exist.
     show_progress
@@ -123,7 +140,8 @@ def mutagenesis(
     """
     if dtype not in ("float16", "float32"):
         raise InputError("unknown type of number", where="--dtype", found=dtype, expected="float16, float32")
-    target = _Target(Path(out), EFFECT_SUFFIXES, np.dtype(dtype), overwrite)
+    pictures = PictureOptions(None if plot is None else Path(plot), plot_regions, names)
+    target = _Target(Path(out), EFFECT_SUFFIXES, np.dtype(dtype), overwrite, pictures)
     engine = engine or Engine()
     with RegionJob.open(model, regions, fasta, cell_types, engine) as job:
         return _write(EFFECT, job, target, engine=engine, show=show_progress)
@@ -138,6 +156,9 @@ def contributions(
     cell_types: Sequence[str] | None = None,
     hypothetical: bool = False,
     engine: Engine | None = None,
+    plot: Path | str | None = None,
+    plot_regions: int = 1,
+    names: Path | str | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> list[Path]:
@@ -149,7 +170,7 @@ def contributions(
 
     Parameters
     ----------
-    model, regions, fasta, cell_types, engine, overwrite, show_progress
+    model, regions, fasta, cell_types, engine, plot, plot_regions, names, overwrite, show_progress
         As in :func:`mutagenesis`.
     out
         File; its suffix names the format. ``.zarr``, ``.h5`` and ``.npz`` hold `contribution` (region,
@@ -183,7 +204,8 @@ def contributions(
     (1, 60, 2)
     """
     quantity = HYPOTHETICAL if hypothetical or Path(out).suffix == MODISCO else CONTRIBUTION
-    target = _Target(Path(out), CONTRIBUTION_SUFFIXES, np.dtype(np.float32), overwrite)
+    pictures = PictureOptions(None if plot is None else Path(plot), plot_regions, names)
+    target = _Target(Path(out), CONTRIBUTION_SUFFIXES, np.dtype(np.float32), overwrite, pictures)
     engine = engine or Engine()
     with RegionJob.open(model, regions, fasta, cell_types, engine) as job:
         return _write(quantity, job, target, engine=engine, show=show_progress)
@@ -248,13 +270,15 @@ class _Target:
     suffixes: tuple[str, ...]
     dtype: np.dtype
     overwrite: bool
+    pictures: PictureOptions
 
-    def paths(self, quantity: Quantity, cell_types: tuple[str, ...]) -> list[Path]:
-        """The files to write, all of which may be written."""
-        paths = base_output_paths(self.out, cell_types, quantity, self.suffixes)
+    def paths(self, quantity: Quantity, job: RegionJob) -> tuple[list[Path], list[Path]]:
+        """The files and the pictures to write, all of which may be written."""
+        paths = base_output_paths(self.out, job.cell_types, quantity, self.suffixes)
+        pictures = self.pictures.paths(len(job.windows))
         mark = "ohe.npz" if self.out.suffix == MODISCO else "zarr.json"
-        require_writable(paths, overwrite=self.overwrite, mark=mark)
-        return paths
+        require_writable([*paths, *pictures], overwrite=self.overwrite, mark=mark)
+        return paths, pictures
 
 
 def _write(
@@ -265,7 +289,8 @@ def _write(
     engine: Engine,
     show: bool,
 ) -> list[Path]:
-    out, paths = target.out, target.paths(quantity, job.cell_types)
+    out = target.out
+    paths, pictures = target.paths(quantity, job)
     if quantity == EFFECT and job.asked.is_naive:
         LOG.warning("%s: %s", job.network.weights, _naive_warning(job.asked))
     elif quantity != EFFECT:
@@ -275,7 +300,7 @@ def _write(
     require_disk(out, n_bytes, what=f"{shape[0]:,} regions x {shape[-1]:,} cell types")
     key = job.key(quantity=quantity.name, dtype=str(target.dtype), rows=rows)
     with resumable_folder(out, key) as folder:
-        target.paths(quantity, job.cell_types)  # again: another process may have written them
+        target.paths(quantity, job)  # again: another process may have written them
         parts = Parts(folder / "parts", shape[0], rows * _CHUNKS_PER_PART, ".npy")
         maker = partial(_save_part, quantity, target.dtype)
         make_parts(job, parts, maker, engine, show=show)
@@ -293,9 +318,26 @@ def _write(
         finished.mkdir()
         for column, path in enumerate(paths):
             write_bases(result, finished / path.name, column=column)
-        for path in paths:
+        for row, path in enumerate(pictures):
+            _draw(quantity, job, row, target.pictures, finished / path.name)
+        for path in (*paths, *pictures):
             publish(finished / path.name, path, overwrite=target.overwrite)
-    return paths
+    return [*paths, *pictures]
+
+
+def _draw(quantity: Quantity, job: RegionJob, row: int, options: PictureOptions, path: Path) -> None:
+    rows, windows = slice(row, row + 1), job.windows
+    name = "mutagenesis" if quantity == EFFECT else "contributions"
+    values = labelled_values(
+        name,
+        job.asked,
+        windows.codes(rows),
+        job.columns,
+        job.cell_types,
+        pd.Index(windows.name[rows]),
+        {key: column[rows] for key, column in region_columns(windows).items()},
+    )
+    draw_region(values.isel(region=0), hits_of_region(job, row, options.names), path)
 
 
 def method_of(quantity: Quantity, network: AskedNetwork) -> str:

@@ -42,6 +42,7 @@ __all__ = [
     "MODISCO",
     "base_output_paths",
     "bases_dataset",
+    "region_columns",
     "write_bases",
 ]
 
