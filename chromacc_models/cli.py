@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from chromacc_data.console import CommandGroup, run
+from chromacc_models.commands.effects import contributions, hits, mutagenesis
 from chromacc_models.commands.evaluation import compare, evaluate
 from chromacc_models.commands.experiments import reproduce
 from chromacc_models.commands.interpretation import interactions, motifs, report
@@ -30,6 +31,9 @@ for command in (
     interactions,
     report,
     predict,
+    mutagenesis,
+    contributions,
+    hits,
     package,
     check,
     reproduce,
