@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chromacc_models.reporting.report import write_report as report
     from chromacc_models.scoring.model import load_model
     from chromacc_models.scoring.predict import predict
+    from chromacc_models.scoring.tracks import tracks
     from chromacc_models.sharing.kipoi.model import KipoiModel
     from chromacc_models.sharing.kipoi.package import package
     from chromacc_models.training.config import TrainConfig
@@ -57,6 +58,7 @@ __all__ = [
     "plot_mutagenesis",
     "predict",
     "report",
+    "tracks",
     "train",
 ]
 
@@ -85,6 +87,7 @@ _get, __dir__ = lazy_names(
         "plot_mutagenesis": "chromacc_models.reporting.region_pictures",
         "predict": "chromacc_models.scoring.predict",
         "report": "chromacc_models.reporting.report:write_report",
+        "tracks": "chromacc_models.scoring.tracks",
         "train": "chromacc_models.training.train",
     },
 )

@@ -9,7 +9,7 @@ from chromacc_models.commands.effects import contributions, hits, mutagenesis
 from chromacc_models.commands.evaluation import compare, evaluate
 from chromacc_models.commands.experiments import reproduce
 from chromacc_models.commands.interpretation import interactions, motifs, report
-from chromacc_models.commands.scoring import predict
+from chromacc_models.commands.scoring import predict, tracks
 from chromacc_models.commands.sharing import check, package
 from chromacc_models.commands.training import cross_validate, options, train
 
@@ -31,6 +31,7 @@ for command in (
     interactions,
     report,
     predict,
+    tracks,
     mutagenesis,
     contributions,
     hits,

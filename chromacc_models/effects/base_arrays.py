@@ -12,7 +12,7 @@ import numpy as np
 from chromacc_data.files import map_array
 from chromacc_data.region_windows import RegionWindows
 from chromacc_data.store import schema
-from chromacc_models.effects.region_parts import Parts
+from chromacc_models.scoring.parts import Parts
 
 __all__ = ["CONTRIBUTION", "EFFECT", "HYPOTHETICAL", "BaseArray", "BaseResult", "Quantity"]
 

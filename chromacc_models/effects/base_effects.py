@@ -35,8 +35,9 @@ from chromacc_models.effects.base_files import (
     write_bases,
 )
 from chromacc_models.effects.network import AskedNetwork
-from chromacc_models.effects.region_parts import Parts, RegionJob, make_parts, resumable_folder
+from chromacc_models.effects.region_parts import RegionJob, make_parts
 from chromacc_models.effects.region_plots import PictureOptions, draw_region, hits_of_region
+from chromacc_models.scoring.parts import Parts, resumable_folder
 from chromacc_models.scoring.predict import require_writable
 from chromacc_models.training.run import Run
 

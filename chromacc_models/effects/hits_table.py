@@ -18,7 +18,8 @@ from chromacc_data.names import file_names
 from chromacc_data.sizes import require_disk
 from chromacc_models.effects.hits import Hits, find_hits
 from chromacc_models.effects.network import AskedNetwork
-from chromacc_models.effects.region_parts import Parts, RegionJob, make_parts, resumable_folder
+from chromacc_models.effects.region_parts import RegionJob, make_parts
+from chromacc_models.scoring.parts import Parts, resumable_folder
 from chromacc_models.scoring.predict import require_writable
 from chromacc_models.training.run import Run
 

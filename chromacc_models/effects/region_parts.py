@@ -23,12 +23,7 @@ import numpy as np
 from chromacc_data.engine import Engine, delayed
 from chromacc_data.files import (
     disk_errors,
-    empty_working_folder,
     file_digest,
-    hold_working_folder,
-    recover,
-    remove_working_folder,
-    write_text_atomically,
 )
 from chromacc_data.progress import LOG, progress_bar
 from chromacc_data.region_windows import RegionWindows
@@ -36,12 +31,13 @@ from chromacc_data.regions.bed import read_intervals
 from chromacc_data.sequences.encoding import N_CODE
 from chromacc_data.sequences.genome import Genome
 from chromacc_models.effects.network import AskedNetwork
+from chromacc_models.scoring.parts import Parts
 from chromacc_models.scoring.predict import file_stamp
 from chromacc_models.scoring.saved_network import Network, chosen_cell_types, find_network
 from chromacc_models.scoring.standard_streams import refuse_on_a_cluster, regions_file
 from chromacc_models.training.run import Run
 
-__all__ = ["Parts", "RegionJob", "make_parts", "resumable_folder"]
+__all__ = ["RegionJob", "make_parts"]
 
 #: Writes the part of some windows to a file: job, rows, base codes, path.
 PartMaker = Callable[["RegionJob", slice, np.ndarray, Path], None]
@@ -145,45 +141,6 @@ class RegionJob:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Files of a result, each of the windows of some regions.
-
-    Parameters
-    ----------
-    folder
-        Where they are.
-    n_windows
-        Windows of all.
-    rows
-        Windows of a part.
-    suffix
-        Of their names.
-    """
-
-    folder: Path
-    n_windows: int
-    rows: int
-    suffix: str
-
-    def __len__(self) -> int:
-        """Number of parts."""
-        return -(-self.n_windows // self.rows)
-
-    def path(self, part: int) -> Path:
-        """File of a part, which is there when it is whole."""
-        return self.folder / f"{part:07d}{self.suffix}"
-
-    def span(self, part: int) -> slice:
-        """Windows of a part."""
-        first = part * self.rows
-        return slice(first, min(first + self.rows, self.n_windows))
-
-    def files(self) -> Iterator[tuple[slice, Path]]:
-        """Windows and file of each part, in order."""
-        return ((self.span(part), self.path(part)) for part in range(len(self)))
-
-
 def make_parts(job: RegionJob, parts: Parts, maker: PartMaker, engine: Engine, *, show: bool) -> None:
     """Make the parts that are missing, and say how much of the windows is N.
 
@@ -201,7 +158,7 @@ def make_parts(job: RegionJob, parts: Parts, maker: PartMaker, engine: Engine, *
         Show a bar.
     """
     parts.folder.mkdir(exist_ok=True)
-    missing = [part for part in range(len(parts)) if not parts.path(part).exists()]
+    missing = parts.missing()
     sizes = [parts.span(part).stop - parts.span(part).start for part in missing]
     n_done = parts.n_windows - sum(sizes)
     if n_done:
@@ -216,31 +173,6 @@ def make_parts(job: RegionJob, parts: Parts, maker: PartMaker, engine: Engine, *
             n_unknown,
             parts.n_windows,
         )
-
-
-@contextmanager
-def resumable_folder(out: Path, key: str) -> Iterator[Path]:
-    """Lock and enter the working folder of an output, with the parts that a killed run of the same key left.
-
-    It is removed when all went well, or when nothing was finished.
-    """
-    with hold_working_folder(out) as folder:
-        recover(out)
-        mark = folder / "key"
-        if not mark.is_file() or mark.read_text() != key:
-            if mark.is_file():
-                LOG.info("%s: starting anew; what stands there was made of other inputs or options", folder)
-            empty_working_folder(folder)
-            with disk_errors(out):
-                write_text_atomically(mark, key)
-        try:
-            with disk_errors(out):
-                yield folder
-        except BaseException:
-            if not any(folder.glob("parts/[0-9]*")):
-                remove_working_folder(folder)
-            raise
-        remove_working_folder(folder)
 
 
 def _make_part(job: RegionJob, parts: Parts, maker: PartMaker, part: int) -> int:
