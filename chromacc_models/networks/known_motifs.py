@@ -19,6 +19,7 @@ from chromacc_data.typed_values import MAX_JSON, Options, from_json, option, rea
 
 __all__ = [
     "KNOWN_MOTIFS",
+    "KNOWN_TABLE",
     "MIN_SIMILARITY",
     "KnownFilter",
     "KnownMotifs",
@@ -28,6 +29,8 @@ __all__ = [
 
 #: Name of the file, in run folders and model folders.
 KNOWN_MOTIFS = "known_motifs.json"
+#: Table of a run: how far each filter is from its motif.
+KNOWN_TABLE = "known_motifs.tsv"
 
 #: Similarity to its motif below which a filter loses the motif's name.
 MIN_SIMILARITY = 0.75

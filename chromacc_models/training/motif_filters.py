@@ -27,7 +27,13 @@ from chromacc_data.progress import LOG
 from chromacc_data.sequences.encoding import N_CODE
 from chromacc_data.store.batches import Batches, split_indices
 from chromacc_models.interpretation.motif_clusters import MotifCluster, cluster_motifs
-from chromacc_models.networks.known_motifs import KNOWN_MOTIFS, MIN_SIMILARITY, KnownFilter, KnownMotifs
+from chromacc_models.networks.known_motifs import (
+    KNOWN_MOTIFS,
+    KNOWN_TABLE,
+    MIN_SIMILARITY,
+    KnownFilter,
+    KnownMotifs,
+)
 from chromacc_models.networks.layers import BlockConv1D, blocks_of_bases
 from chromacc_models.networks.options import NetworkOptions
 from chromacc_models.scoring.layers import layers_of
@@ -35,7 +41,6 @@ from chromacc_models.scoring.scorer import Scorer
 from chromacc_models.training.config import TrainConfig
 
 __all__ = [
-    "KNOWN_TABLE",
     "ChosenMotifs",
     "MotifFilters",
     "best_scores",
@@ -44,9 +49,6 @@ __all__ = [
     "set_filters",
     "similarities",
 ]
-
-#: Table of a run: how far each filter is from its motif.
-KNOWN_TABLE = "known_motifs.tsv"
 
 #: Share of the background in a matrix before logarithms: no base is worse than -3 nats.
 _PSEUDOCOUNT = 0.05
