@@ -67,6 +67,7 @@ def cluster_motifs(motifs: Sequence[Motif], *, max_e: float) -> tuple[MotifClust
     e = match_motifs(motifs, motifs).e
     group = similar_motifs(e, max_e)
     distance = np.log(np.maximum(np.maximum(e, e.T), _SMALLEST_E))
+    np.fill_diagonal(distance, 0)  # only the others count
     bits = [information(motif.ppm).sum() for motif in motifs]
     found = []
     for index in range(group.max() + 1):

@@ -2,7 +2,8 @@
 
 A filter is the log-odds of its motif against the bases of the training windows, in the middle of the filter,
 zero around it. Its scale and threshold are the data's: scores are divided by the standard deviation of the
-best score of a training window, and the bias is such that a stated share of the windows is above it.
+best score of a training window, and the bias is such that a stated share of the windows, or a little more, is
+above it.
 """
 
 from __future__ import annotations
@@ -260,12 +261,11 @@ def set_filters(
     width, n = _filter_width(config), len(chosen.clusters)
     motifs = [cluster.representative for cluster in chosen.clusters]
     kernels = np.stack([log_odds(motif, width, background) for motif in motifs], axis=-1)
-    scores = best_scores(model, _as_weights(layer, kernels), codes)
+    scores = best_scores(model, _as_kernel(layer, kernels), codes)
     spread = scores.std(axis=0)
     scale = np.divide(1.0, spread, out=np.ones(n), where=spread > 0)
     active = config.motif_active or 1.0
-    threshold = np.quantile(scores, 1 - active, axis=0) * scale
-    kernels = kernels * scale
+    threshold, kernels = _thresholds(scores, active) * scale, kernels * scale
     _assign_first(_weights_of(layer), _as_weights(layer, kernels))
     _assign_first(layer.bias, -threshold)
     filters = []
@@ -420,6 +420,18 @@ def _composition(codes: np.ndarray, *, both_strands: bool) -> np.ndarray:
     return counts / counts.sum()
 
 
+def _thresholds(scores: np.ndarray, share: float) -> np.ndarray:
+    """Score that at least a share of the windows is above, and few more, (filter,), of (window, filter).
+
+    Between the lowest score that is to be above and the next lower one, as many windows can have the same.
+    """
+    ascending = np.sort(scores, axis=0)
+    lowest = ascending[min(int((1 - share) * len(scores)), len(scores) - 1)]
+    n_below = (ascending < lowest).sum(axis=0)
+    below = np.take_along_axis(ascending, np.maximum(n_below - 1, 0)[None], axis=0)[0]
+    return np.where(n_below > 0, (lowest + below) / 2, lowest - 1)
+
+
 def _weights_of(layer: keras.layers.Layer) -> keras.Variable:
     """The variable that a motif is written into, filters last: of bases where a layer has their weights."""
     if isinstance(layer, BlockConv1D):
@@ -429,9 +441,14 @@ def _weights_of(layer: keras.layers.Layer) -> keras.Variable:
 
 def _as_weights(layer: keras.layers.Layer, kernels: np.ndarray) -> np.ndarray:
     """Kernels of bases, (width, 4, filter), as values of that variable."""
-    if isinstance(layer, BlockConv1D) and layer.tables == "free":
-        return np.asarray(blocks_of_bases(kernels.astype(np.float32), layer.n))
-    return kernels.astype(np.float32)
+    additive = isinstance(layer, BlockConv1D) and layer.tables == "additive"
+    return kernels.astype(np.float32) if additive else _as_kernel(layer, kernels)
+
+
+def _as_kernel(layer: keras.layers.Layer, kernels: np.ndarray) -> np.ndarray:
+    """Kernels of bases, (width, 4, filter), as kernels of a layer: of blocks where it reads these."""
+    kernels = kernels.astype(np.float32)
+    return np.asarray(blocks_of_bases(kernels, layer.n)) if isinstance(layer, BlockConv1D) else kernels
 
 
 def _assign_first(variable: keras.Variable, values: np.ndarray) -> None:
