@@ -348,7 +348,7 @@ def _e_values(motifs: Sequence[Motif]) -> np.ndarray:
 
 
 def _names_of_motifs(found: RunMotifs) -> list[str]:
-    """What each filter is known as: its planted motifs, its target where it matches, or what it was set to."""
+    """What each filter is known as: its planted motifs, its target if it matches, or what it was set to."""
     table = found.table
     if "planted" in table:
         return [str(name) for name in table["planted"]]
