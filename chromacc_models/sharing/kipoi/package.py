@@ -4,6 +4,7 @@ The folder is plain files, each with a checksum, and works from any kind of Kipo
 
     model.yaml  dataloader.yaml   what Kipoi reads
     model.keras targets.txt       the network, and the cell type of each output
+    known_motifs.json             names of its filters, where they were set to known motifs
     example_files/                example.fa, example.bed, and expected.h5: inputs and predictions for them
     README.md                     the model card
     SHA256SUMS                    checksums of the others; `sha256sum -c SHA256SUMS` checks them too
@@ -28,6 +29,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, file_digest, publish, working_folder
 from chromacc_data.sequences.genome import Genome
 from chromacc_models.evaluation.evaluation_file import SavedEvaluation, SavedScore, read_evaluation
+from chromacc_models.networks.known_motifs import KNOWN_MOTIFS, MIN_SIMILARITY, read_known_motifs
 from chromacc_models.sharing.kipoi import files as kf
 from chromacc_models.sharing.kipoi.additions import keep_additions, list_additions
 from chromacc_models.sharing.kipoi.check import check, load_with_kipoi
@@ -121,6 +123,9 @@ def package(
         folder = working / "model"
         folder.mkdir()
         shutil.copyfile(trained.folder / "model.keras", folder / kf.WEIGHTS)
+        for name in kf.OPTIONAL_FILES:
+            if (trained.folder / name).is_file():
+                shutil.copyfile(trained.folder / name, folder / name)
         (folder / kf.TARGETS).write_text("".join(f"{name}\n" for name in trained.cell_types))
         (folder / kf.EXAMPLE_FASTA).parent.mkdir()
         if example_fasta is not None and example_bed is not None:
@@ -261,6 +266,7 @@ def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
         n_parameters=run.info.n_parameters,
         trained_on=_trained_on(run),
         training_procedure=_training_procedure(run),
+        known_motifs=_known_motifs(run),
         store_hash=run.info.store.content_hash,
         sha256=file_digest(folder / kf.WEIGHTS, fresh=True),
         versions=run.info.versions,
@@ -283,6 +289,19 @@ def _training_procedure(run: Run) -> str:
         f"RMSprop at {config.learning_rate:g}, batches of {config.batch_size}, binary cross-entropy"
         f"{strands}; best validation loss {result.validation_loss:.4f} in epoch {result.best_epoch} "
         f"of {result.epochs}, seed {config.seed}"
+    )
+
+
+def _known_motifs(run: Run) -> str | None:
+    """What the model card says of filters that were set to known motifs; None where none were."""
+    known = read_known_motifs(run.folder)
+    if known is None:
+        return None
+    n_named = sum(name is not None for name in known.names())
+    return (
+        f"{len(known.filters)} of {known.n_filters} were set to motifs of {known.database} and {known.mode}; "
+        f"{n_named} still are these motifs, by a correlation of at least {MIN_SIMILARITY:g}, and have their "
+        f"names in {KNOWN_MOTIFS}"
     )
 
 
