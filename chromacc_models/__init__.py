@@ -16,6 +16,7 @@ from chromacc_data.lazy import lazy_names
 
 if TYPE_CHECKING:
     from chromacc_data.loader import BedLoader as KipoiLoader
+    from chromacc_models.effects.run_variants import variants
     from chromacc_models.evaluation.compare import compare
     from chromacc_models.evaluation.cross_validation import cross_validate
     from chromacc_models.evaluation.evaluate import evaluate
@@ -50,6 +51,7 @@ __all__ = [
     "predict",
     "report",
     "train",
+    "variants",
 ]
 
 _get, __dir__ = lazy_names(
@@ -73,6 +75,7 @@ _get, __dir__ = lazy_names(
         "predict": "chromacc_models.scoring.predict",
         "report": "chromacc_models.reporting.report:write_report",
         "train": "chromacc_models.training.train",
+        "variants": "chromacc_models.effects.run_variants",
     },
 )
 

@@ -11,6 +11,7 @@ from chromacc_models.commands.interpretation import interactions, motifs, report
 from chromacc_models.commands.scoring import predict
 from chromacc_models.commands.sharing import check, package
 from chromacc_models.commands.training import cross_validate, options, train
+from chromacc_models.commands.variants import variants
 
 
 @click.group(cls=CommandGroup)
@@ -30,6 +31,7 @@ for command in (
     interactions,
     report,
     predict,
+    variants,
     package,
     check,
     reproduce,

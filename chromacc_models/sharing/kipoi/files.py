@@ -25,6 +25,7 @@ from chromacc_data.recipe.yaml_options import from_yaml
 from chromacc_data.typed_values import Options, option, read_text
 
 __all__ = [
+    "BACKGROUND",
     "CARD",
     "CHECKSUMS",
     "DATALOADER_FILE",
@@ -82,6 +83,8 @@ EXAMPLE_FASTA = "example_files/example.fa"
 EXAMPLE_BED = "example_files/example.bed"
 EXAMPLE_INDEX = "example_files/example.fa.fai"  # or its first user would write it into a shared folder
 EXPECTED = "example_files/expected.h5"
+#: Usual effects of variants; absent where the model was packaged without a genome, or by an older release.
+BACKGROUND = "background.tsv"
 
 DATA_FILES = (WEIGHTS, TARGETS, EXAMPLE_FASTA, EXAMPLE_INDEX, EXAMPLE_BED, EXPECTED)
 #: Files that their owner may add to: `check --accept-texts` takes their checksums anew. Folders of older
