@@ -180,7 +180,7 @@ def rename_chromosomes(alleles: Alleles, rename: Rename | None) -> Alleles:
         return alleles
     bare = [name.removeprefix("chr") for name in alleles.chrom]
     names = [f"chr{name}" for name in bare] if rename == "chr" else bare
-    return alleles._replace(chrom=np.array(names, object))
+    return Alleles(alleles.record, np.array(names, object), *alleles[2:])
 
 
 def _prepare(
