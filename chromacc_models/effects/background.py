@@ -7,7 +7,7 @@ variants, anywhere in the genome, change that logit less.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -19,12 +19,12 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import write_text_atomically
 from chromacc_data.sequences.encoding import BASES, N_BASES
 from chromacc_data.sequences.genome import Genome
-from chromacc_models.effects.alleles import AlleleScorer
-from chromacc_models.effects.variants import SCORED, Matched, score_alleles
+from chromacc_models.effects.allele_networks import AlleleNetwork, open_alleles
+from chromacc_models.effects.variants import SCORED, Matched
 from chromacc_models.effects.vcf import Alleles
-from chromacc_models.scoring.scorer import Scorer
+from chromacc_models.sharing.kipoi import files as kf
 
-__all__ = ["N_VARIANTS", "SEED", "Background", "make_background"]
+__all__ = ["N_VARIANTS", "SEED", "Background", "add_background", "make_background"]
 
 #: Random variants that a background is made of, and their seed.
 N_VARIANTS, SEED = 10_000, 0
@@ -131,7 +131,7 @@ class Background:
 
 
 def make_background(
-    scorer: Scorer,
+    network: AlleleNetwork,
     cell_types: Sequence[str],
     genome: Genome,
     *,
@@ -143,7 +143,7 @@ def make_background(
 
     Parameters
     ----------
-    scorer, cell_types
+    network, cell_types
         The network, and the name of each output.
     genome
         Positions are drawn from all its sequences, each base as likely as any other.
@@ -157,37 +157,71 @@ def make_background(
     InputError
         If the genome is N nearly everywhere.
     """
-    delta = np.concatenate(list(_random_effects(scorer, genome, n_variants, seed)))
+    alleles, chrom = _random_variants(genome, n_variants, seed)
+    delta = network.score(genome, alleles, Matched(np.full(n_variants, SCORED, np.int8), chrom)).delta
     quantiles = np.quantile(np.abs(delta.astype(np.float64)), _LEVELS / 100, axis=0)
     named = name or _sequences(genome)
     return Background(tuple(cell_types), _LEVELS, quantiles, n_variants, seed, named)
 
 
-def _random_effects(scorer: Scorer, genome: Genome, n: int, seed: int) -> Iterator[np.ndarray]:
+def add_background(
+    folder: Path | str, genome: Genome | Path | str | Sequence[Path | str], *, name: str | None = None
+) -> Path:
+    """Add a background to a model folder, or make it again, and list its checksum.
+
+    Parameters
+    ----------
+    folder
+        Model folder of ``chromacc-models package``.
+    genome
+        What random variants are taken from.
+    name
+        What it is called; its sequences when not given.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If it is no whole model folder.
+    """
+    folder = Path(folder)
+    kf.require_checksums(folder, kf.read_model_file(folder), kf.DATA_FILES)
+    kf.require_text_checksums(folder)
+    opened = genome if isinstance(genome, Genome) else Genome.open(genome)
+    network = open_alleles(folder / kf.WEIGHTS)
+    make_background(network, kf.read_targets(folder), opened, name=name).write(folder / kf.BACKGROUND)
+    kf.write_checksums(folder)
+    return folder / kf.BACKGROUND
+
+
+def _random_variants(genome: Genome, n: int, seed: int) -> tuple[Alleles, np.ndarray]:
+    """Random single-nucleotide variants, in the order of the genome, and the code of each chromosome."""
     rng = np.random.default_rng(seed)
-    ends, alleles = np.cumsum(genome.lengths), AlleleScorer(scorer)
+    ends = np.cumsum(genome.lengths)
+    found: list[np.ndarray] = []
     for _ in range(_TRIES):
         at = rng.integers(0, ends[-1], n)
         chrom = np.searchsorted(ends, at, side="right")
         position = at - (ends - genome.lengths)[chrom]
         ref = genome.windows(chrom, position, 1)[:, 0]
         alt = (ref + rng.integers(1, N_BASES, n)) % N_BASES
-        known = np.flatnonzero(ref < N_BASES)[:n]
-        order = known[np.lexsort((position[known], chrom[known]))]
-        names, letters = np.array(genome.names, object), np.array((*BASES, "N"), object)
-        chosen = Alleles(
-            order, names[chrom[order]], position[order], order, letters[ref[order]], letters[alt[order]]
+        found.append(np.stack([chrom, position, ref, alt])[:, ref < N_BASES])
+        if sum(part.shape[1] for part in found) >= n:
+            break
+    else:
+        raise InputError(
+            "the genome is N nearly everywhere",
+            found=f"{_sequences(genome)}: of {n * _TRIES:,} random positions, less than {n:,} are known",
+            remedy="give the FASTA that the network was trained on",
         )
-        matched = Matched(np.full(len(order), SCORED, np.int8), chrom[order])
-        yield score_alleles(alleles, genome, chosen, matched).delta
-        n -= len(order)
-        if not n:
-            return
-    raise InputError(
-        "the genome is N nearly everywhere",
-        found=f"{_sequences(genome)}: {_TRIES} times, random positions were N",
-        remedy="give the FASTA that the network was trained on",
-    )
+    chosen = np.concatenate(found, axis=1)[:, :n]
+    chrom, position, ref, alt = chosen[:, np.lexsort(chosen[1::-1])]
+    names, letters = np.array(genome.names, object), np.array(BASES, object)
+    return Alleles(np.arange(n), names[chrom], position, np.arange(n), letters[ref], letters[alt]), chrom
 
 
 def _sequences(genome: Genome) -> str:

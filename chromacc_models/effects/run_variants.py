@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -29,22 +28,16 @@ from chromacc_data.progress import LOG, progress_bar
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.sizes import require_disk
 from chromacc_models.effects.allele_networks import AlleleNetwork, open_alleles
-from chromacc_models.effects.background import Background
-from chromacc_models.effects.motif_names import read_motif_names
 from chromacc_models.effects.variant_files import ScoredVariants, require_format, write_variants
+from chromacc_models.effects.variant_frame import Rename, columns_of, rename_chromosomes, require_rename
 from chromacc_models.effects.variant_parts import Plan, VariantParts, score_dtype
 from chromacc_models.effects.variant_table import VariantColumns, suffix_of
 from chromacc_models.effects.variants import STATUSES, match_alleles, require_assembly
 from chromacc_models.effects.vcf import Alleles
 from chromacc_models.scoring.saved_network import Network, find_network
-from chromacc_models.sharing.kipoi import files as kf
 from chromacc_models.training.run import Run
 
-__all__ = ["RENAMES", "Rename", "rename_chromosomes", "variants"]
-
-Rename = Literal["chr", "no-chr"]
-#: What can be done to names of chromosomes.
-RENAMES: tuple[Rename, ...] = ("chr", "no-chr")
+__all__ = ["variants"]
 
 _CHUNK = 8192
 #: So many alleles on sequences of the genome are compared with it before anything is computed.
@@ -126,8 +119,7 @@ def variants(
     engine, out, vcf = engine or Engine(), Path(out).absolute(), Path(vcf).resolve()
     if chunk < 1:
         raise InputError("records in a task below 1", where="chunk", found=chunk)
-    if rename not in (None, *RENAMES):
-        raise InputError("unknown renaming", where="--rename", found=rename, expected=" or ".join(RENAMES))
+    require_rename(rename)
     require_format(out)
     _require_writable(out, overwrite=overwrite)
     job, columns = _prepare(find_network(model), genome, cell_types, rename)
@@ -174,15 +166,6 @@ class _Job:
         return hashlib.sha256(repr((stamps, rest)).encode()).hexdigest()
 
 
-def rename_chromosomes(alleles: Alleles, rename: Rename | None) -> Alleles:
-    """Alleles with names of chromosomes that begin with ``chr``, or do not."""
-    if rename is None:
-        return alleles
-    bare = [name.removeprefix("chr") for name in alleles.chrom]
-    names = [f"chr{name}" for name in bare] if rename == "chr" else bare
-    return Alleles(alleles.record, np.array(names, object), *alleles[2:])
-
-
 def _prepare(
     network: Network,
     genome: Path | str | Sequence[Path | str],
@@ -190,31 +173,15 @@ def _prepare(
     rename: Rename | None,
 ) -> tuple[_Job, VariantColumns]:
     whole = open_alleles(network.weights, network.sha256)
-    known = network.names_of(whole.n_cell_types)
-    names = known if cell_types is None else tuple(cell_types)
-    unknown = [name for name in names if name not in known]
-    if unknown or not names or len(set(names)) < len(names):
-        raise InputError(
-            "unknown cell type" if unknown else "cell types are none, or given twice",
-            where="--cell-type",
-            found=", ".join(unknown or names) or "none",
-            expected=", ".join(known),
-        )
+    columns = columns_of(network, whole, cell_types)
     if whole.n_filters is None:
         LOG.info(
             "%s is computed by Keras, both windows of each allele: slower, and without columns of filters",
             network.weights,
         )
-    folder, motifs = network.weights.parent, None
-    if whole.n_filters is not None:
-        has_folder = network.cell_types is not None
-        motifs = read_motif_names(folder, whole.n_filters) if has_folder else [""] * whole.n_filters
-    background = None
-    if (folder / kf.BACKGROUND).is_file() and network.cell_types is not None:
-        background = Background.read(folder / kf.BACKGROUND, known).choose(names)
-    chosen = tuple(known.index(name) for name in names)
-    job = _Job(network, Genome.open(genome), chosen, rename)
-    return job, VariantColumns(names, background, motifs)
+    known = network.names_of(whole.n_cell_types)
+    chosen = tuple(known.index(name) for name in columns.cell_types)
+    return _Job(network, Genome.open(genome), chosen, rename), columns
 
 
 @contextmanager

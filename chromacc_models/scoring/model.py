@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -33,9 +34,13 @@ from chromacc_models.scoring.scorer import NotInterpretableError, Scorer
 from chromacc_models.training.run import Run
 
 if TYPE_CHECKING:
+    from chromacc_models.effects import allele_networks, variant_frame
+    from chromacc_models.effects.variant_table import VariantColumns
     from chromacc_models.networks import weights
     from chromacc_models.sharing.kipoi import model as kipoi_model
 else:
+    allele_networks = lazy_module("chromacc_models.effects.allele_networks")
+    variant_frame = lazy_module("chromacc_models.effects.variant_frame")
     weights = lazy_module("chromacc_models.networks.weights")
     kipoi_model = lazy_module("chromacc_models.sharing.kipoi.model")
 
@@ -174,6 +179,64 @@ class Model:
                 len(values),
             )
         return pd.DataFrame(values, index=windows.names, columns=list(self.cell_types))
+
+    def variants(
+        self,
+        variants: pd.DataFrame | Path | str,
+        *,
+        genome: GenomeLike | None = None,
+        rename: variant_frame.Rename | None = None,
+    ) -> pd.DataFrame:
+        """What variants do to the logits of the window around them: see :func:`chromacc_models.variants`.
+
+        Parameters
+        ----------
+        variants
+            A VCF file, or a DataFrame with a row for each allele: columns chrom, pos (1-based, as in a VCF),
+            ref and alt, and id if there is one.
+        genome
+            The assembly that they are of: one FASTA or several, or a Genome; that of the model when not
+            given.
+        rename
+            ``"chr"`` puts `chr` before names of chromosomes, ``"no-chr"`` takes it off.
+
+        Returns
+        -------
+        pd.DataFrame
+            A row for each alternative allele, in the order given: its status, logits with either allele,
+            their difference, and the percentile of that where the model has a background, for each cell
+            type; the largest difference, and the filter that causes most of it.
+
+        Raises
+        ------
+        InputError
+            For a table without these columns, and variants of another assembly.
+
+        Examples
+        --------
+        >>> import tempfile, chromacc_models as cm
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cm.baseline(12, 1, n_filters=4, filter_width=6).save(f"{folder}/a.keras")
+        ...     _ = Path(f"{folder}/a.fa").write_text(">chr1\\nACGTTGCAACGT\\n")
+        ...     model = cm.load_model(f"{folder}/a.keras", genome=f"{folder}/a.fa")
+        ...     rows = [("chr1", 4, "T", "TG"), ("chr1", 5, "A", "C")]
+        ...     table = pd.DataFrame(rows, columns=["chrom", "pos", "ref", "alt"])
+        ...     model.variants(table)["status"].tolist()
+        ['scored', 'ref_mismatch']
+        """
+        opened = self.genome if genome is None else _opened(genome)
+        if opened is None:
+            raise InputError(
+                "variants without a genome", expected="its FASTA", remedy="give genome=, one FASTA or several"
+            )
+        network, columns = self._alleles
+        return variant_frame.score_frame(network, columns, variants, opened, rename=rename)
+
+    @cached_property
+    def _alleles(self) -> tuple[allele_networks.AlleleNetwork, VariantColumns]:
+        """What scores alleles, and the columns of their table."""
+        alleles = allele_networks.open_alleles(self._network.weights, self._network.sha256)
+        return alleles, variant_frame.columns_of(self._network, alleles, None)
 
     def _windows(self, sequences: SequencesLike, genome: GenomeLike | None) -> _Windows:
         if isinstance(sequences, pd.DataFrame):

@@ -56,6 +56,7 @@ __all__ = [
     "Ranges",
     "RangesMetadata",
     "accept_texts",
+    "data_files",
     "parse_shape",
     "read_checksums",
     "read_dataloader_file",
@@ -296,7 +297,14 @@ def parse_shape(text: str) -> tuple[int | None, ...]:
     return tuple(None if part == "None" else int(part) for part in re.findall(r"\d+|None", text))
 
 
-def require_checksums(folder: Path, description: ModelDescription, names: Sequence[str] = DATA_FILES) -> None:
+def data_files(folder: Path) -> tuple[str, ...]:
+    """Names of the files of a model folder that are no texts: :data:`DATA_FILES`, and a background."""
+    return (*DATA_FILES, BACKGROUND) if (folder / BACKGROUND).exists() else DATA_FILES
+
+
+def require_checksums(
+    folder: Path, description: ModelDescription, names: Sequence[str] | None = None
+) -> None:
     """Raise unless files of a model folder are those that it was packaged with.
 
     Parameters
@@ -306,7 +314,7 @@ def require_checksums(folder: Path, description: ModelDescription, names: Sequen
     description
         Its ``model.yaml``, whose checksum of the weights is compared too.
     names
-        The files, of :data:`DATA_FILES`.
+        The files; :func:`data_files` when not given.
 
     Raises
     ------
@@ -314,10 +322,12 @@ def require_checksums(folder: Path, description: ModelDescription, names: Sequen
         If the list of checksums is missing or damaged, or a file is missing or has another checksum.
     """
     sums = read_checksums(folder)
-    for name in names:
+    for name in dict.fromkeys((*data_files(folder), *sums.keys() & {BACKGROUND}) if names is None else names):
         require_inside(folder, name)
         if not (folder / name).is_file():
             raise InputError("a file is missing", where=folder / name, remedy="fetch the model again")
+        if name not in sums:
+            raise InputError("a file has no checksum", where=folder / name, remedy="package the model again")
         if (found := file_digest(folder / name, fresh=True)) != sums[name]:
             raise InputError(
                 "a file has another checksum",
@@ -390,7 +400,7 @@ def _read_checksums(path: Path) -> dict[str, str]:
         sums[name] = digest
     if lines[-1]:
         raise InputError("the last line is cut", where=path, found=repr(lines[-1][:100]), remedy=_FETCH)
-    if sorted(sums) not in (sorted(DATA_FILES), sorted((*DATA_FILES, *OWN_TEXTS))):
+    if sorted(sums.keys() - {BACKGROUND}) not in (sorted(DATA_FILES), sorted((*DATA_FILES, *OWN_TEXTS))):
         expected = ", ".join((*DATA_FILES, *OWN_TEXTS))
         raise InputError(
             "lists other files", where=path, found=", ".join(sums), expected=expected, remedy=_FETCH
@@ -425,7 +435,8 @@ def accept_texts(folder: Path) -> None:
 
 def write_checksums(folder: Path) -> None:
     """List the checksums of all files of a model folder, as ``sha256sum`` does."""
-    lines = [f"{file_digest(folder / name, fresh=True)}  {name}\n" for name in (*DATA_FILES, *OWN_TEXTS)]
+    names = (*data_files(folder), *OWN_TEXTS)
+    lines = [f"{file_digest(folder / name, fresh=True)}  {name}\n" for name in names]
     write_text_atomically(folder / CHECKSUMS, "".join(lines))
 
 
