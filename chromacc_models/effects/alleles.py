@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from chromacc_data.sequences.genome import Genome
 from chromacc_models.kmer_kernels.compare import HeadColumns, TopFilters, compare_alleles
 from chromacc_models.kmer_kernels.scan import FrontEnd
+from chromacc_models.kmer_kernels.stretches import Stretches, StretchMaxima
 from chromacc_models.kmer_kernels.workers import in_parallel, n_threads, runs_of
 from chromacc_models.scoring.scorer import Scorer
 
@@ -17,6 +19,9 @@ __all__ = ["AlleleEffects", "AlleleScorer"]
 
 #: Windows computed at a time: bounds memory. Results do not depend on it.
 _BATCH = 2048
+#: A stretch of windows that overlap begins anew after so many bases: its scans then fit a processor's cache.
+_LONGEST = 2048
+_PIECE = 64  # bases read at a time
 
 
 class AlleleEffects(NamedTuple):
@@ -64,6 +69,29 @@ class AlleleScorer:
         Places that do not cover the base are scanned once.
         """
         return self._in_batches(len(ref), lambda rows: self._pool_middle(ref[rows], alt[rows]))
+
+    def of_bases(
+        self, genome: Genome, chrom: np.ndarray, position: np.ndarray, alt: np.ndarray
+    ) -> AlleleEffects:
+        """Effects of single bases of a genome, each in the middle of its window.
+
+        Parameters
+        ----------
+        genome, chrom, position
+            The bases: codes of chromosomes and positions, (allele,) int64, in any order; those close to each
+            other share scans.
+        alt
+            Base codes of the alternative alleles, (allele,) uint8.
+        """
+        length = self.scorer.window_length
+        if self._maxima is None:
+            return self.of_middle(genome.windows(chrom, position - length // 2, length), alt)
+        order = np.lexsort((position, chrom))
+        starts = position[order] - length // 2 + self.scorer.scan_offset
+        stretches = _stretches(genome, chrom[order], starts, self.scorer.front_end)
+        pooled = [self._activated(scans) for scans in self._maxima.scans(stretches, alt[order])]
+        back = np.argsort(order)
+        return self.compare(*(values[back] for values in pooled))
 
     def compare(self, ref: np.ndarray, alt: np.ndarray) -> AlleleEffects:
         """Effects by pooled values (allele, filter), float32."""
@@ -123,6 +151,25 @@ class AlleleScorer:
         ]
         return (np.logaddexp.reduce(logs) * front_end.scale).astype(np.float32)
 
+    def _activated(self, highest: np.ndarray) -> np.ndarray:
+        """Pooled values of the highest scans."""
+        front_end = self.scorer.front_end
+        if front_end.activation == "relu":
+            highest = np.maximum(highest, 0)
+        elif front_end.activation == "exponential":
+            highest = np.exp(highest)
+        # Comparisons lose a NaN: show the filters that have diverged.
+        lost = ~np.isfinite(self.scorer.kernel.sum(axis=(0, 1)) + self.scorer.filter_bias)
+        return np.where(lost, np.float32(np.nan), highest * np.float32(front_end.scale))
+
+    @cached_property
+    def _maxima(self) -> StretchMaxima | None:
+        """What scans windows that overlap once; None where they cannot share scans."""
+        scorer = self.scorer
+        if scorer.front_end.pooling != "max" or any(scorer.padding) or self._parts[1] is None:
+            return None
+        return StretchMaxima(scorer.front_end, scorer.kernel, scorer.filter_bias, self._middle)
+
     @property
     def _middle(self) -> int:
         """The middle base of a window, in what is scanned."""
@@ -160,3 +207,25 @@ class AlleleScorer:
             np.ascontiguousarray(lengths.T),
             np.ascontiguousarray(np.transpose(vectors, (1, 2, 0))),
         )
+
+
+def _stretches(genome: Genome, chrom: np.ndarray, start: np.ndarray, front_end: FrontEnd) -> Stretches:
+    """Stretches of a genome under windows in order: what the filters scan of each begins at `start`."""
+    length, n = front_end.window_length, len(start)
+    is_apart = np.ones(n, bool)
+    is_apart[1:] = (np.diff(chrom) != 0) | (np.diff(start) >= front_end.n_places)
+    group_start = start[np.maximum.accumulate(np.where(is_apart, np.arange(n), 0))]
+    number = (start - group_start) // _LONGEST
+    is_first = is_apart.copy()
+    is_first[1:] |= np.diff(number) != 0
+    first = np.flatnonzero(is_first)
+    last = np.append(first[1:], n) - 1
+    sizes = start[last] - start[first] + length
+    pieces = -(-sizes // _PIECE)
+    begins = np.append(0, np.cumsum(pieces)[:-1]) * _PIECE
+    which = np.repeat(np.arange(len(first)), pieces)
+    offsets = np.arange(len(which)) * _PIECE - begins[which]
+    codes = genome.windows(chrom[first][which], start[first][which] + offsets, _PIECE).ravel()
+    stretch = np.cumsum(is_first) - 1
+    window = begins[stretch] + start - start[first][stretch]
+    return Stretches(codes, begins, begins + sizes, np.append(first, n), window)

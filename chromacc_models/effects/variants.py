@@ -178,8 +178,8 @@ def score_alleles(
     length = scorer.scorer.window_length
     rows = np.flatnonzero(is_scored & is_base)
     if len(rows):
-        windows = genome.windows(matched.chrom[rows], alleles.position[rows] - length // 2, length)
-        _fill(found, rows, scorer.of_middle(windows, _stack(alleles.alt[rows])[:, 0]))
+        alt = _stack(alleles.alt[rows])[:, 0]
+        _fill(found, rows, scorer.of_bases(genome, matched.chrom[rows], alleles.position[rows], alt))
     rows = np.flatnonzero(is_scored & ~is_base)
     if len(rows):
         chosen = Alleles(*(column[rows] for column in alleles))

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import encode
 from chromacc_data.sequences.genome import Genome
+from chromacc_models.effects import alleles as alleles_module
+from chromacc_models.effects.alleles import AlleleScorer
 from chromacc_models.effects.contributions import Contributions
 from chromacc_models.effects.variants import (
     STATUSES,
@@ -147,6 +149,41 @@ def test_score_alleles__of_one_base_are_naive_logits(
     size = max(1.0, np.abs(ref).max(), np.abs(alt).max())
     np.testing.assert_allclose(found.logit_ref / size, ref / size, atol=2e-6)
     np.testing.assert_allclose(found.delta / size, (alt - ref) / size, atol=4e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    left=st.integers(0, 14),
+    right=st.integers(0, 13),
+    block_length=st.integers(1, 2),
+    width=st.integers(1, 5),
+    strands=st.sampled_from(["forward", "both"]),
+    activation=st.sampled_from(["linear", "relu", "exponential"]),
+    n=st.integers(1, 150),
+    gap=st.sampled_from([1, 7, 40]),
+)
+def test_of_bases__are_those_of_each_window_bit_by_bit(
+    genome: Genome, seed: int, left: int, right: int, n: int, gap: int, **options: object
+):
+    scorer = AlleleScorer(random_scorer(seed, left=left, right=right, **options))
+    rng = np.random.default_rng(seed)
+    chrom = rng.integers(0, 2, n)
+    position = rng.integers(0, 10 + 190 * (chrom == 0)) // gap * gap
+    alt = rng.integers(0, 5, n).astype(np.uint8)
+    found = scorer.of_bases(genome, chrom, position, alt)
+    expected = scorer.of_middle(genome.windows(chrom, position - 15, 30), alt)
+    for one, other in zip((*found[:2], *found.top), (*expected[:2], *expected.top), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_of_bases__stretches_are_cut(genome: Genome, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(alleles_module, "_LONGEST", 20)
+    chrom, position = np.zeros(180, np.int64), np.arange(180)
+    alt = np.arange(180, dtype=np.uint8) % 4
+    scorer = AlleleScorer(random_scorer(0))
+    expected = scorer.of_middle(genome.windows(chrom, position - 15, 30), alt)
+    np.testing.assert_array_equal(scorer.of_bases(genome, chrom, position, alt).delta, expected.delta)
 
 
 def test_require_assembly__names(genome: Genome):
