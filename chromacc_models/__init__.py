@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chromacc_data.loader import BedLoader as KipoiLoader
     from chromacc_models.effects.base_effects import contributions, mutagenesis
     from chromacc_models.effects.hits_table import hits
+    from chromacc_models.effects.run_variants import variants
     from chromacc_models.evaluation.compare import compare
     from chromacc_models.evaluation.cross_validation import cross_validate
     from chromacc_models.evaluation.evaluate import evaluate
@@ -60,6 +61,7 @@ __all__ = [
     "report",
     "tracks",
     "train",
+    "variants",
 ]
 
 _get, __dir__ = lazy_names(
@@ -89,6 +91,7 @@ _get, __dir__ = lazy_names(
         "report": "chromacc_models.reporting.report:write_report",
         "tracks": "chromacc_models.scoring.tracks",
         "train": "chromacc_models.training.train",
+        "variants": "chromacc_models.effects.run_variants",
     },
 )
 

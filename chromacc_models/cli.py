@@ -12,6 +12,7 @@ from chromacc_models.commands.interpretation import interactions, motifs, report
 from chromacc_models.commands.scoring import predict, tracks
 from chromacc_models.commands.sharing import check, package
 from chromacc_models.commands.training import cross_validate, options, train
+from chromacc_models.commands.variants import variants
 
 
 @click.group(cls=CommandGroup)
@@ -35,6 +36,7 @@ for command in (
     mutagenesis,
     contributions,
     hits,
+    variants,
     package,
     check,
     reproduce,

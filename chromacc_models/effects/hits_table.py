@@ -17,13 +17,14 @@ from chromacc_data.files import publish
 from chromacc_data.names import file_names
 from chromacc_data.sizes import require_disk
 from chromacc_models.effects.hits import Hits, find_hits
+from chromacc_models.effects.motif_names import names_of_filters
 from chromacc_models.effects.network import AskedNetwork
 from chromacc_models.effects.region_parts import RegionJob, make_parts
 from chromacc_models.scoring.parts import Parts, resumable_folder
 from chromacc_models.scoring.predict import require_writable
 from chromacc_models.training.run import Run
 
-__all__ = ["BIAS", "REST", "filter_names_of", "hits", "hits_frame"]
+__all__ = ["BIAS", "REST", "hits", "hits_frame"]
 
 #: In the place of a filter: what all places add that are no hits, and the bias of the network.
 REST, BIAS = "rest", "bias"
@@ -130,7 +131,7 @@ def hits(
         paths = [out, *(_bed_paths(out, job.cell_types) if bed else ())]
         require_writable(paths, overwrite=overwrite)
         n_filters = job.asked.contributions.scorer.n_filters
-        filters = filter_names_of(job.network.weights.parent, n_filters, names)
+        filters = names_of_filters(job.network.weights.parent, n_filters, names)
         n = len(job.windows)
         require_disk(out, 2 * _BYTES_PER_REGION * n, what=f"hits of {n:,} regions")
         maker = partial(_save_part, filters, at_least)
@@ -212,60 +213,6 @@ def hits_frame(
     last = ["cell_type", "contribution", "share"]
     names = [name for name in rows.columns if name not in last]
     return rows[[*names, *last]].iloc[order].reset_index(drop=True)
-
-
-def filter_names_of(folder: Path, n_filters: int, table: Path | str | None = None) -> tuple[str, ...]:
-    """What each filter looks for, by the table of ``chromacc-models motifs``; empty where it is not known.
-
-    Parameters
-    ----------
-    folder
-        Of the network: `motifs.tsv` in it is read where no table is given.
-    n_filters
-        Filters of the network.
-    table
-        The table.
-
-    Raises
-    ------
-    InputError
-        If the table that is given cannot be read, has no names, or is of another network.
-    """
-    path = folder / "motifs.tsv" if table is None else Path(table)
-    if table is None and not path.is_file():
-        return ("",) * n_filters
-    try:
-        rows = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, keep_default_na=False)
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise _no_names(path, str(error).splitlines()[0]) from error
-    if "filter" not in rows or not {"target_name", "planted"} & set(rows):
-        if table is None:
-            return ("",) * n_filters
-        raise _no_names(path, f"columns {', '.join(map(str, rows.columns))}")
-    known = {f"filter_{i}": i for i in range(n_filters)}
-    names = [""] * n_filters
-    for row in rows.to_dict("records"):
-        if row["filter"] not in known or len(rows) != n_filters:
-            raise InputError(
-                "names of the filters of another network",
-                where=path,
-                found=f"{len(rows)} filters, such as {row['filter']}",
-                expected=f"{n_filters} filters, filter_0 to filter_{n_filters - 1}",
-                remedy="name the motifs.tsv of this network's run",
-            )
-        matches = "target_name" in row and float(row["E"]) <= _MAX_E
-        names[known[row["filter"]]] = row["target_name"] if matches else row.get("planted", "")
-    return tuple(names)
-
-
-def _no_names(path: Path, found: str) -> InputError:
-    return InputError(
-        "no names of filters",
-        where=path,
-        found=found,
-        expected="motifs.tsv of a run that was compared with known motifs",
-        remedy="make it by `chromacc-models motifs RUN --database MOTIFS.meme`",
-    )
 
 
 def _rows_of_hits(

@@ -11,7 +11,8 @@ import xarray as xr
 
 from chromacc_data.errors import InputError
 from chromacc_data.lazy import lazy_module
-from chromacc_models.effects.hits_table import filter_names_of, hits_frame
+from chromacc_models.effects.hits_table import hits_frame
+from chromacc_models.effects.motif_names import names_of_filters
 from chromacc_models.effects.region_parts import RegionJob
 
 # matplotlib is imported where there is something to draw.
@@ -73,7 +74,7 @@ def hits_of_region(job: RegionJob, row: int, names: Path | str | None) -> pd.Dat
         return None
     windows = job.windows
     rows = slice(row, row + 1)
-    motifs = filter_names_of(job.network.weights.parent, job.asked.contributions.scorer.n_filters, names)
+    motifs = names_of_filters(job.network.weights.parent, job.asked.contributions.scorer.n_filters, names)
     return hits_frame(
         job.asked,
         windows.codes(rows),

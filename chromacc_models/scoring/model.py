@@ -34,11 +34,15 @@ from chromacc_models.scoring.scorer import Scorer
 if TYPE_CHECKING:
     import xarray as xr
 
-    from chromacc_models.effects import base_effects, hits_table
+    from chromacc_models.effects import allele_networks, base_effects, hits_table, motif_names, variant_frame
+    from chromacc_models.effects.variant_table import VariantColumns
     from chromacc_models.training.run import Run
 else:
+    allele_networks = lazy_module("chromacc_models.effects.allele_networks")
     base_effects = lazy_module("chromacc_models.effects.base_effects")
     hits_table = lazy_module("chromacc_models.effects.hits_table")
+    motif_names = lazy_module("chromacc_models.effects.motif_names")
+    variant_frame = lazy_module("chromacc_models.effects.variant_frame")
 
 __all__ = ["Model", "load_model"]
 
@@ -304,7 +308,7 @@ class Model:
         ['rest', 'bias']
         """
         windows, codes, columns, chosen = self._asked_for(sequences, genome, cell_types)
-        motifs = hits_table.filter_names_of(
+        motifs = motif_names.names_of_filters(
             self._network.weights.parent, self._asked.contributions.scorer.n_filters, names
         )
         regions = {"region": windows.names.to_numpy()}
@@ -319,6 +323,58 @@ class Model:
             motifs=motifs,
             at_least=at_least,
         )
+
+    def variants(
+        self,
+        variants: pd.DataFrame | Path | str,
+        *,
+        genome: GenomeLike | None = None,
+        rename: variant_frame.Rename | None = None,
+    ) -> pd.DataFrame:
+        """What variants do to the logits of the window around them: see :func:`chromacc_models.variants`.
+
+        Parameters
+        ----------
+        variants
+            A VCF file, or a DataFrame with a row for each allele: columns chrom, pos (1-based, as in a VCF),
+            ref and alt, and id if there is one.
+        genome
+            The assembly that they are of: one FASTA or several, or a Genome; that of the model when not
+            given.
+        rename
+            ``"chr"`` puts `chr` before names of chromosomes, ``"no-chr"`` takes it off.
+
+        Returns
+        -------
+        pd.DataFrame
+            A row for each alternative allele, in the order given: its status, logits with either allele,
+            their difference, and the percentile of that where the model has a background, for each cell
+            type; the largest difference, and the filter that causes most of it.
+
+        Raises
+        ------
+        InputError
+            For a table without these columns, and variants of another assembly.
+
+        Examples
+        --------
+        >>> import tempfile, chromacc_models as cm
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cm.baseline(12, 1, n_filters=4, filter_width=6).save(f"{folder}/a.keras")
+        ...     _ = Path(f"{folder}/a.fa").write_text(">chr1\\nACGTTGCAACGT\\n")
+        ...     model = cm.load_model(f"{folder}/a.keras", genome=f"{folder}/a.fa")
+        ...     rows = [("chr1", 4, "T", "TG"), ("chr1", 5, "A", "C")]
+        ...     table = pd.DataFrame(rows, columns=["chrom", "pos", "ref", "alt"])
+        ...     model.variants(table)["status"].tolist()
+        ['scored', 'ref_mismatch']
+        """
+        opened = self.genome if genome is None else _opened(genome)
+        if opened is None:
+            raise InputError(
+                "variants without a genome", expected="its FASTA", remedy="give genome=, one FASTA or several"
+            )
+        network, columns = self._alleles
+        return variant_frame.score_frame(network, columns, variants, opened, rename=rename)
 
     def _ask(
         self,
@@ -344,6 +400,12 @@ class Model:
     @cached_property
     def _asked(self) -> AskedNetwork:
         return AskedNetwork.of(self._scorer, self._network.weights)
+
+    @cached_property
+    def _alleles(self) -> tuple[allele_networks.AlleleNetwork, VariantColumns]:
+        """What scores alleles, and the columns of their table."""
+        alleles = allele_networks.open_alleles(self._network.weights, self._network.sha256)
+        return alleles, variant_frame.columns_of(self._network, alleles, None)
 
     def _windows(self, sequences: SequencesLike, genome: GenomeLike | None) -> _Windows:
         if isinstance(sequences, pd.DataFrame):

@@ -13,7 +13,8 @@ from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.genome import Genome
 from chromacc_models.effects import hits_table
-from chromacc_models.effects.hits_table import filter_names_of, hits, hits_frame
+from chromacc_models.effects.hits_table import hits, hits_frame
+from chromacc_models.effects.motif_names import names_of_filters
 from chromacc_models.effects.network import AskedNetwork
 from chromacc_models.scoring.scorer import Scorer
 from tests.effects.regions import CELL_TYPES, LENGTH, MODEL, STARTS, Place, make_place
@@ -113,11 +114,11 @@ def test_hits__names_of_motifs(place: Place, tmp_path: Path):
 
 
 def test_filter_names__beside_the_network(tmp_path: Path):
-    assert filter_names_of(tmp_path, 2) == ("", "")
+    assert names_of_filters(tmp_path, 2) == ("", "")
     (tmp_path / "motifs.tsv").write_text("filter\tbits\nfilter_1\t3\nfilter_0\t2\n")
-    assert filter_names_of(tmp_path, 2) == ("", "")
+    assert names_of_filters(tmp_path, 2) == ("", "")
     (tmp_path / "motifs.tsv").write_text("filter\tplanted\nfilter_1\tGATA\nfilter_0\t\n")
-    assert filter_names_of(tmp_path, 2) == ("", "GATA")
+    assert names_of_filters(tmp_path, 2) == ("", "GATA")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_filter_names__that_cannot_be_used(tmp_path: Path, text: str | None, mes
     if text is not None:
         path.write_text(text)
     with pytest.raises(InputError, match=message):
-        filter_names_of(MODEL, N_FILTERS, path)
+        names_of_filters(MODEL, N_FILTERS, path)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,9 @@ def change(path: Path, old: str, new: str) -> None:
 def list_again(folder: Path) -> None:
     """Write SHA256SUMS again, so that a later check finds the damage."""
     lines = [
-        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in kf.DATA_FILES
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in (*kf.DATA_FILES, *kf.OPTIONAL_FILES)
+        if (folder / name).exists()
     ]
     (folder / kf.CHECKSUMS).write_text("".join(lines))
 
@@ -73,7 +75,7 @@ def replace_weights(folder: Path, network: keras.Model) -> None:
 
 def test_package__files(made: Path):
     found = sorted(str(p.relative_to(made / "model")) for p in (made / "model").rglob("*") if p.is_file())
-    assert found == sorted((*kf.DATA_FILES, *kf.TEXT_FILES))
+    assert found == sorted((*kf.DATA_FILES, *kf.TEXT_FILES, kf.BACKGROUND))
     assert sorted(p.name for p in made.iterdir()) == [
         "genome.fa",
         "genome.fa.fai",

@@ -26,6 +26,7 @@ from chromacc_data.typed_values import Options, option, read_text
 from chromacc_models.networks.known_motifs import KNOWN_MOTIFS
 
 __all__ = [
+    "BACKGROUND",
     "CARD",
     "CHECKSUMS",
     "DATALOADER_FILE",
@@ -84,10 +85,12 @@ EXAMPLE_FASTA = "example_files/example.fa"
 EXAMPLE_BED = "example_files/example.bed"
 EXAMPLE_INDEX = "example_files/example.fa.fai"  # or its first user would write it into a shared folder
 EXPECTED = "example_files/expected.h5"
+#: Usual effects of variants; absent where the model was packaged without a genome, or by an older release.
+BACKGROUND = "background.tsv"
 
 DATA_FILES = (WEIGHTS, TARGETS, EXAMPLE_FASTA, EXAMPLE_INDEX, EXAMPLE_BED, EXPECTED)
-#: What only some models have: names of filters that were set to known motifs.
-OPTIONAL_FILES = (KNOWN_MOTIFS,)
+#: What only some models have: names of filters that began as known motifs, usual effects of variants.
+OPTIONAL_FILES = (KNOWN_MOTIFS, BACKGROUND)
 #: Files that their owner may add to: `check --accept-texts` takes their checksums anew. Folders of older
 #: releases have no checksums of them.
 OWN_TEXTS = (MODEL_FILE, DATALOADER_FILE, CARD)
@@ -318,11 +321,13 @@ def require_checksums(
     """
     sums = read_checksums(folder)
     for name in names:
-        if name in OPTIONAL_FILES and name not in sums:
+        if name in OPTIONAL_FILES and name not in sums and not (folder / name).exists():
             continue
         require_inside(folder, name)
         if not (folder / name).is_file():
             raise InputError("a file is missing", where=folder / name, remedy="fetch the model again")
+        if name not in sums:
+            raise InputError("a file has no checksum", where=folder / name, remedy="package the model again")
         if (found := file_digest(folder / name, fresh=True)) != sums[name]:
             raise InputError(
                 "a file has another checksum",

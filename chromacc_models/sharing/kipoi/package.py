@@ -7,6 +7,7 @@ The folder is plain files, each with a checksum, and works from any kind of Kipo
     known_motifs.json             names of its filters, where they were set to known motifs
     example_files/                example.fa, example.bed, and expected.h5: inputs and predictions for them
     README.md                     the model card
+    background.tsv                usual effects of variants, for percentiles (with a genome)
     SHA256SUMS                    checksums of the others; `sha256sum -c SHA256SUMS` checks them too
 """
 
@@ -28,6 +29,8 @@ from chromacc_data import BedLoader
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, file_digest, publish, working_folder
 from chromacc_data.sequences.genome import Genome
+from chromacc_models.effects.allele_networks import open_alleles
+from chromacc_models.effects.background import make_background
 from chromacc_models.evaluation.evaluation_file import SavedEvaluation, SavedScore, read_evaluation
 from chromacc_models.networks.known_motifs import KNOWN_MOTIFS, MIN_SIMILARITY, read_known_motifs
 from chromacc_models.sharing.kipoi import files as kf
@@ -72,7 +75,9 @@ def package(
     store
         Where the run's store is now, if it has moved since the training.
     genome
-        FASTA, or several, that the example is cut from; without it the bases between its windows are N.
+        FASTA, or several, that the example is cut from, and random variants for the percentiles of
+        `variants` are taken from. Without it the bases between the example's windows are N, and there are no
+        percentiles.
     example_fasta, example_bed
         An example of your own instead, both or none.
     doc
@@ -138,6 +143,7 @@ def package(
         _write_descriptions(
             folder, trained, doc=doc or _default_doc(trained), authors=authors, requirement=requirement
         )
+        _write_background(folder, trained, genome)
         _write_expected(folder)
         _write_card(folder, trained, name=to.name, doc=doc or _default_doc(trained))
         kf.write_checksums(folder)
@@ -245,6 +251,21 @@ def _write_expected(folder: Path) -> None:
     for batch in batches:
         writer.batch_write({**batch, "preds": model.predict_on_batch(batch["inputs"])})
     writer.close()
+
+
+def _write_background(folder: Path, run: Run, genome: Path | str | Sequence[Path | str] | None) -> None:
+    """Write what effects of variants are usual in the sequences that the run's store is of."""
+    if genome is None:
+        return
+    facts = run.info.genome
+    every = Genome.open(genome)
+    names = every.names if facts is None else [name for name in every.names if name in facts.sequences]
+    if not names:
+        return
+    called = f"{facts.assembly} {', '.join(_few(names))}" if facts is not None else None
+    chosen = Genome.open(genome, chromosomes=names)
+    network = open_alleles(folder / kf.WEIGHTS)
+    make_background(network, run.cell_types, chosen, name=called).write(folder / kf.BACKGROUND)
 
 
 def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
