@@ -17,7 +17,7 @@ from chromacc_models.effects.motif_names import names_of_filters
 from chromacc_models.effects.variant_table import FIXED_COLUMNS, VariantColumns
 from chromacc_models.effects.variants import match_alleles, require_assembly
 from chromacc_models.effects.vcf import Alleles, read_alleles
-from chromacc_models.scoring.saved_network import Network
+from chromacc_models.scoring.saved_network import Network, chosen_cell_types
 from chromacc_models.sharing.kipoi import files as kf
 
 __all__ = ["RENAMES", "Rename", "columns_of", "rename_chromosomes", "require_rename", "score_frame"]
@@ -84,15 +84,7 @@ def columns_of(network: Network, alleles: AlleleNetwork, cell_types: Sequence[st
         For unknown cell types, and files of the model's folder that are damaged.
     """
     known = network.names_of(alleles.n_cell_types)
-    names = known if cell_types is None else tuple(cell_types)
-    unknown = [name for name in names if name not in known]
-    if unknown or not names or len(set(names)) < len(names):
-        raise InputError(
-            "unknown cell type" if unknown else "cell types are none, or given twice",
-            where="--cell-type",
-            found=", ".join(unknown or names) or "none",
-            expected=", ".join(known),
-        )
+    names, _ = chosen_cell_types(known, cell_types)
     folder, background, motifs = network.weights.parent, None, None
     if (folder / kf.MODEL_FILE).is_file() and (folder / kf.BACKGROUND).is_file():
         kf.require_checksums(folder, kf.read_model_file(folder), (kf.BACKGROUND,))

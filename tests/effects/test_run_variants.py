@@ -408,7 +408,7 @@ def test_variants__motifs_of_a_folder(place: Path, tmp_path: Path, table: pd.Dat
     matched = dict(zip(motifs["filter"], motifs["target_name"].where(motifs["E"] == 0, ""), strict=True))
     assert found["motif"].tolist() == [matched.get(name, "") for name in table["filter"]]
     motifs.head(3).to_csv(folder / "motifs.tsv", sep="\t", index=False)
-    with pytest.raises(InputError, match="no table of motifs"):
+    with pytest.raises(InputError, match="filters of another network"):
         run(place, tmp_path / "b.tsv", model=folder)
 
 
