@@ -46,6 +46,8 @@ MOTIF_MODES: tuple[str, ...] = get_args(MotifMode)
 #: Scale of the pooled values by the way of pooling, where none is given.
 POOL_SCALES: dict[str, float] = {"average": 100.0, "max": 1.0, "logsumexp": 1.0}
 
+_INTERPRETABLE = ("baseline", "factorization_machine", "motif_builder")
+
 #: What options of known motifs are where `motifs` is given and they are not; without `motifs` all are None.
 #: The strength of the anchors, which only one mode has, is 0 in the others.
 _MOTIF_DEFAULTS: dict[str, Any] = {
@@ -62,6 +64,12 @@ _FILES_AND_MOTIFS = {"initial_filters", "motifs", *_MOTIF_DEFAULTS}
 _MOST, LARGEST = 100_000, 1e6
 
 
+def _motif_option(name: str, doc: str, **limits: Any) -> Any:
+    """Option of filters set to motifs, with its value when absent in `doc`."""
+    doc = f"{doc} ({_MOTIF_DEFAULTS[name]} when absent)"
+    return _network_option(doc, dict.fromkeys(_INTERPRETABLE), **limits)
+
+
 def _network_option(doc: str, defaults: Mapping[str, Any], **limits: Any) -> Any:
     """Option of the networks that `defaults` names, None in others; a single network is named in `doc`."""
     networks = f" ({next(iter(defaults))})" if len(defaults) == 1 else ""
@@ -74,7 +82,7 @@ def _in_all(default: Any, **others: Any) -> dict[str, Any]:
 
 
 def _in_interpretable(default: Any, **others: Any) -> dict[str, Any]:
-    return dict.fromkeys(("baseline", "factorization_machine", "motif_builder"), default) | others
+    return dict.fromkeys(_INTERPRETABLE, default) | others
 
 
 @dataclass(frozen=True)
@@ -178,35 +186,29 @@ class NetworkOptions(Options):
         "file of known motifs (MEME, JASPAR, CIS-BP, ...) that the first filters are set to",
         _in_interpretable(None),
     )
-    motif_mode: MotifMode | None = _network_option(
-        "filters set to motifs: `frozen`; `anchored`, drawn back to their motifs; or `free` to change "
-        "(anchored when absent)",
-        _in_interpretable(None),
+    motif_mode: MotifMode | None = _motif_option(
+        "motif_mode", "filters set to motifs: `frozen`; `anchored`, drawn back to their motifs; or `free`"
     )
-    motif_anchoring: float | None = _network_option(
-        "penalty on the squared distance of each anchored filter from its motif (0.01 when absent)",
-        _in_interpretable(None),
+    motif_anchoring: float | None = _motif_option(
+        "motif_anchoring",
+        "penalty on the squared distance of each anchored filter from its motif",
         minimum=0,
         maximum=LARGEST,
     )
-    motif_clusters: float | None = _network_option(
-        "Tomtom E-value up to which motifs are one cluster, with one filter; 0 keeps all apart (0.01 when "
-        "absent)",
-        _in_interpretable(None),
+    motif_clusters: float | None = _motif_option(
+        "motif_clusters",
+        "Tomtom E-value up to which motifs are one cluster, with one filter; 0 keeps all apart",
         minimum=0,
         maximum=LARGEST,
     )
-    motif_active: float | None = _network_option(
-        "share of training windows in which a filter set to a motif is active at first (0.25 when absent)",
-        _in_interpretable(None),
+    motif_active: float | None = _motif_option(
+        "motif_active",
+        "share of training windows in which a filter set to a motif is active at first",
         above=0,
         maximum=1,
     )
-    n_free: int | None = _network_option(
-        "filters besides those set to motifs, random at first (50 when absent)",
-        _in_interpretable(None),
-        minimum=0,
-        maximum=_MOST,
+    n_free: int | None = _motif_option(
+        "n_free", "filters besides those set to motifs, random at first", minimum=0, maximum=_MOST
     )
     # 1 is the published network.
     size: float | None = _network_option(

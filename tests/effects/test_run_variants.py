@@ -24,6 +24,7 @@ from chromacc_data.sequences.encoding import encode
 from chromacc_data.sequences.genome import Genome
 from chromacc_models.effects.run_variants import variants
 from chromacc_models.effects.variant_files import SUFFIXES
+from chromacc_models.effects.variant_table import QUANTITIES
 from chromacc_models.scoring.scorer import Scorer
 from tests import ROOT
 
@@ -157,10 +158,7 @@ def test_variants__formats_say_the_same(place: Path, tmp_path: Path, table: pd.D
         if parquet[name].dtype.kind == "f":
             expected = pd.to_numeric(expected.replace("", np.nan))
         kind, _, cell_type = name.rpartition("_")
-        if kind in ("delta", "logit_ref", "logit_alt"):
-            stored = ds["score"].sel(cell_type=cell_type, quantity=kind)
-        else:
-            stored = ds[name]
+        stored = ds["score"].sel(cell_type=cell_type, quantity=kind) if kind in QUANTITIES else ds[name]
         for found in (parquet[name], stored.to_numpy()):
             if parquet[name].dtype.kind == "f":
                 np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

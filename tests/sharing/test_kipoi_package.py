@@ -106,6 +106,11 @@ def test_package__names_of_known_motifs_are_in_the_folder(made: Path, tmp_path: 
     with pytest.raises(InputError, match="another checksum") as error:
         check(folder)
     assert error.value.where == folder / KNOWN_MOTIFS
+    (made_without := tmp_path / "without").mkdir()
+    shutil.copytree(made / "model", made_without, dirs_exist_ok=True)
+    (made_without / KNOWN_MOTIFS).write_text(known.to_json())
+    with pytest.raises(InputError, match="has no checksum"):
+        check(made_without)
     again = package(made / "run", folder, genome=made / "genome.fa", overwrite=True)
     assert not (again / KNOWN_MOTIFS).exists()
     assert "known.meme" not in (again / kf.CARD).read_text()

@@ -321,7 +321,8 @@ def require_checksums(
     """
     sums = read_checksums(folder)
     for name in names:
-        if name in OPTIONAL_FILES and name not in sums and not (folder / name).exists():
+        if name in OPTIONAL_FILES and name not in sums:
+            _require_absent(folder / name)
             continue
         require_inside(folder, name)
         if not (folder / name).is_file():
@@ -349,6 +350,16 @@ def require_checksums(
             where=f"{folder / MODEL_FILE}, args.sha256",
             found=description.args.sha256,
             expected=f"{sums[WEIGHTS]}, as in {CHECKSUMS}",
+        )
+
+
+def _require_absent(path: Path) -> None:
+    if path.exists():
+        raise InputError(
+            "a file of the model has no checksum",
+            where=path,
+            expected=f"a line for it in {CHECKSUMS}",
+            remedy="fetch the model again, or remove the file",
         )
 
 
