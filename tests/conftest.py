@@ -92,14 +92,42 @@ def make_dataset(
     return ds
 
 
+def write_small_store(path: Path, **options: object) -> Path:
+    """Write a small store; the options are those of :func:`make_dataset`."""
+    with Partial.open(path, key="by hand") as partial:
+        write_store(make_dataset(**options), path, engine=Engine(workers=1), partial=partial)
+    return path
+
+
 @pytest.fixture
 def make_store(tmp_path: Path) -> Callable[..., Path]:
     """Write a small store: ``make_store(name, **options of make_dataset)`` gives its path."""
 
     def make(name: str = "small.zarr", **options: object) -> Path:
-        path = tmp_path / name
-        with Partial.open(path, key="by hand") as partial:
-            write_store(make_dataset(**options), path, engine=Engine(workers=1), partial=partial)
-        return path
+        return write_small_store(tmp_path / name, **options)
 
     return make
+
+
+#: Folders that were made once in this process, by what made them.
+_MADE: dict[Callable[[Path], None], Path] = {}
+
+
+@pytest.fixture
+def copy_made(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Give a test its own copy of what takes long to make: ``copy_made(function)`` into `tmp_path`.
+
+    The function writes stores and runs into a folder, once; runs of a copy name the stores of the copy.
+    """
+
+    def copy(make: Callable[[Path], None]) -> Path:
+        if make not in _MADE:
+            folder = tmp_path_factory.mktemp("made")
+            make(folder)
+            _MADE[make] = folder
+        shutil.copytree(_MADE[make], tmp_path, dirs_exist_ok=True)
+        for file in tmp_path.rglob("run.json"):
+            file.write_text(file.read_text().replace(str(_MADE[make]), str(tmp_path)))
+        return tmp_path
+
+    return copy

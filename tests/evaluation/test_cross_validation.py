@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from chromacc_models.evaluation.cross_validation import SCORES, CrossValidation,
 from chromacc_models.evaluation.evaluate import evaluate
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run import Run
+from tests.conftest import write_small_store
 
 SMALL = {"network": "baseline", "n_filters": 3, "filter_width": 5, "batch_size": 16, "epochs": 2}
 
@@ -23,14 +25,21 @@ def config(**options: object) -> TrainConfig:
     return TrainConfig(**{**SMALL, **options})
 
 
-@pytest.fixture
-def store(make_store: Callable[..., Path]) -> Path:
-    return make_store("a.zarr", n_windows=90, window_length=20, fold=np.arange(90, dtype=np.int8) % 3)
+def make_crossed(folder: Path) -> None:
+    fold = np.arange(90, dtype=np.int8) % 3
+    store = write_small_store(folder / "a.zarr", n_windows=90, window_length=20, fold=fold)
+    cross_validate(store, config(), folder / "in_turn")
 
 
 @pytest.fixture
-def crossed(store: Path, tmp_path: Path) -> CrossValidation:
-    return cross_validate(store, config(), tmp_path / "in_turn")
+def store(copy_made: Callable[..., Path]) -> Path:
+    return copy_made(make_crossed) / "a.zarr"
+
+
+@pytest.fixture
+def crossed(store: Path) -> CrossValidation:
+    """Of that store, in its folder; finished folds are not trained again."""
+    return cross_validate(store, config(), store.parent / "in_turn")
 
 
 @pytest.fixture
@@ -89,7 +98,8 @@ def test_cross_validate__processes_give_the_same_and_finished_folds_stay(
     store: Path, in_turn: tuple[Run, ...], tmp_path: Path
 ):
     out = tmp_path / "folds"
-    cross_validate(store, config(), out).runs[1].folder.rename(tmp_path / "elsewhere")
+    shutil.copytree(in_turn[0].folder.parent, out)
+    shutil.rmtree(out / "fold-1")
     untouched = (out / "fold-0" / "model.keras").stat().st_mtime_ns
     runs = cross_validate(store, config(), out, workers=Engine(workers=2, processes=True)).runs
     assert_same_weights(runs, in_turn)

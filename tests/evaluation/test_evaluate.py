@@ -17,15 +17,19 @@ from chromacc_models.evaluation.scores import (
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run import Run
 from chromacc_models.training.train import train
+from tests.conftest import write_small_store
 
 RNG = np.random.default_rng(0)
 
 
+def make_run(folder: Path) -> None:
+    path = write_small_store(folder / "train.zarr", n_windows=90, window_length=20)
+    train(path, TrainConfig(network="baseline", n_filters=2, filter_width=4, epochs=1), folder / "run")
+
+
 @pytest.fixture
-def run(make_store: Callable[..., Path], tmp_path: Path) -> Run:
-    path = make_store("train.zarr", n_windows=90, window_length=20)
-    config = TrainConfig(network="baseline", n_filters=2, filter_width=4, epochs=1)
-    return train(path, config, tmp_path / "run")
+def run(copy_made: Callable[..., Path]) -> Run:
+    return Run.open(copy_made(make_run) / "run")
 
 
 def test_evaluate__scores_the_test_windows_and_writes_them(run: Run):

@@ -25,6 +25,7 @@ from chromacc_models.interpretation.folds import (
 )
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run import Run
+from tests.conftest import write_small_store
 
 RNG = np.random.default_rng(0)
 WORDS = ("CCACCAGGGGGCGC", "AGATAAGCAGATAA", "TGACTCATTTCCGG")
@@ -96,13 +97,18 @@ def test_group_filters__names_are_without_whitespace_and_different():
     assert sorted(motif.id for motif in found.motifs) == ["T_box", "T_box.2"]
 
 
-@pytest.fixture
-def crossed(make_store: Callable[..., Path], tmp_path: Path) -> Path:
-    """Folder of a tiny cross-validation of three folds."""
-    store = make_store("a.zarr", n_windows=90, window_length=20, fold=np.arange(90, dtype=np.int8) % 3)
+def make_crossed(folder: Path) -> None:
+    fold = np.arange(90, dtype=np.int8) % 3
+    store = write_small_store(folder / "a.zarr", n_windows=90, window_length=20, fold=fold)
     options = {"n_filters": 3, "filter_width": 5, "batch_size": 16, "epochs": 1}
     config = TrainConfig(network="factorization_machine", **options)
-    return cross_validate(store, config, tmp_path / "folds").folder
+    cross_validate(store, config, folder / "folds")
+
+
+@pytest.fixture
+def crossed(copy_made: Callable[..., Path]) -> Path:
+    """Folder of a tiny cross-validation of three folds."""
+    return copy_made(make_crossed) / "folds"
 
 
 def test_commands__take_the_folder_of_a_cross_validation(crossed: Path):

@@ -26,6 +26,7 @@ from chromacc_models.interpretation.run_interactions import interactions_of, run
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run import Run
 from chromacc_models.training.train import train
+from tests.conftest import write_small_store
 
 
 def exact(word: str, name: str = "") -> Motif:
@@ -41,13 +42,12 @@ def database() -> list[Motif]:
     return [*PLANTED, *[Motif(f"M{i}", rng.dirichlet([0.3] * 4, 8)) for i in range(60)]]
 
 
-@pytest.fixture
-def run(make_store: Callable[..., Path], tmp_path: Path) -> Run:
+def make_run(folder: Path) -> None:
     """Filters GATA4, CTCF, CTCFL and one of noise; the first cell type knows GATA4 with CTCF."""
     codes = np.random.default_rng(0).integers(0, 4, (90, 20), dtype=np.uint8)
-    path = make_store("a.zarr", codes=codes)
+    path = write_small_store(folder / "a.zarr", codes=codes)
     config = TrainConfig(network="factorization_machine", n_filters=4, filter_width=8, k=2, epochs=1)
-    run = train(path, config, tmp_path / "run")
+    run = train(path, config, folder / "run")
     model = run.model()
     kernel = np.random.default_rng(1).uniform(-1, 1, (8, 4, 4)).astype(np.float32)
     for i, motif in enumerate(PLANTED):
@@ -60,7 +60,11 @@ def run(make_store: Callable[..., Path], tmp_path: Path) -> Run:
     vectors[0, 1] = (2, 0)
     model.get_layer("head").vectors.assign(vectors)
     model.save(run.folder / "model.keras")
-    return run
+
+
+@pytest.fixture
+def run(copy_made: Callable[..., Path]) -> Run:
+    return Run.open(copy_made(make_run) / "run")
 
 
 def test_run_interactions__without_names(run: Run):

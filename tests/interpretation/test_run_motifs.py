@@ -20,17 +20,20 @@ from chromacc_models.interpretation.run_motifs import run_motifs
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run import Run
 from chromacc_models.training.train import train
+from tests.conftest import write_small_store
 from tests.simulated import write_simulated_dataset
 
 FILES = {"motifs.meme", "motifs.tsv", "motifs.png"}
 
 
+def make_run(folder: Path) -> None:
+    path = write_small_store(folder / "train.zarr", n_windows=60, window_length=20)
+    train(path, TrainConfig(network="baseline", n_filters=3, filter_width=4, epochs=1), folder / "run")
+
+
 @pytest.fixture
-def run(make_store: Callable[..., Path], tmp_path: Path) -> Run:
-    path = make_store("train.zarr", n_windows=60, window_length=20)
-    return train(
-        path, TrainConfig(network="baseline", n_filters=3, filter_width=4, epochs=1), tmp_path / "run"
-    )
+def run(copy_made: Callable[..., Path]) -> Run:
+    return Run.open(copy_made(make_run) / "run")
 
 
 def files(run: Run) -> set[str]:
