@@ -15,7 +15,7 @@ from chromacc_data.simulation.occurrences import Patterns, find
 from chromacc_data.simulation.sites import Pool, Sites
 from chromacc_data.store.schema import NO_SITE
 
-__all__ = ["Readings", "read_sequences"]
+__all__ = ["Configurations", "enumerate_configurations"]
 
 #: Sites that are thought of at most in a window, the likeliest ones.
 _MOST_CANDIDATES = 12
@@ -23,17 +23,17 @@ _MOST_CANDIDATES = 12
 _LEAST_ODDS = 6.0
 
 
-class Readings(NamedTuple):
+class Configurations(NamedTuple):
     """Sets of sites that sequences may have been made with.
 
     Parameters
     ----------
     window
-        (reading,) int64, the window that each is of; sorted, and each window has one or more.
+        (configuration,) int64, the window that each is of; sorted, and each window has one or more.
     sites
-        The sites, (reading, site) arrays.
+        The sites, (configuration, site) arrays.
     probability
-        (reading,) float64, given the sequence; those of a window sum to 1.
+        (configuration,) float64, given the sequence; those of a window sum to 1.
     """
 
     window: np.ndarray
@@ -55,7 +55,9 @@ class _Prior:
     log_spacing: np.ndarray  # (longest spacing + 1,) of each spacing; empty where sites stand apart
 
 
-def read_sequences(codes: np.ndarray, pool: Pool, recipe: SitesRecipe, frequencies: np.ndarray) -> Readings:
+def enumerate_configurations(
+    codes: np.ndarray, pool: Pool, recipe: SitesRecipe, frequencies: np.ndarray
+) -> Configurations:
     """What sites sequences may have been made with, and how likely each set of them is (Bayes' rule).
 
     A set of sites is as likely as it is to be drawn, times, for each site, the probability of its bases in
@@ -80,7 +82,7 @@ def read_sequences(codes: np.ndarray, pool: Pool, recipe: SitesRecipe, frequenci
     >>> from chromacc_data.recipe.simulation import MotifsRecipe
     >>> from chromacc_data.simulation.sites import read_pool
     >>> pool = read_pool(MotifsRecipe(sequences={"x": "ACG", "y": "TTTT"}), [])
-    >>> read = read_sequences(encode("ACGCTTTT")[None], pool, SitesRecipe(number=1), np.full(4, 0.25))
+    >>> read = enumerate_configurations(encode("ACGCTTTT")[None], pool, SitesRecipe(number=1), np.full(4, 0.25))
     >>> [(pool.names[m], round(p, 2)) for m, p in zip(read.sites.motif[:, 0], read.probability.tolist())]
     [('x', 0.17), ('y', 0.83)]
     """
@@ -104,12 +106,12 @@ def read_sequences(codes: np.ndarray, pool: Pool, recipe: SitesRecipe, frequenci
         rest,
         recipe.bases == "consensus",
     )
-    n_readings = _enumerate(length, *candidates, *tables, *given, np.zeros(0, dtype=np.int64))[0]
-    ends = np.cumsum(n_readings)
+    n_configurations = _enumerate(length, *candidates, *tables, *given, np.zeros(0, dtype=np.int64))[0]
+    ends = np.cumsum(n_configurations)
     _, motif, start, strand, log_weight = _enumerate(length, *candidates, *tables, *given, ends)
-    window = np.repeat(np.arange(len(codes)), n_readings)
-    weight = np.exp(log_weight - np.maximum.reduceat(log_weight, ends - n_readings)[window])
-    return Readings(window, Sites(motif, start, strand), weight / np.bincount(window, weight)[window])
+    window = np.repeat(np.arange(len(codes)), n_configurations)
+    weight = np.exp(log_weight - np.maximum.reduceat(log_weight, ends - n_configurations)[window])
+    return Configurations(window, Sites(motif, start, strand), weight / np.bincount(window, weight)[window])
 
 
 def sites_per_window(pool: Pool, recipe: SitesRecipe) -> np.ndarray:
@@ -292,9 +294,9 @@ def _enumerate(
     log_spacing: np.ndarray,
     ends: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Readings of each window: how many, (window,), and where `ends` says where they go, the readings too."""
+    """Configurations of each window: how many, (window,), and where `ends` says where they go, the configurations too."""
     n_windows, most = len(pattern), len(log_number) - 1
-    n_readings = np.zeros(n_windows, dtype=np.int64)
+    n_configurations = np.zeros(n_windows, dtype=np.int64)
     total = ends[-1] if ends.size else 0
     out_motif = np.full((total, most), NO_SITE, dtype=np.int16)
     out_start = np.full((total, most), NO_SITE, dtype=np.int32)
@@ -305,7 +307,7 @@ def _enumerate(
         first = ends[row - 1] if ends.size and row else 0
         # A second round, of sets of any number of sites, only where none that can be drawn was found.
         for any_number in (False, True):
-            if n_readings[row]:
+            if n_configurations[row]:
                 break
             # `depth` sites are chosen, by growing start; the next set adds one, or moves the last one on.
             depth, following = 0, 0
@@ -326,14 +328,14 @@ def _enumerate(
                 )
                 if weight > -np.inf:
                     if ends.size:
-                        place = first + n_readings[row]
+                        place = first + n_configurations[row]
                         out_weight[place] = weight
                         for i in range(depth):
                             one = chosen[i]
                             out_motif[place, i] = motif[pattern[row, one]]
                             out_start[place, i] = start[row, one]
                             out_strand[place, i] = strand[pattern[row, one]]
-                    n_readings[row] += 1
+                    n_configurations[row] += 1
                 while depth >= 0:
                     while following < n_candidates[row] and not (
                         depth < most
@@ -359,7 +361,7 @@ def _enumerate(
                         following = chosen[depth] + 1
                 if depth < 0:
                     break
-    return n_readings, out_motif, out_start, out_strand, out_weight
+    return n_configurations, out_motif, out_start, out_strand, out_weight
 
 
 @compiled

@@ -17,10 +17,10 @@ from chromacc_models.evaluation.evaluate import open_batches
 from chromacc_models.interpretation.filters import filter_motifs
 from chromacc_models.training.run import Run
 
-__all__ = ["FilterReading", "read_filters_of_run", "read_planted"]
+__all__ = ["RunFilters", "read_filters_of_run", "read_planted"]
 
 
-class FilterReading(NamedTuple):
+class RunFilters(NamedTuple):
     """Filters of a run as they stand in its network."""
 
     model: keras.Model
@@ -33,7 +33,7 @@ class FilterReading(NamedTuple):
 
 def read_filters_of_run(
     run: Run, *, method: Literal["weights", "smoothed", "activations"] = "weights"
-) -> FilterReading:
+) -> RunFilters:
     """Motifs of the filters of a run, its network, and its validation windows.
 
     Raises
@@ -51,7 +51,7 @@ def read_filters_of_run(
         )
     codes = np.concatenate([batch.codes for batch in open_batches(run, split="validation")])
     strands = getattr(model.get_layer("filters"), "strands", "forward")
-    return FilterReading(model, filter_motifs(model, method=method, codes=codes), codes, strands == "both")
+    return RunFilters(model, filter_motifs(model, method=method, codes=codes), codes, strands == "both")
 
 
 def read_planted(path: Path | str, *, as_written: bool = False) -> tuple[Motif, ...]:

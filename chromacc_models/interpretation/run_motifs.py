@@ -143,11 +143,11 @@ def run_motifs(
     run = Run.open(run, store=store)
     targets = None if database is None else read_motifs(database)
     planted = None if truth is None else read_planted(truth)
-    reading = read_filters_of_run(run, method=method)
-    motifs = reading.motifs
+    run_filters = read_filters_of_run(run, method=method)
+    motifs = run_filters.motifs
     columns: dict[str, Any] = {"filter": [motif.id for motif in motifs]}
-    if has_importance(reading.model):
-        columns["importance"] = filter_importance(reading.model, reading.codes)
+    if has_importance(run_filters.model):
+        columns["importance"] = filter_importance(run_filters.model, run_filters.codes)
     columns["bits"] = np.array([information(motif.ppm).sum() for motif in motifs])
     columns["consensus"] = [motif.iupac for motif in motifs]
     tables: dict[str, pd.DataFrame] = {}
@@ -155,18 +155,18 @@ def run_motifs(
     matched: FilterMatches | None = None
     by_chance: dict[str, dict[str, float]] | None = None
     if targets is not None:
-        found = search_database(reading, targets, method=method, seed=seed)
+        found = search_database(run_filters, targets, method=method, seed=seed)
         columns |= _database_columns(found)
         tables["tomtom.tsv"] = match_table(found.matches, motifs, targets, nulls=found.nulls)
         tables["tomtom_null.tsv"] = null_table(found.best_e, found.nulls)
     if planted is not None:
-        matched = match_filters(motifs, planted, both_strands=reading.both_strands)
+        matched = match_filters(motifs, planted, both_strands=run_filters.both_strands)
         columns |= _truth_columns(matched, planted)
-        by_chance = planted_by_chance(reading, planted, method=method, seed=seed)
+        by_chance = planted_by_chance(run_filters, planted, method=method, seed=seed)
     known = targets if truth is None else read_planted(truth, as_written=True)
     if known is not None:
-        kernel = np.asarray(reading.model.get_layer("filters").kernel)
-        parts = decompose_filters(base_weights(kernel), known, both_strands=reading.both_strands)
+        kernel = np.asarray(run_filters.model.get_layer("filters").kernel)
+        parts = decompose_filters(base_weights(kernel), known, both_strands=run_filters.both_strands)
         columns |= _part_columns(parts, known)
     order = np.argsort(-columns.get("importance", columns["bits"]), kind="stable")
     ranked = [motifs[i] for i in order]

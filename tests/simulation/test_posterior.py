@@ -11,7 +11,7 @@ import pytest
 
 from chromacc_data.motifs.motif import Motif
 from chromacc_data.recipe.simulation import MotifsRecipe, SitesRecipe
-from chromacc_data.simulation.posterior import read_sequences, sites_per_window
+from chromacc_data.simulation.posterior import enumerate_configurations, sites_per_window
 from chromacc_data.simulation.sites import Pool, draw_bases, draw_sites, plant, read_pool
 
 FREQUENCIES = np.array([0.4, 0.1, 0.2, 0.3])
@@ -114,13 +114,15 @@ def test_read_sequences__as_by_enumeration(pool: Pool, recipe: SitesRecipe):
     sites = draw_sites(rng, 12, pool, recipe, LENGTH)
     codes = rng.choice(4, (12, LENGTH), p=FREQUENCIES).astype(np.uint8)
     codes = plant(codes, sites, draw_bases(rng, sites, pool, recipe), pool.widths)
-    readings = read_sequences(codes, pool, recipe, FREQUENCIES)
+    configurations = enumerate_configurations(codes, pool, recipe, FREQUENCIES)
     for row in range(len(codes)):
-        here = readings.window == row
+        here = configurations.window == row
         found = {
             tuple((m, s, d) for m, s, d in zip(*one, strict=True) if m >= 0): p
             for *one, p in zip(
-                *(a[here].tolist() for a in readings.sites), readings.probability[here], strict=True
+                *(a[here].tolist() for a in configurations.sites),
+                configurations.probability[here],
+                strict=True,
             )
         }
         expected = posterior(codes[row], pool, recipe)
@@ -135,10 +137,10 @@ def test_read_sequences__as_by_enumeration(pool: Pool, recipe: SitesRecipe):
 def test_read_sequences__a_window_without_any_site_that_could_be():
     # Two sites were asked for, and one word is there: it is called all the same.
     codes = np.array([[1, 1, 1, 3, 0, 1, 2, 1, 1], [1] * 9], np.uint8)
-    readings = read_sequences(codes, WORDS, SitesRecipe(2), FREQUENCIES)
-    assert readings.window.tolist() == [0, 0, 1]
-    assert readings.sites.motif.tolist() == [[-1, -1], [0, -1], [-1, -1]]
-    assert readings.probability[1] > 0.5
+    configurations = enumerate_configurations(codes, WORDS, SitesRecipe(2), FREQUENCIES)
+    assert configurations.window.tolist() == [0, 0, 1]
+    assert configurations.sites.motif.tolist() == [[-1, -1], [0, -1], [-1, -1]]
+    assert configurations.probability[1] > 0.5
 
 
 def test_sites_per_window__weights():
