@@ -75,7 +75,7 @@ def build(
     engine: Engine | None = None,
     show_progress: bool = False,
 ) -> Built:
-    """Build the store of a recipe; go on with an unfinished build of the same; leave a finished one alone.
+    """Build the store of a recipe; resume an unfinished build of it; leave a finished store alone.
 
     The content is the same bits whatever the engine and however often it was interrupted.
 

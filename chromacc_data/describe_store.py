@@ -116,10 +116,10 @@ def describe(path: Path | str) -> Description:
     if leaks:
         lines += ["shared between splits and folds", *count_lines(leaks)]
     if best:
-        lines += ["AUROC of a perfect reader of the motifs, test windows"]
+        lines += ["AUROC of the ideal observer of the motifs, test windows"]
         lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in best.items()]
     if naive:
-        lines += ["the same where every occurrence of a consensus outside other sites is taken for a site"]
+        lines += ["the same when every consensus occurrence outside other sites is scored as a site"]
         lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in naive.items()]
     return Description(path, value, "\n".join(lines))
 

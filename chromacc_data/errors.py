@@ -68,7 +68,7 @@ class CheckError(InputError):
 
 
 class DiskFullError(InputError):
-    """The disk is full: what is finished stays, and the same command goes on once there is space."""
+    """The disk is full: finished parts are kept, and the same command resumes once there is space."""
 
 
 class NotWritableError(InputError):

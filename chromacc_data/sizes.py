@@ -53,7 +53,7 @@ class Estimate(NamedTuple):
     unpacked
         All values, as they are read.
     working
-        On disk beside it, until it has its name: the plan, and of HDF5 a copy.
+        On disk next to it, until it has its final name: the plan, and for HDF5 a copy.
     planning
         In memory, while all windows are planned.
     task

@@ -250,7 +250,7 @@ def _compare_with_sources(
 
 @contextmanager
 def _scratch_folder(path: Path) -> Iterator[Path]:
-    """A folder for what is derived again: beside the store, seen by the workers of a cluster, if possible."""
+    """A folder for what is derived again: if possible next to the store, where a cluster's workers see it."""
     with ExitStack() as stack:
         try:
             name = path.with_name(f"{path.name}.verify")

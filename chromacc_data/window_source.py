@@ -144,7 +144,7 @@ def open_plan(source: WindowSource, folder: Path, *, engine: Engine, show_progre
     """The plan that an earlier run left in a working folder, or else one made now."""
     plan = load_plan(folder)
     if plan is not None:
-        LOG.info("going on with the unfinished build in %s", folder)
+        LOG.info("resuming the unfinished build in %s", folder)
     else:
         plan = source.plan(folder, engine=engine, show_progress=show_progress)
     LOG.debug("planned %d windows", plan.n_windows)

@@ -143,7 +143,7 @@ def write_motifs(path: Path | str, motifs: Iterable[Motif]) -> None:
 
 
 class _Lines:
-    """Lines of a file but for blank ones, with their numbers; those ahead can be looked at first."""
+    """Lines of a file except blank ones, with their numbers; lines ahead can be peeked at."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self.path, self.number = path, 0

@@ -309,7 +309,7 @@ class SplitRecipe:
             _require_unique((*self.validation, *self.test), where="test")
         elif self.is_counts and any(isinstance(v, float) and v for v in (self.validation, self.test)):
             raise InputError(
-                "a fraction beside a number of windows",
+                "a fraction mixed with a number of windows",
                 where="test",
                 found=f"validation {self.validation}, test {self.test}",
                 expected="two fractions, or two numbers of windows",

@@ -95,10 +95,10 @@ class MotifsRecipe:
             raise InputError("names without files", where="names", remedy="add `files`, or remove `names`")
         if self.names == ():
             raise InputError("no motif is left", where="names", expected="one name or more")
-        blank = [name for name in self.sequences if len(name.split()) != 1]
-        if blank:
+        unusable = [name for name in self.sequences if len(name.split()) != 1]
+        if unusable:
             raise InputError(
-                "a name that is empty or has whitespace", where="sequences", found=repr(blank[0])
+                "a name that is empty or has whitespace", where="sequences", found=repr(unusable[0])
             )
         for key in ("names", "decoys"):
             _require_unique(getattr(self, key) or (), where=key)
@@ -222,7 +222,8 @@ class Target:
         "motifs are both there (thesis, section 3.1.2); `function`: what a function of your own gives"
     )
     contributions: dict[str, float] = option(
-        "contribution of a site of each motif; 0 for those not named (with `paired`: beside the pairs)", {}
+        "contribution of a site of each motif; 0 for those not named (with `paired`: added to the pairs')",
+        {},
     )
     pairs: tuple[Pair, ...] = option("motifs that act together", (), only_with=("model", ("paired",)))
     draw: Literal["even", "uniform", "normal", "matching"] | None = option(
@@ -232,7 +233,7 @@ class Target:
         None,
     )
     function: str | None = option(
-        "`FILE.py:NAME` beside the recipe, or `MODULE:NAME`: called as NAME(sites, codes, names), see "
+        "`FILE.py:NAME` next to the recipe, or `MODULE:NAME`: called as NAME(sites, codes, names), see "
         "`chromacc_data.simulation.user_function`; gives the score of each window",
         None,
         pattern=(r"[^:]+:[A-Za-z_]\w*", "FILE.py:NAME or MODULE:NAME"),

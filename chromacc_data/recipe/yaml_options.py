@@ -340,7 +340,7 @@ def _entries(at: _At) -> dict[str, tuple[_At, _At]]:
 
 
 def _check_company(at: _At, field: dataclasses.Field, values: Mapping[str, Any], fields: Mapping) -> None:
-    """Raise where a key was given beside a value of another key that makes it meaningless."""
+    """Raise where another key's value makes a given key meaningless."""
     if "only_with" not in field.metadata:
         return
     other, allowed = field.metadata["only_with"]

@@ -23,7 +23,7 @@ __all__ = ["excluded_names", "find_peaks", "group_small", "load_peaks", "peak_co
 
 _FOLDER, _BOUNDS = "peaks", "bounds"
 
-#: Bytes of files of peaks that a task takes, where that leaves enough tasks; each starts bedtools anew.
+#: Bytes of peak files per task, where that leaves enough tasks; each task starts its own bedtools.
 _BYTES_PER_TASK = 16 << 20
 _LEAST_TASKS = 8
 

@@ -33,7 +33,7 @@ from chromacc_data.store.plan import Plan, plan_block, save_plan
 
 __all__ = ["GenomeSource"]
 
-#: Nucleotides of chromosomes that a task takes, where that leaves enough tasks; each opens arrays anew.
+#: Nucleotides of chromosomes per task, where that leaves enough tasks; each task reopens the arrays.
 _BASES_PER_TASK = 1 << 27
 
 

@@ -43,7 +43,7 @@ class Record:
     Attributes
     ----------
     name
-        The header up to the first blank.
+        The header up to the first whitespace.
     length
         Bases.
     offset
@@ -324,7 +324,7 @@ def _raise_problem(state: np.ndarray, foreign: np.ndarray, path: Path) -> None:
             where=path,
             found=f"line {state[_PROBLEM_LINE]}: {found}",
             expected="lines of one length in each sequence but for its last",
-            remedy=f"write it anew: {filter_command(REWRAP, path.name)}",
+            remedy=f"rewrite it: {filter_command(REWRAP, path.name)}",
         )
 
 

@@ -114,7 +114,7 @@ class Genome:
         chromosomes
             The sequences to keep, in this order; all if None.
         index_dir
-            Where an index is looked for and written when it is not, and cannot be, beside its file; None is a
+            Where an index is looked for and written if it is not, and cannot be, next to its file; None is a
             folder of this user's cache.
         cache_bytes
             Memory to keep of inflated bgzip files; the sequence read last is always kept.
@@ -169,7 +169,7 @@ class Genome:
         Raises
         ------
         InputError
-            For names that the genome does not have: with both lists, and the change of prefix that mends it.
+            For names that the genome does not have: with both lists, and the change of prefix that fixes it.
         """
         places, distinct = pd.factorize(np.asarray(names, dtype=object))
         unknown = [name for name in distinct if name not in self._code]

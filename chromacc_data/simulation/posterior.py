@@ -1,4 +1,4 @@
-"""A reader who knows the motifs: how likely each set of sites is, given a sequence and how such are made."""
+"""The ideal observer: how likely each configuration of sites is, given a sequence and how it was made."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from chromacc_data.store.schema import NO_SITE
 
 __all__ = ["Configurations", "enumerate_configurations"]
 
-#: Sites that are thought of at most in a window, the likeliest ones.
+#: Candidate sites considered per window, at most: the likeliest ones.
 _MOST_CANDIDATES = 12
-#: Nats by which a site may be less likely than none and still be thought of.
+#: Nats by which a site may be less likely than no site and still be a candidate.
 _LEAST_ODDS = 6.0
 
 
 class Configurations(NamedTuple):
-    """Sets of sites that sequences may have been made with.
+    """Sets of sites that sequences may have been made with, and their probabilities.
 
     Parameters
     ----------
     window
-        (configuration,) int64, the window that each is of; sorted, and each window has one or more.
+        (configuration,) int64, the window of each; sorted, and each window has one or more.
     sites
         The sites, (configuration, site) arrays.
     probability
@@ -58,14 +58,14 @@ class _Prior:
 def enumerate_configurations(
     codes: np.ndarray, pool: Pool, recipe: SitesRecipe, frequencies: np.ndarray
 ) -> Configurations:
-    """What sites sequences may have been made with, and how likely each set of them is (Bayes' rule).
+    """Sets of sites that sequences may have been made with, and the posterior probability of each.
 
-    A set of sites is as likely as it is to be drawn, times, for each site, the probability of its bases in
-    the motif over that in the background. Exact for independent bases while a window has few places that look
-    like sites; for other backgrounds the frequency of each base stands in for what is known of them. Of each
-    window the 12 likeliest sites are thought of, none of them more than 6 nats less likely than no site;
-    where these make no set of a number that can be drawn, sets of all numbers are. Of short or flat motifs in
-    long windows, a reader who thought of more would do better.
+    By Bayes' rule, the weight of a set is its prior probability times, for each site, the likelihood ratio of
+    its bases under the motif and under the background. This is exact for independent bases as long as a
+    window has few places that look like sites; other backgrounds are approximated by the frequency of each
+    base. Each window has at most 12 candidate sites, none more than 6 nats less likely than no site; where
+    they form no set of a size that can be drawn, sets of any size are considered. For short or flat motifs
+    in long windows, more candidates would do better.
 
     Parameters
     ----------
@@ -82,8 +82,9 @@ def enumerate_configurations(
     >>> from chromacc_data.recipe.simulation import MotifsRecipe
     >>> from chromacc_data.simulation.sites import read_pool
     >>> pool = read_pool(MotifsRecipe(sequences={"x": "ACG", "y": "TTTT"}), [])
-    >>> read = enumerate_configurations(encode("ACGCTTTT")[None], pool, SitesRecipe(number=1), np.full(4, 0.25))
-    >>> [(pool.names[m], round(p, 2)) for m, p in zip(read.sites.motif[:, 0], read.probability.tolist())]
+    >>> codes = encode("ACGCTTTT")[None]
+    >>> found = enumerate_configurations(codes, pool, SitesRecipe(number=1), np.full(4, 0.25))
+    >>> [(pool.names[m], round(p, 2)) for m, p in zip(found.sites.motif[:, 0], found.probability.tolist())]
     [('x', 0.17), ('y', 0.83)]
     """
     patterns = Patterns.of(pool, recipe)
@@ -294,7 +295,7 @@ def _enumerate(
     log_spacing: np.ndarray,
     ends: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Configurations of each window: how many, (window,), and where `ends` says where they go, the configurations too."""
+    """Configurations of each window: their number, (window,), and with `ends` (where they go) themselves."""
     n_windows, most = len(pattern), len(log_number) - 1
     n_configurations = np.zeros(n_windows, dtype=np.int64)
     total = ends[-1] if ends.size else 0

@@ -40,7 +40,7 @@ class UserFunction:
     path
         The file that its code is in, where that is known.
     digest
-        SHA-256 of the file: a changed file is loaded anew.
+        SHA-256 of the file: a changed file is loaded again.
     """
 
     reference: str
@@ -165,7 +165,7 @@ def load_function(reference: str, path: Path | None, digest: str = "") -> Callab
             "the function's module cannot be imported",
             where=where,
             found=f"{type(error).__name__}: {error}",
-            expected="FILE.py:NAME beside the recipe, or MODULE:NAME of an installed module",
+            expected="FILE.py:NAME next to the recipe, or MODULE:NAME of an installed module",
         ) from error
     function = getattr(module, name, None)
     if not callable(function):
@@ -181,7 +181,7 @@ def load_function(reference: str, path: Path | None, digest: str = "") -> Callab
 
 def _module(path: Path) -> ModuleType:
     module = ModuleType(path.stem)
-    # Executed from its text: importing it would leave compiled files beside it, and take an old one of the
+    # Executed from its text: importing it would leave compiled files next to it, and take an old one of the
     # same second.
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
     return module

@@ -71,7 +71,7 @@ class ResumingDownloader:
                 self._continue(url)
                 break
             except _TransientError as error:
-                # Attempts are counted anew whenever bytes arrived that no attempt had brought before.
+                # The count of attempts restarts whenever bytes arrived that no attempt had fetched before.
                 failures = 1 if self._size() > most else failures + 1
                 most = max(most, self._size())
                 if failures >= self.attempts:

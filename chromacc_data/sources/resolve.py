@@ -1,4 +1,4 @@
-"""Sources of a recipe to local files: found beside the recipe or in a folder, or downloaded once and checked.
+"""Local files for a recipe's sources: next to the recipe, in a folder, or downloaded once and checked.
 
 Downloads go into a cache. The SHA-256 of a file is recorded there on first use and checked ever after; a
 checksum in the recipe comes before it. A file has its final name only when it is whole and its checksum is
@@ -155,7 +155,7 @@ def _downloaded(source: Source, cache_dir: Path, show_progress: bool) -> Path:
             if recorded != file_digest(path):
                 _record(folder, name, _Recorded(file_digest(path), source.url))
         finally:
-            if not part.exists():  # nothing that the next run could go on with
+            if not part.exists():  # nothing that the next run could resume from
                 remove_working_folder(working)
     return path
 

@@ -68,8 +68,8 @@ class Batches:
     seed
         Seed of order and strands.
     reverse_complement
-        "augment" gives each window on a strand drawn anew in every epoch: half of them are reverse
-        complemented. An epoch stays as long as without, and over the epochs both strands are seen equally.
+        "augment" draws a strand for each window in every epoch: half of them are reverse-complemented.
+        Epochs stay as long as without, and over the epochs both strands are seen equally often.
     memory_limit
         Bytes; a selection that needs at most so many as base codes and labels is kept in memory.
     buffer_windows
@@ -333,8 +333,8 @@ def _cut(pools: Iterator[Batch], batch_size: int, order: np.random.Generator | N
 
 
 def _on_random_strand(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    turned = rng.random(len(codes)) < 0.5
-    codes[turned] = reverse_complement(codes[turned])
+    reversed_ = rng.random(len(codes)) < 0.5
+    codes[reversed_] = reverse_complement(codes[reversed_])
     return codes
 
 

@@ -40,7 +40,7 @@ class Partial:
         """Lock and enter the working folder of the store `path`, made now or left by a killed run.
 
         When the work ends with an error of its input before the first chunk is finished, the folder is
-        removed: there is nothing to go on with.
+        removed: there is nothing to resume from.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
 """Write a store, or write it again in the other format. Zarr or HDF5 by suffix.
 
-A store is written beside its final name, in ``NAME.partial``, chunk by chunk in any order by any number of
+A store is written next to its final name, in ``NAME.partial``, chunk by chunk in any order by any number of
 workers; each finished chunk leaves a marker with its digest, so that a killed build can be resumed.
 When all chunks are there and have been read back, it is renamed: a visible store is a whole store.
 """
@@ -66,7 +66,7 @@ def write_store(
     engine
         Where the tasks run.
     partial
-        The working folder beside `path`, held open by the caller.
+        The working folder next to `path`, held open by the caller.
     expected
         Content hash that the store must have, when it is known.
 
@@ -107,7 +107,7 @@ def write_store(
             found=root,
             expected=expected,
         )
-    # What was converted keeps its checksums: anew, they would vouch for attributes that nobody has checked.
+    # A converted store keeps its checksums: new ones would vouch for attributes that nobody has checked.
     _seal(staged, root, checksums=expected is None)
     if store_format(path) == "zarr":
         layout.unlink()  # a kill after the next line leaves the older store in the place of this one

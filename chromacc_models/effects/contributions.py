@@ -91,9 +91,9 @@ class Contributions:
         codes
             Base codes (window, position), uint8; N is 4.
         hypothetical
-            Give numbers for each base that could stand at a position, the filters and their places kept: what
-            TF-MoDISco takes beside one-hot DNA. The base that is there has its contribution. What a filter
-            adds at a place of nothing but N has no base, and is left out.
+            Give values for each base that could be at a position, with the same filters and places:
+            what TF-MoDISco takes in addition to one-hot DNA. The base in the sequence gets its contribution.
+            What a filter adds where all its bases are N belongs to no base and is left out.
 
         Returns
         -------

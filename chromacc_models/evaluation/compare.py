@@ -192,7 +192,7 @@ def compare_predictions(
     Hochberg's correction over all of them. Cell types of one class are left out and counted.
 
     Wilcoxon's test takes differences as independent. Those of folds are not: the folds share most of their
-    training windows. So beside it stands :func:`corrected_resampled_t` of the mean difference of each fold.
+    training windows. So :func:`corrected_resampled_t` is given as well, of the mean difference of each fold.
 
     Parameters
     ----------

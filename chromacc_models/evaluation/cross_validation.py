@@ -35,7 +35,7 @@ __all__ = [
     "train_runs",
 ]
 
-#: Table of scores, beside the folders of the folds.
+#: Table of scores, next to the folders of the folds.
 SCORES = "scores.tsv"
 
 
@@ -80,11 +80,11 @@ def cross_validate(
     engine: str = "auto",
     workers: Engine | None = None,
 ) -> CrossValidation:
-    """Train one network per fold of a store, into `out/fold-0`, `out/fold-1`, ...; goes on after a kill.
+    """Train one network per fold of a store, into `out/fold-0`, `out/fold-1`, ...; resumes if interrupted.
 
-    Each is then scored on the windows that it holds out, and `out/scores.tsv` is written. A fold that was
-    finished is left alone, and one that was begun goes on after its last epoch. Where a fold is trained does
-    not change its result.
+    Each is then scored on the windows that it holds out, and `out/scores.tsv` is written. Finished folds are
+    left alone; an interrupted one resumes after its last epoch. Where a fold is trained does not change its
+    result.
 
     Parameters
     ----------

@@ -309,7 +309,7 @@ def _in_turn(order: Sequence[int], names: Sequence[str]) -> list[int]:
 
 
 def _laid_on(found: DatabaseMatches, query: int, width: int) -> np.ndarray:
-    """The best target of a filter, turned and shifted to lie on it, (width, 4); equal bases elsewhere."""
+    """The best target of a filter, aligned with it, (width, 4); equal bases elsewhere."""
     best = found.best[query]
     target = found.targets[best]
     ppm = (target if found.matches.strand[query, best] > 0 else reverse_complement(target)).ppm

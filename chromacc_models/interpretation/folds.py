@@ -341,7 +341,7 @@ def _open(folder: Path | str, store: Path | str | None) -> tuple[Path, tuple[Run
 
 
 def _e_values(motifs: Sequence[Motif]) -> np.ndarray:
-    """E-values of all motifs against each other; p-values of few are taken from shuffled ones beside them."""
+    """E-values of all motifs against each other; few motifs get shuffled ones added, for the p-values."""
     n_shuffled = max(0, _LEAST_TARGETS - len(motifs))
     shuffled = shuffle_columns(motifs, n=n_shuffled) if n_shuffled else ()
     return match_motifs(motifs, [*motifs, *shuffled]).p[:, : len(motifs)] * len(motifs)

@@ -172,7 +172,7 @@ def insertion_effect(
     a, b
         Their consensus is inserted.
     both_strands
-        Whether each insertion is turned by the toss of a coin.
+        Whether each insertion is on a random strand.
     within
         First position and the one behind the last where motifs may stand: for a network that scans the
         middle alone. The whole window when None.
@@ -259,8 +259,8 @@ def _insert(
 ) -> np.ndarray:
     """Backgrounds with the consensus of a motif at the starts."""
     consensus = encode(motif.consensus)
-    turned = rng.random(len(backgrounds)) < (0.5 if both_strands else 0)
-    sites = np.where(turned[:, None], reverse_complement(consensus), consensus)
+    is_reverse = rng.random(len(backgrounds)) < (0.5 if both_strands else 0)
+    sites = np.where(is_reverse[:, None], reverse_complement(consensus), consensus)
     inserted = backgrounds.copy()
     np.put_along_axis(inserted, starts[:, None] + np.arange(motif.width), sites, axis=1)
     return inserted

@@ -289,10 +289,10 @@ def compare_pairs(
     Welch's t-test takes every pair of every network as independent, as the thesis does (section 5.2.1), which
     pairs that share a filter and folds that share data are not. The permutation test does not: its null
     hypothesis is that interactions know nothing of which motifs were planted as pairs. The motifs that
-    filters match are dealt out anew among the planted pairs, the same for all networks, as networks of the
+    filters match are shuffled among the planted pairs, in the same way for all networks, as networks of the
     same data agree with each other whatever they have learned (Mantel's test). The statistic is the mean of
-    correct less the mean of incorrect pairs over all networks, and p = (1 + k) / (1 + n) for k of n dealings
-    with a statistic at least as large, or without any pair of a kind.
+    correct minus the mean of incorrect pairs over all networks, and p = (1 + k) / (1 + n), where k of n
+    permutations have a statistic at least as large, or lack correct or incorrect pairs.
 
     Parameters
     ----------
@@ -327,8 +327,8 @@ def compare_pairs(
     as_large = 0
     for _ in range(n_permutations):
         motif[matched] = rng.permutation(matched)
-        dealt = [(int(motif[a]), int(motif[b])) for a, b in planted]
-        ours, others = judged_values(values, memberships, dealt, all_pairs=all_pairs)
+        shuffled = [(int(motif[a]), int(motif[b])) for a, b in planted]
+        ours, others = judged_values(values, memberships, shuffled, all_pairs=all_pairs)
         if not len(ours) or not len(others):
             as_large += 1
             continue

@@ -82,7 +82,7 @@ class KerasScorer:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
-        # XLA compiles each number of windows anew, so all batches are of one size.
+        # XLA compiles for each number of windows, so all batches have one size.
         self._jit = gains_from_xla(model)
 
     @property

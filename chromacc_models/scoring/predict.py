@@ -67,7 +67,7 @@ def predict(
 
     Each region gets the prediction of the window of the network's length around its midpoint, N past the
     ends of its chromosome; regions of mostly N are counted in a warning. Tasks of 4,096 regions write into an
-    array beside `out`, in any order and from any process; then the file is written from it in blocks and
+    array next to `out`, in any order and from any process; then the file is written from it in blocks and
     renamed, so that a visible file is whole and memory does not grow with the number of predictions.
 
     Parameters

@@ -64,7 +64,7 @@ class TrainConfig(NetworkOptions):
         maximum=0.9999,
     )
     reverse_complement: Literal["none", "augment"] = option(
-        "`augment`: each window on a random strand, drawn anew in each epoch", "none"
+        "`augment`: each window on a random strand in each epoch", "none"
     )
     class_weights: Literal["none", "balanced"] = option(
         "`balanced`: open windows weigh as much as closed ones, in each cell type", "none"

@@ -325,7 +325,7 @@ def claim_folder(out: Path, info: RunInfo) -> RunInfo:
                 found=", ".join(foreign[:5]),
                 remedy="name another",
             )
-        # First what makes it a run folder: after a kill in between, the same command goes on.
+        # First what makes it a run folder: if killed in between, the same command resumes.
         write_text_atomically(out / "run.json", info.to_json())
         _write_config(out, info)
         return info

@@ -520,7 +520,7 @@ def test_measure_runs__a_filter_of_two_motifs_is_driven_by_both(known: Run, pair
 
 
 def hand_made_matches(n_filters: int) -> tuple[RunFilters, DatabaseMatches]:
-    """Filters of which the first is the second target, turned and two columns in; and nulls of 99 and 199."""
+    """Filters: the first is the second target, reverse-complemented, two columns in; nulls of 99 and 199."""
     targets = (Motif("A", one_hot(encode("AAAAA"))), Motif("B", one_hot(encode("GGATC"))))
     filters = [
         Motif("f0", np.concatenate([np.full((2, 4), 0.25), one_hot(encode("GATCC")), np.full((1, 4), 0.25)]))

@@ -245,7 +245,7 @@ BAD = {
     "count in blocks": ("split: {by: block, test: 7}", "split.test: does not go with `by: block`", "7"),
     "count and fraction": (
         "split: {validation: 7}",
-        "split.test: a fraction beside a number",
+        "split.test: a fraction mixed with a number",
         "validation 7, test 0.1",
     ),
     "fractions of chromosomes": (

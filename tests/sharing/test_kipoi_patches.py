@@ -1,4 +1,4 @@
-"""The mends of Kipoi one by one, in process; `test_kipoi_client.py` sees them through the real command."""
+"""The fixes of Kipoi one by one, in process; `test_kipoi_client.py` sees them through the real command."""
 
 from __future__ import annotations
 

@@ -229,7 +229,7 @@ def test_resolve__broken_connection_goes_on(fetch, server):
     server.mishaps = [breaks_off, breaks_off]
     assert fetch().read_bytes() == BODY
     assert server.ranges == [None, f"bytes={len(BODY) // 2}-", f"bytes={len(BODY) * 3 // 4}-"]
-    assert server.waits == [1.0, 1.0]  # bytes arrived: attempts are counted anew
+    assert server.waits == [1.0, 1.0]  # bytes arrived: the count of attempts restarts
 
 
 def test_resolve__gives_up_and_goes_on_with_the_next_command(fetch, server, tmp_path):

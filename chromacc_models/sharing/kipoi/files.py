@@ -84,7 +84,7 @@ EXAMPLE_INDEX = "example_files/example.fa.fai"  # or its first user would write 
 EXPECTED = "example_files/expected.h5"
 
 DATA_FILES = (WEIGHTS, TARGETS, EXAMPLE_FASTA, EXAMPLE_INDEX, EXAMPLE_BED, EXPECTED)
-#: Files that their owner may add to: `check --accept-texts` takes their checksums anew. Folders of older
+#: Files that their owner may add to: `check --accept-texts` updates their checksums. Folders of older
 #: releases have no checksums of them.
 OWN_TEXTS = (MODEL_FILE, DATALOADER_FILE, CARD)
 TEXT_FILES = (*OWN_TEXTS, CHECKSUMS)

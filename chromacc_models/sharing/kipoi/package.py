@@ -58,7 +58,7 @@ def package(
 ) -> Path:
     """Write a trained network as a model folder for Kipoi, and check it.
 
-    The folder is made beside its final name, checked with the loader and the model that Kipoi will use, and
+    The folder is made next to its final name, checked with the loader and the model that Kipoi will use, and
     renamed: a visible folder has passed.
 
     Parameters
@@ -81,7 +81,7 @@ def package(
         What pip installs to run the model; this release of chromacc when not given.
     overwrite
         Replace an older model folder of that name. Files that users added to it are kept; model.yaml,
-        dataloader.yaml and README.md are written anew, and an edited one is kept as ``README.md.edited``.
+        dataloader.yaml and README.md are rewritten, and an edited one is kept as ``README.md.edited``.
 
     Returns
     -------
