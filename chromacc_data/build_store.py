@@ -189,7 +189,7 @@ def _already_built(out: Path, key: str, *, overwrite: bool) -> Built | None:
     if overwrite:
         return None
     raise InputError(
-        "a store of another recipe or other inputs stands here",
+        "this store was built from another recipe or other inputs",
         where=out,
         found=f"build key {str(found)[:12]} ({ds.attrs.get(schema.ATTR_TITLE)})",
         expected=f"build key {key[:12]}",

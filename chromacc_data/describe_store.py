@@ -129,7 +129,7 @@ def _count_splits(codes: np.ndarray, path: Path) -> np.ndarray:
     unknown = codes[(codes < 0) | (codes >= len(schema.SPLITS))]
     if len(unknown):
         raise InputError(
-            "a split that is none",
+            "an unknown code of a split",
             where=f"{path}, variable {schema.SPLIT.name!r}",
             found=int(unknown[0]),
             expected=", ".join(f"{code} {name}" for code, name in enumerate(schema.SPLITS)),

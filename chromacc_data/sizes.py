@@ -202,7 +202,7 @@ def require_disk(
     free = free_disk(out)
     if free is not None and n_bytes > free:
         raise DiskFullError(
-            "needs more disk than there is free",
+            "needs more disk space than is free",
             where=where or out,
             found=f"about {in_words(n_bytes)} for {what}",
             expected=f"at most {in_words(free)}, free at {_existing(out)}",
@@ -215,7 +215,7 @@ def require_memory(n_bytes: int, *, what: str, where: Path | str, remedy: str) -
     available = available_memory()
     if n_bytes > available:
         raise InputError(
-            "needs more memory than there is",
+            "needs more memory than is available",
             where=where,
             found=f"about {in_words(n_bytes)} for {what}",
             expected=f"at most {in_words(available)}, available here",

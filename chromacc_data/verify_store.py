@@ -217,7 +217,7 @@ def _find_sources(
     _compare_inputs(ds, inputs, path)
     n = ds.sizes[schema.WINDOW]
     if recipe.n_windows not in (None, n):
-        raise CheckError("other sizes", where=path, found=n, expected=recipe.n_windows)
+        raise CheckError("different sizes", where=path, found=n, expected=recipe.n_windows)
     return recipe, inputs
 
 
@@ -392,7 +392,7 @@ def _compare_attributes(ds: xr.Dataset, again: xr.Dataset, path: Path, *, scored
 
 def _other(what: str, path: Path, found: object, expected: object) -> CheckError:
     return CheckError(
-        f"other {what} on record than the sources give",
+        f"the sources do not give the recorded {what}",
         where=path,
         found=found,
         expected=expected,
@@ -402,7 +402,7 @@ def _other(what: str, path: Path, found: object, expected: object) -> CheckError
 
 def _compare_plan(ds: xr.Dataset, again: xr.Dataset, path: Path, *, scored: list[bool]) -> None:
     if ds.sizes != again.sizes:
-        raise CheckError("other sizes", where=path, found=dict(ds.sizes), expected=dict(again.sizes))
+        raise CheckError("different sizes", where=path, found=dict(ds.sizes), expected=dict(again.sizes))
     for name, found, expected in (
         ("cell types", list(map(str, ds[schema.CELL_TYPE].values)), list(again[schema.CELL_TYPE].values)),
         ("names of chromosomes", schema.chrom_names(ds), schema.chrom_names(again)),
@@ -410,7 +410,7 @@ def _compare_plan(ds: xr.Dataset, again: xr.Dataset, path: Path, *, scored: list
         ("truth", ds.attrs.get(schema.ATTR_TRUTH), again.attrs.get(schema.ATTR_TRUTH)),
     ):
         if found != expected:
-            raise CheckError(f"other {name}", where=path, found=found, expected=expected)
+            raise CheckError(f"different {name}", where=path, found=found, expected=expected)
     for name in (str(name) for name in again.data_vars if name != schema.SEQUENCE.name):
         found, expected = read_variable(ds, name), again[name].to_numpy()
         if schema.CELL_TYPE in again[name].dims:

@@ -265,7 +265,7 @@ def test_build__vanished_input_leaves_the_older_store(recipe: Path, tmp_path: Pa
 def test_build__wrong_assembly(recipe: Path, tmp_path: Path):
     md5 = "0" * 32
     recipe.write_text(RECIPE.replace("  exclude", f"  md5: {{chr1: '{md5}'}}\n  exclude"))
-    with pytest.raises(InputError, match="chr1 is not the sequence that the recipe means") as caught:
+    with pytest.raises(InputError, match="chr1 is not the sequence that the recipe specifies") as caught:
         building.build(recipe, tmp_path / "a.zarr")
     assert "9,000 bp" in str(caught.value)
     assert not list(tmp_path.glob("a.zarr*"))

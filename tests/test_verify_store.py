@@ -169,7 +169,7 @@ def test_verify__records_that_the_sources_do_not_give(built: Path, name: str, ch
     old = zarr.open_group(built, mode="r").attrs[name]
     change_attribute(built, name, change(old))
     reseal(built)
-    with pytest.raises(CheckError, match="on record than the sources give"):
+    with pytest.raises(CheckError, match="the sources do not give the recorded"):
         verify(built)
 
 

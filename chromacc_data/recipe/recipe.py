@@ -157,7 +157,7 @@ class Sample:
             )
         if self.min_replicates > 1 + len(self.replicates):
             raise InputError(
-                "more files are to agree than there are",
+                "more than the number of files",
                 where="min_replicates",
                 found=self.min_replicates,
                 expected=f"at most {1 + len(self.replicates)}, the number of files",
@@ -284,7 +284,10 @@ class SplitRecipe:
         if self.folds in (1, 2):
             # Of the folds one is for testing and the next for validation.
             raise InputError(
-                "so few folds leave nothing to train", where="folds", found=self.folds, expected="0, or >= 3"
+                "too few folds: nothing is left to train on",
+                where="folds",
+                found=self.folds,
+                expected="0, or >= 3",
             )
         expected = {
             "random": "a fraction below 1, or a number of windows",
@@ -347,7 +350,7 @@ class Recipe:
     name: str = option(
         "name of the dataset", pattern=(r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits and `.` `_` `-`")
     )
-    title: str = option("one line for people")
+    title: str = option("description in one line")
     genome: GenomeRecipe | None = option(
         "the reference sequence; required but for a simulation whose background is `independent`", None
     )
@@ -356,7 +359,7 @@ class Recipe:
         (),
     )
     simulation: SimulationRecipe | None = option("make sequences instead of cutting them from a genome", None)
-    description: str = option("more lines for people", "")
+    description: str = option("longer description", "")
     windows: WindowRecipe = option("windows and labels", WindowRecipe)
     blacklist: Source | None = option("BED of regions; windows that touch one are dropped and counted", None)
     negatives: NegativesRecipe | None = option(
@@ -421,7 +424,7 @@ class Recipe:
         merge_distance = self.windows.merge_distance if may_have_peaks else _MERGE_DISTANCE
         if self.windows != WindowRecipe(self.windows.length, merge_distance=merge_distance):
             raise InputError(
-                "simulated windows have a length only",
+                "simulated windows take a length only",
                 where="windows",
                 expected="`length`" + (", `merge_distance`" if may_have_peaks else ""),
                 remedy="remove the other keys",

@@ -51,7 +51,7 @@ class BackgroundRecipe:
         if sorted(self.composition) != list(BASES) or abs(total - 1) > 1e-6:
             found = ", ".join(f"{base} {p:g}" for base, p in self.composition.items())
             raise InputError(
-                "not the composition of DNA",
+                "not a base composition",
                 where="composition",
                 found=f"{found}; sum {total:g}",
                 expected="probabilities of A, C, G and T that sum to 1",
@@ -161,7 +161,9 @@ class SitesRecipe:
                 expected=f"{self.max_sites}, for a fixed number of sites",
             )
         if list(self.positions) != sorted(set(self.positions)):
-            raise InputError("positions that do not grow", where="positions", found=list(self.positions))
+            raise InputError(
+                "positions are not in increasing order", where="positions", found=list(self.positions)
+            )
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -202,7 +204,7 @@ class Pair:
     def __post_init__(self) -> None:
         if self.max_gap is not None and self.max_gap < self.min_gap:
             raise InputError(
-                "no gap is left", where="max_gap", found=self.max_gap, expected=f"at least {self.min_gap}"
+                "no gap is possible", where="max_gap", found=self.max_gap, expected=f"at least {self.min_gap}"
             )
 
     @classmethod
@@ -275,7 +277,7 @@ class Target:
             )
         if self.model == "function" and (self.contributions or self.draw):
             raise InputError(
-                "a function has neither contributions nor draws",
+                "a function takes neither contributions nor draws",
                 where="contributions" if self.contributions else "draw",
                 remedy="remove it",
             )
@@ -295,7 +297,7 @@ class Target:
             )
         if self.copies > 1 and self.draw is None:
             raise InputError(
-                "copies that would all be the same", where="copies", found=self.copies, remedy="set `draw`"
+                "all copies would be identical", where="copies", found=self.copies, remedy="set `draw`"
             )
 
     @property

@@ -102,7 +102,7 @@ def read_intervals(path: Path | str) -> pd.DataFrame:
     ------
     InputError
         With file and line: no such file, no intervals, another format (which is named), truncated, or
-        coordinates that are no integers, negative, reversed or of zero length.
+        coordinates are not integers, negative, reversed or of zero length.
 
     Examples
     --------
@@ -314,7 +314,7 @@ def _check_bytes(data: bytes, path: Path, first_line: int) -> None:
             where=f"{path} line {first_line + data.count(NEWLINE, 0, nul)}",
             found=f"{data.count(NUL)} bytes of value 0",
             expected="tab-separated text, plain or gzip",
-            remedy="a copy that broke off leaves them: get the file again, or delete them: "
+            remedy="an interrupted copy leaves them: get the file again, or delete them: "
             "tr -d '\\000' < IN > OUT",
         )
     if data.count(b"\r", 0, -1) > data.count(b"\r\n", 0):

@@ -371,7 +371,7 @@ def _mates(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             where=rows.where(int(bad[0])),
             found=repr(rows.line(int(bad[0]))[:200]),
             expected="chrom1 start1 end1 chrom2 start2 end2, separated by tabs, each end above its start",
-            remedy="correct or delete the line; if the file is no BEDPE, set `format: fragments`",
+            remedy="correct or delete the line; if the file is not BEDPE, set `format: fragments`",
         )
     together = same_text(
         rows.text, rows.bounds[:, 0], rows.bounds[:, 1], rows.bounds[:, 3], rows.bounds[:, 4]

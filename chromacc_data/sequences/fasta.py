@@ -220,7 +220,7 @@ def _is_compressed(path: Path, raw: np.ndarray) -> bool:
         return False
     if not is_bgzip(raw):
         raise InputError(
-            "the FASTA is compressed with plain gzip, which cannot be read from the middle",
+            "the FASTA is compressed with plain gzip, which does not allow random access",
             where=path,
             expected="plain FASTA or bgzip",
             remedy=f"gunzip -c {path.name} | bgzip > NEW.fa.gz, or gunzip {path.name}",
@@ -306,8 +306,8 @@ def _require_fasta(path: Path, head: bytes) -> None:
 
 def _stale(index: Path, path: Path, found: str) -> InputError:
     return InputError(
-        f"this index is not of {path.name} as it stands",
+        f"this index does not match {path.name}",
         where=index,
         found=found,
-        remedy=f"delete {index.name}, it is built again; or run `samtools faidx {path}`",
+        remedy=f"delete {index.name}, and it is rebuilt; or run `samtools faidx {path}`",
     )

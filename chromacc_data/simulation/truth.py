@@ -313,7 +313,9 @@ def _check_sites(sequence: str, sites: Sequence[np.ndarray], truth: Truth, *, wh
                 f"the site of {name} overlaps another, or an end", where=where, found=found, expected=expected
             )
         if strand not in (1, -1):
-            raise CheckError(f"no strand of a site of {name}", where=where, found=strand, expected="1 or -1")
+            raise CheckError(
+                f"invalid strand of a site of {name}", where=where, found=strand, expected="1 or -1"
+            )
         end = start + width
         found = sequence[start:end]
         if strand < 0:

@@ -64,9 +64,9 @@ class UserFunction:
         """
         if self.is_of_store:
             raise InputError(
-                "the function that a store names is not run",
+                "functions named by a store are not run",
                 where=f"function {self.reference}",
-                remedy="build a store from its recipe: its function is run then",
+                remedy="build the store from its recipe, which runs the function",
             )
         function = load_function(self.reference, self.path, self.digest)
         # Views that a function cannot change: the store holds the arrays themselves.
@@ -87,7 +87,9 @@ class UserFunction:
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values))[0])
             raise self._error(
-                "the function gives a score that is no number", found=values[row], expected="finite numbers"
+                "the function gives a score that is not a number",
+                found=values[row],
+                expected="finite numbers",
             )
         return values
 

@@ -122,7 +122,7 @@ def _checked(path: Path, source: Source) -> Path:
         raise InputError("not a file", where=path, expected="a file", remedy="correct the path in the recipe")
     if source.sha256 is not None and file_digest(path) != source.sha256:
         raise InputError(
-            "not the file that the recipe means",
+            "not the file that the recipe specifies",
             where=path,
             found=f"SHA-256 {file_digest(path)}",
             expected=f"SHA-256 {source.sha256}",
@@ -149,7 +149,7 @@ def _downloaded(source: Source, cache_dir: Path, show_progress: bool) -> Path:
                 LOG.debug("%s: in the cache, %s", source.url, path)
             else:
                 if path.is_file():
-                    LOG.warning("%s is not the file it was: downloading it again", path)
+                    LOG.warning("%s has changed: downloading it again", path)
                 _download(source, part, recorded, folder, show_progress)
                 publish(part, path)
             if recorded != file_digest(path):
@@ -180,7 +180,7 @@ def _require_right_file(part: Path, source: Source, recorded: str | None, folder
             where=source.url,
             found=repr(head[:40]),
             expected="a gzip file",
-            remedy="fetch the file otherwise and name its folder with --sources",
+            remedy="download the file another way and name its folder with --sources",
         )
     expected = source.sha256 or recorded
     if expected in (None, file_digest(part)):

@@ -59,7 +59,7 @@ def load_plan(folder: Path) -> Plan | None:
             "the plan of an unfinished build is damaged",
             where=getattr(error, "where", None) or plan,
             found=getattr(error, "found", None) or error,
-            remedy="--restart throws the unfinished build away; a finished store is not touched",
+            remedy="discard the unfinished build with --restart; a finished store is not touched",
         ) from error
     return Plan(plan, arrays, counts, leaks)
 

@@ -361,7 +361,7 @@ def _read_pair(a: Run, b: Run, split: str) -> tuple[np.ndarray, np.ndarray, np.n
             "the runs were tested on different windows",
             where=f"{a.folder}, {b.folder}",
             found=f"stores {hashes[0][:12]} and {hashes[1][:12]}, folds {folds[0]} and {folds[1]}",
-            expected="two runs of one store and fold",
+            expected="two runs of the same store and fold",
         )
     first, second = (read_predictions(run, split=split) for run in (a, b))
     return first["labels"], first["predictions"], second["predictions"]

@@ -117,15 +117,17 @@ def cross_validate(
     config = with_recommended(config, store, out)
     if config.fold is not None:
         raise InputError(
-            "all folds are trained",
+            "a fold was chosen, but cross-validation trains all folds",
             where="fold",
             found=config.fold,
-            expected="no fold",
-            remedy="train one fold by `chromacc-models train --set fold=...`",
+            expected="no option `fold`",
+            remedy="train one fold with `chromacc-models train --set fold=...`",
         )
     if (out / "run.json").exists():
         raise InputError(
-            "a run of one network is in the folder", where=out, remedy="name another folder for the folds"
+            "the folder holds the run of a single network",
+            where=out,
+            remedy="name another folder for the folds",
         )
     folds = range(n_folds(open_store(store)))
     configs = [_config_of_fold(config, fold) for fold in folds]
@@ -225,6 +227,6 @@ def _config_of_fold(config: TrainConfig, fold: int) -> TrainConfig:
             filters = str(fold_folder(filters, fold))
         elif fold_folders(filters):
             raise InputError(
-                "a fold is missing whose filters are to be taken", where=filters, expected=f"fold-{fold}"
+                "the fold to take initial filters from is missing", where=filters, expected=f"fold-{fold}"
             )
     return dataclasses.replace(config, fold=fold, initial_filters=filters)

@@ -105,7 +105,7 @@ def match_motifs(queries: Sequence[Motif], targets: Sequence[Motif], *, pseudoco
     if not len(queries) or not len(targets):
         raise ValueError(f"{len(queries)} queries and {len(targets)} targets; expected one or more of each")
     if len(targets) < _FEW_TARGETS:
-        _LOG.warning("%d targets are few: p-values depend on which ones they are", len(targets))
+        _LOG.warning("only %d targets: p-values depend on which ones they are", len(targets))
     return _match(queries, targets, pseudocount)
 
 

@@ -125,7 +125,7 @@ def write_report(
         template, values, parts = "report.html.j2", {"run": opened}, _PARTS
     out = folder / "report.html" if out is None else Path(out)
     if out.suffix not in (".html", ".htm"):
-        raise InputError("not the name of a page", where="--out", found=out, expected="NAME.html")
+        raise InputError("not the name of an HTML file", where="--out", found=out, expected="NAME.html")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,

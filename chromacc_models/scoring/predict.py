@@ -284,7 +284,7 @@ def _chosen(
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) < len(names):
         raise InputError(
-            "unknown cell type" if unknown else "cell types are none, or given twice",
+            "unknown cell type" if unknown else "no cell types, or one given twice",
             where="--cell-type",
             found=", ".join(unknown or names) or "none",
             expected=", ".join(known),
@@ -297,7 +297,7 @@ def _require_writable(paths: Sequence[Path], *, overwrite: bool) -> None:
         if path.exists() and not overwrite:
             raise InputError("exists already", where=path, remedy="name another file, or give --overwrite")
         if path.is_dir() and not (path / "zarr.json").is_file():
-            raise InputError("a folder that is no Zarr store", where=path, remedy="name another file")
+            raise InputError("a folder that is not a Zarr store", where=path, remedy="name another file")
 
 
 def _chrom_sizes(fasta: tuple[Path, ...]) -> dict[str, int]:

@@ -73,6 +73,6 @@ def find_network(model: runs.Run | Path | str) -> Network:
     raise InputError(
         "no network here",
         where=path,
-        found="nothing of this name" if not path.exists() else "a folder without model.yaml and run.json",
+        found="no such file or folder" if not path.exists() else "a folder without model.yaml and run.json",
         expected="a model folder, a run folder of `chromacc-models train`, or a .keras file",
     )

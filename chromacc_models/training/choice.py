@@ -55,7 +55,7 @@ def choose_config(
     traits = traits_of(open_store(store))
     chosen = load_config(path, settings=settings, preset=preset or DEFAULT_PRESET, traits=traits)
     if preset is None and chosen != own_defaults and _stands_in(Path(out), own_defaults):
-        LOG.info("%s: a run that was made without a preset; it keeps its options", out)
+        LOG.info("%s: this run was made without a preset and keeps its options", out)
         return own_defaults
     return chosen
 

@@ -145,7 +145,7 @@ class Run:
             raise InputError("not a run folder", where=folder, remedy="make one with `chromacc-models train`")
         if info.result is None:
             raise InputError(
-                "its training has not finished", where=folder, remedy="give the same `train` command again"
+                "its training has not finished", where=folder, remedy="run the same `train` command again"
             )
         opened = cls(folder, info)
         return opened if store is None else opened._with_store(Path(store))
@@ -208,7 +208,7 @@ class Run:
         name_it = "name its present path: --store PATH"
         if not self.store.exists():
             raise InputError(
-                f"the store of the run {self.folder} is not here",
+                f"the store of the run {self.folder} was not found",
                 where=self.store,
                 expected=f"the store with content hash {recorded[:12]}",
                 remedy=f"{name_it}; or build it again",
@@ -323,7 +323,7 @@ def claim_folder(out: Path, info: RunInfo) -> RunInfo:
                 "not a run folder, and not empty",
                 where=out,
                 found=", ".join(foreign[:5]),
-                remedy="name another",
+                remedy="name another folder",
             )
         # First what makes it a run folder: if killed in between, the same command resumes.
         write_text_atomically(out / "run.json", info.to_json())
@@ -333,7 +333,7 @@ def claim_folder(out: Path, info: RunInfo) -> RunInfo:
     different = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     if different:
         raise InputError(
-            "a run of another store or configuration stands here",
+            "this folder holds a run of another store or configuration",
             where=out,
             found=", ".join(f"{key} {theirs.get(key)}" for key in different),
             expected=", ".join(f"{key} {mine.get(key)}" for key in different),

@@ -59,7 +59,7 @@ class RunInfo(Options):
         super().__post_init__()
         if not self.cell_types or len(set(self.cell_types)) < len(self.cell_types):
             raise InputError(
-                "cell types are none, or given twice",
+                "no cell types, or one given twice",
                 where="cell_types",
                 found=", ".join(self.cell_types) or "none",
                 expected="one different name for each output",

@@ -323,7 +323,7 @@ class _Training:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             found = error.found if isinstance(error, InputError) else error
             raise InputError(
-                "is no checkpoint of this run", where=path, found=found, remedy=remedy
+                "is not a checkpoint of this run", where=path, found=found, remedy=remedy
             ) from error
 
 

@@ -194,7 +194,7 @@ def test_resolve__folder(tmp_path):
 
 def test_resolve__local_checksum_differs(tmp_path):
     (tmp_path / "a.bed").write_bytes(b"x")
-    with pytest.raises(InputError, match="not the file that the recipe means") as caught:
+    with pytest.raises(InputError, match="not the file that the recipe specifies") as caught:
         resolve(Source(file="a.bed", sha256="0" * 64), base=tmp_path)
     assert sha256(b"x") in str(caught.value)
 

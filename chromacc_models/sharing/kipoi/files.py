@@ -325,7 +325,7 @@ def require_checksums(folder: Path, description: ModelDescription, names: Sequen
             )
     if description.args.weights != WEIGHTS:
         raise InputError(
-            "weights of another name",
+            "weights in a file of another name",
             where=f"{folder / MODEL_FILE}, args.weights",
             found=description.args.weights,
             expected=WEIGHTS,
@@ -438,7 +438,7 @@ def require_labels(labels: Sequence[str], n_outputs: int, *, where: Path) -> Non
             "labels do not fit the outputs",
             where=where,
             found=f"{len(labels)} lines, {len(set(labels))} different: {', '.join(labels[:8])}",
-            expected=f"{n_outputs} different names, one a line",
+            expected=f"{n_outputs} different names, one per line",
         )
 
 
