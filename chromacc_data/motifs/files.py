@@ -415,7 +415,7 @@ def _iter_transfac(lines: _Lines) -> Iterator[Motif]:
             id = head.get("AC") or head.get("ID") or head.get("NA", "")
             totals = np.array(rows).sum(axis=-1, keepdims=True)
             if not rows or not totals.all():
-                raise lines.error(f"motif {id} has no positions, or one without counts", found=f"{len(rows)}")
+                raise lines.error(f"motif {id} has a position without counts, or no position", found=f"{len(rows)}")
             name = head.get("NA") or head.get("ID", "")
             yield lines.motif(id, np.array(rows) / totals, name, float(totals.max()))
 
