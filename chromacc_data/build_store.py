@@ -43,7 +43,7 @@ class Built:
     n_windows
         Its windows.
     is_new
-        Whether it was built now; else it was there.
+        Whether it was built now, rather than found finished.
     counts
         Windows and peaks, kept and dropped by reason.
     """
@@ -77,7 +77,7 @@ def build(
 ) -> Built:
     """Build the store of a recipe; resume an unfinished build of it; leave a finished store alone.
 
-    The content is the same bits whatever the engine and however often it was interrupted.
+    The content is bit for bit the same, whatever the engine and however often the build was interrupted.
 
     Parameters
     ----------
@@ -86,11 +86,11 @@ def build(
     out
         ``NAME.zarr`` or ``NAME.h5``.
     sources_dir, cache_dir
-        Where files are looked for first, and where downloads are kept.
+        Folder to look for files in first, and folder to keep downloads in.
     overwrite
-        Replace a store of another recipe or other inputs, once the new one is whole.
+        Replace a store of another recipe or other inputs, once the new one is complete.
     restart
-        Throw away an unfinished build of another recipe or other inputs.
+        Discard an unfinished build of another recipe or other inputs.
     engine
         Where dask tasks run; threads on all cores when None.
     show_progress
@@ -99,7 +99,7 @@ def build(
     Raises
     ------
     InputError
-        At the first thing that is wrong with the recipe, its inputs or the disk.
+        At the first problem with the recipe, its inputs or the disk.
 
     Examples
     --------

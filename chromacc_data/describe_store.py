@@ -58,7 +58,7 @@ def describe(path: Path | str) -> Description:
     Raises
     ------
     InputError
-        If it is no store, or damaged.
+        If it is not a store, or is damaged.
 
     Examples
     --------

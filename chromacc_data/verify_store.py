@@ -1,4 +1,4 @@
-"""Is a store what it says, and what its sources say? Checksums, content hash, and windows made again."""
+"""Check a store against its checksums, its content hash and its sources, from which it is derived again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _DERIVED = (
 
 @dataclass(frozen=True)
 class Verified:
-    """What :func:`verify` checked; everything held.
+    """What :func:`verify` checked; every check passed.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def verify(
     """Check a store against itself and against the sources it was built from.
 
     1. Every chunk is read and passes its checksum; the content hash is computed again; attributes and
-       metadata have the checksums on record, and no file is in the store that is not part of it.
+       metadata have the checksums on record, and the store contains no foreign file.
     2. The sources have the checksums on record.
     3. The windows lie on the peaks they are labelled by, as bedtools finds from the files as text: see
        :mod:`chromacc_data.regions.check`.
@@ -135,9 +135,9 @@ def verify(
     Raises
     ------
     CheckError
-        At the first thing that differs.
+        At the first difference.
     InputError
-        If the store or its sources cannot be read; it says what of the store alone held.
+        If the store or its sources cannot be read; it says which checks of the store alone passed.
 
     Examples
     --------

@@ -44,7 +44,7 @@ def read_motifs(path: Path | str, *, rows: Rows | None = None) -> tuple[Motif, .
     Raises
     ------
     InputError
-        With file and line, at the first thing that is wrong.
+        With file and line, at the first problem.
 
     Examples
     --------
@@ -415,7 +415,9 @@ def _iter_transfac(lines: _Lines) -> Iterator[Motif]:
             id = head.get("AC") or head.get("ID") or head.get("NA", "")
             totals = np.array(rows).sum(axis=-1, keepdims=True)
             if not rows or not totals.all():
-                raise lines.error(f"motif {id} has a position without counts, or no position", found=f"{len(rows)}")
+                raise lines.error(
+                    f"motif {id} has a position without counts, or no position", found=f"{len(rows)}"
+                )
             name = head.get("NA") or head.get("ID", "")
             yield lines.motif(id, np.array(rows) / totals, name, float(totals.max()))
 

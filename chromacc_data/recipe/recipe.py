@@ -504,7 +504,7 @@ def load_recipe(path: Path | str) -> Recipe:
     Raises
     ------
     InputError
-        At the first thing that is wrong: file, line, key, found, expected, remedy.
+        At the first problem, with file, line, key, found, expected and remedy.
 
     Examples
     --------

@@ -76,7 +76,7 @@ class Rows(NamedTuple):
 
 
 def read_intervals(path: Path | str) -> pd.DataFrame:
-    """Intervals of a file, one row a line, in the file's order: BED and its kin, or MACS's table.
+    """Intervals of a BED-like file or MACS table, one row per line, in the file's order.
 
     Plain, gzip or bgzip. Comments, `track` and `browser` lines, blank lines and one line of column names are
     skipped; lines may differ in their number of columns and end in CRLF.

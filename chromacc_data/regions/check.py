@@ -1,4 +1,4 @@
-"""Do the windows of a store lie on the peaks they are labelled by? Answered by bedtools, from text files.
+"""Check that the windows of a store lie on the peaks they are labelled by, with bedtools, from text files.
 
 Nothing here uses the arithmetic that made the windows: the rows of the peak files go to bedtools as they
 stand, with the names of their chromosomes, and its answers are compared with the store.

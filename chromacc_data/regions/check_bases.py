@@ -1,4 +1,4 @@
-"""Are the bases of a store those of its genome? Answered by pyfaidx, with an index of its own."""
+"""Check that the bases of a store are those of its genome, with pyfaidx and an index of its own."""
 
 from __future__ import annotations
 

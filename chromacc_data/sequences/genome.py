@@ -63,13 +63,13 @@ _SAID_URACIL: set[tuple] = set()
 class Genome:
     """Named sequences, read in place from FASTA files.
 
-    Opened with :meth:`Genome.open`. Reads are safe from several threads and release the GIL. Pickled, it is
-    its arguments: the process that receives it opens the files again, once.
+    Opened with :meth:`Genome.open`. Reads are thread-safe and release the GIL. Pickling keeps only the
+    arguments: the process that receives it opens the files again, once.
 
     Attributes
     ----------
     names : tuple of str
-        The sequences, in the order of the files or as chosen; their places here are the `chrom` codes.
+        The sequences, in the order of the files or as chosen; their indices are the `chrom` codes.
     lengths : np.ndarray
         Bases of each, int64, shape (sequence,).
     unused : frozenset of str

@@ -1,4 +1,4 @@
-"""The truth of a simulated store: its motifs and models, the best that can be read from it, and its check."""
+"""The truth of a simulated store: its motifs and models, the ideal observer's AUROC, and its check."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def resolve(
 
 
 def resolve_fasta(source: Source, *, base: Path, cache_dir: Path | None = None, **options: object) -> Path:
-    """Local FASTA that can be read from the middle: as :func:`resolve`, but plain gzip is unpacked.
+    """Local FASTA with random access: as :func:`resolve`, but plain gzip is unpacked.
 
     A plain or bgzip file is returned as it is. A plain gzip one is unpacked once, in a folder of the cache
     that is named by its checksum.

@@ -64,14 +64,14 @@ class Batches:
     batch_size
         Windows in a batch.
     shuffle
-        Random order, another one in each epoch; else the order of the store.
+        Use a new random order in each epoch instead of the order of the store.
     seed
         Seed of order and strands.
     reverse_complement
         "augment" draws a strand for each window in every epoch: half of them are reverse-complemented.
         Epochs stay as long as without, and over the epochs both strands are seen equally often.
     memory_limit
-        Bytes; a selection that needs at most so many as base codes and labels is kept in memory.
+        Bytes; a selection that needs at most this much as base codes and labels is kept in memory.
     buffer_windows
         Windows among which a streamed one is shuffled (at least one chunk).
     prefetch

@@ -1,4 +1,4 @@
-"""HDF5 files that keep to themselves: no link, virtual dataset or storage that leads to another file."""
+"""Checks that an HDF5 file is self-contained: no link, virtual dataset or storage that leads elsewhere."""
 
 from __future__ import annotations
 

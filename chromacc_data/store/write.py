@@ -128,7 +128,7 @@ def convert(
     source
         The store.
     out
-        ``NAME.zarr`` or ``NAME.h5``; nothing may be there.
+        ``NAME.zarr`` or ``NAME.h5``; must not exist.
     engine
         Where dask tasks run; threads on all cores when not given.
     show_progress
@@ -137,7 +137,7 @@ def convert(
     Raises
     ------
     CheckError
-        If what was read is not what the store's content hash says.
+        If the content does not match the store's content hash.
     InputError
         If there is no store, or something is at `out`.
 

@@ -60,7 +60,7 @@ class ResampledTest(NamedTuple):
 
 @dataclass(frozen=True)
 class CellTypeComparison:
-    """Two networks on one cell type; `difference` is AUROC of b less that of a; p-values are two-sided."""
+    """Two networks on one cell type; `difference` is AUROC of b minus that of a; p-values are two-sided."""
 
     cell_type: str
     fold: int | None
@@ -77,7 +77,7 @@ class CellTypeComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two networks, or two sets of folds, on the same windows; differences are b less a.
+    """Two networks, or two sets of folds, on the same windows; differences are b minus a.
 
     `auroc_folds` and `auprc_folds` are None unless two folds or more were compared.
     """
@@ -92,7 +92,7 @@ class Comparison:
     auprc_folds: ResampledTest | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON, which knows no NaN: a number that there is not is None."""
+        """As plain values for JSON, which has no NaN: missing numbers are None."""
         names = ("auroc", "auprc", "auroc_folds", "auprc_folds")
         found = {name: getattr(self, name) for name in names}
         tests = {name: test and without_nan(test._asdict()) for name, test in found.items()}

@@ -1,4 +1,4 @@
-"""Cross-validation: a run for each fold of a store, side by side where workers are given, and its scores."""
+"""Cross-validation: a run for each fold of a store, in parallel if workers are given, and its scores."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ def cross_validate(
     Parameters
     ----------
     store, config, out, engine
-        As in :func:`~chromacc_models.training.train.train`; `out` holds a run folder for each fold. Where
-        `initial_filters` is such a folder of another cross-validation, each fold takes the filters of the
-        same fold: of the same store, these have not seen its held-out windows either.
+        As in :func:`~chromacc_models.training.train.train`; `out` holds a run folder for each fold. If
+        `initial_filters` is the folder of another cross-validation, each fold takes the filters of the same
+        fold, which have not seen its held-out windows either if the store is the same.
     progress
         Show a bar: of each training, or with `workers` of the folds.
     workers
-        Where folds are trained side by side: processes of their own, or workers of a cluster, which need the
-        store and `out` by the same paths. One after the other in this process when not given.
+        Train folds in parallel, in separate processes or on the workers of a cluster, which need the store
+        and `out` under the same paths. When not given, folds are trained one by one in this process.
 
     Raises
     ------

@@ -97,7 +97,7 @@ class Evaluation:
     confidence: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON, which knows no NaN: a score that there is not is None."""
+        """As plain values for JSON, which has no NaN: missing scores are None."""
         scores = [without_nan(dataclasses.asdict(s)) for s in self.cell_types]
         return without_nan(dataclasses.asdict(self)) | {"cell_types": scores}
 

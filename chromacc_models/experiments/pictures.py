@@ -23,7 +23,7 @@ Measures = Mapping[str, Mapping[str, Any]]
 #: What a picture of a kind shows.
 CAPTIONS = {
     "filters": "Filters that match one planted motif or several: mean and standard deviation over runs",
-    "logos": "The filters that predictions depend on most: in turn one that matches one motif, several, none",
+    "logos": "The filters that predictions depend on most, alternating: one motif matched, several, none",
     "matched": "Filters that match a known motif, most important for predictions first, each with its motif",
     "roc": "ROC curves, mean over cell types and runs",
     "loss": "Loss by epoch, first run; the training loss includes the penalties on the weights",
@@ -56,7 +56,7 @@ def _draw_logos(drawn: Measures, n_columns: int = 4) -> Figure:
 
 
 def _short(title: str, n_named: int = 2) -> str:
-    """The first motifs of a filter of many, and how many more there are."""
+    """The first motifs of a filter that matches many, and the number of further ones."""
     names = title.split("+")
     return "+".join(names[:n_named]) + (f" and {len(names) - n_named} more" if len(names) > n_named else "")
 
@@ -110,7 +110,7 @@ DRAWN: dict[str, Callable[[Measures], Figure]] = {
     "interactions": functools.partial(
         _draw_pairs,
         scale="scaled",
-        xlabel="Added to the logit when both rise by a standard deviation",
+        xlabel="Added to the logit when both rise by one standard deviation",
     ),
     "products": functools.partial(_draw_pairs, scale="raw", xlabel="Inner product of the vectors"),
 }

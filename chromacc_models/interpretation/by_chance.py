@@ -48,7 +48,7 @@ def search_database(
     method: Literal["weights", "smoothed", "activations"] = "weights",
     seed: int = 0,
 ) -> DatabaseMatches:
-    """Match filters with known motifs, and so filters that learned nothing: untrained, and shuffled columns.
+    """Match filters with known motifs; also filters that learned nothing: untrained, or columns shuffled.
 
     Parameters
     ----------

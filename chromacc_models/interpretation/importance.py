@@ -16,7 +16,7 @@ _BATCH = 256
 
 
 def has_importance(model: keras.Model) -> bool:
-    """Whether a network pools over the whole window, so that :func:`filter_importance` can be told."""
+    """Whether a network pools over the whole window, as :func:`filter_importance` requires."""
     return {"pool", "head"} <= {layer.name for layer in model.layers}
 
 

@@ -28,7 +28,7 @@ _N_BACKGROUNDS = 200
 def responses_of(
     run_filters: RunFilters, scan_length: int | None, motifs: Sequence[Motif]
 ) -> FilterResponses:
-    """What filters make of motifs in shuffled validation windows, inserted where the network scans.
+    """Responses of filters to motifs inserted into shuffled validation windows, where the network scans.
 
     Raises
     ------

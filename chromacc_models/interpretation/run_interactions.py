@@ -1,4 +1,4 @@
-"""Read a run with factorization machines: interactions of its filters, under the names of their motifs."""
+"""Interpret a run with factorization machines: interactions of its filters, named by their motifs."""
 
 from __future__ import annotations
 
@@ -124,12 +124,12 @@ def run_interactions(
     n_top
         Pairs of each cell type, in either table.
     absolute
-        Rank by the size of an interaction, not its signed value.
+        Rank by absolute value instead of signed value.
     n_insert
-        Pairs of motifs of each cell type that are inserted into the same windows, to see whether predictions
-        hold the interaction: `inserted`, with its standard error, is
+        Pairs of motifs of each cell type to insert into the same windows, to see whether the predictions
+        show the interaction: `inserted`, with its standard error, is
         :func:`chromacc_models.interpretation.insertions.insertion_effect` of the first motif of either group.
-        Homotypic pairs are not, and neither is any without motifs.
+        Homotypic pairs are not inserted, and without motifs no pair is.
 
     Raises
     ------

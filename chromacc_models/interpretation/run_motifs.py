@@ -1,4 +1,4 @@
-"""Read a run: its filters as motifs, what they match, and how much the predictions depend on them."""
+"""Interpret a run: its filters as motifs, what they match, and how much predictions depend on them."""
 
 from __future__ import annotations
 
@@ -114,11 +114,12 @@ def run_motifs(
     method
         How a filter becomes a motif: see :func:`chromacc_models.interpretation.filters.filter_motifs`.
     database
-        File of known motifs that the filters are searched for in (Tomtom). All matches of an E-value up to 1
-        are written to `tomtom.tsv`, in Tomtom's own columns, and what chance gives to `tomtom_null.tsv`.
+        File of known motifs to search for the filters (Tomtom). All matches with an E-value up to 1 are
+        written to `tomtom.tsv`, in Tomtom's own columns, and the numbers expected by chance to
+        `tomtom_null.tsv`.
     truth
-        Motifs that were planted into simulated windows, to match by the rule of the thesis and to take
-        filters apart into: of a simulated store, or a motif file.
+        Motifs planted into simulated windows, from a simulated store or a motif file. Filters are matched
+        with them by the rule of the thesis, and decomposed into them.
     n_logos
         Logos in the picture, of the most important filters.
     seed

@@ -1,4 +1,4 @@
-"""Options of the networks: each stands here once, with its type, limits, meaning, and default by network.
+"""Options of the networks: each is declared once, with its type, limits, meaning, and default by network.
 
 The configuration of a training, its table in the documentation, the checks of what users give and the
 functions of :mod:`chromacc_models.networks.architectures` all read this declaration, which needs no

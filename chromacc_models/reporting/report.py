@@ -43,7 +43,7 @@ class _Table:
 
 @dataclass(frozen=True)
 class _Part:
-    """A section of the page: files that a command writes into a run folder, those of them that are there."""
+    """A section of the page: the files that a command writes into a run folder, as far as they exist."""
 
     title: str
     command: str
@@ -91,8 +91,8 @@ def write_report(
     Parameters
     ----------
     run
-        A finished run, its folder, or the folder of a cross-validation. What has not been made in it yet is
-        named on the page, with the command that makes it.
+        A finished run, its folder, or the folder of a cross-validation. The page names what is
+        still missing, with the command that makes it.
     out
         The page; `report.html` in the folder when not given.
     store
@@ -106,7 +106,8 @@ def write_report(
     Raises
     ------
     InputError
-        If the run has not finished, one of its files cannot be read, or `out` is not a name of a page.
+        If the run has not finished, one of its files cannot be read, or `out` is not the name of an HTML
+        file.
 
     Examples
     --------

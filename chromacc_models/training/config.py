@@ -32,8 +32,8 @@ _RECORDED = {
 class TrainConfig(NetworkOptions):
     """Everything that decides the result of a training, given the store: the network, and how it is trained.
 
-    Options of the network that are not given take the network's own defaults, written out in the instance.
-    :meth:`preset` begins with the options of a preset instead, as the commands do.
+    Options that are not given take the network's own defaults, filled in by the constructor. :meth:`preset`
+    starts from the options of a preset instead, as the commands do.
 
     Examples
     --------
@@ -190,7 +190,7 @@ def _override(text: str, settings: Sequence[str], where: Path) -> str:
 
 
 def _at_setting(error: InputError, settings: Sequence[str]) -> InputError:
-    """The error, under the setting whose key it is about instead of a line of the text made with it."""
+    """The error, located at the setting it is about instead of at a line of the generated text."""
     key = str(error.where).rpartition(", ")[2]
     for setting in settings:
         if setting.partition("=")[0].strip() == key:

@@ -1,4 +1,4 @@
-"""The run folder: all that a training made and was made from, and the only place that knows its files.
+"""The run folder: everything that a training used and made; the only module that knows its files.
 
 `model.keras` (best weights), `config.yaml` (every option), `history.csv`, `curves.png`, and `run.json` (store
 and its hash, cell types, genome, versions, result). While a network trains, `checkpoint.npz` holds its state
@@ -88,12 +88,12 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder.
+    """A trained network in its run folder.
 
     Parameters
     ----------
     folder
-        Its path; :meth:`open` checks what is there.
+        Its path; :meth:`open` checks the content.
     info
         Content of `run.json`.
     moved_store

@@ -1,4 +1,4 @@
-"""What `run.json` says of a run, typed: the one way from its text to its values, and back."""
+"""Content of `run.json`, typed: the only module that parses and writes it."""
 
 # ruff: noqa: RUF009 -- `option` makes a dataclass field, as `dataclasses.field` does.
 

@@ -196,7 +196,10 @@ BAD = {
     "TRANSFAC order": ("ID M1\nP0 A G C T\n01 1 1 1 1\n", "line 2: bases in the wrong order"),
     "TRANSFAC gap": ("ID M1\nP0 A C G T\n02 1 1 1 1\n", "line 3: a position is missing"),
     "TRANSFAC three": ("ID M1\nP0 A C G T\n01 1 1 1\n", "line 3: not four counts"),
-    "TRANSFAC none": ("ID M1\nP0 A C G T\n//\n", "line 2: motif M1 has a position without counts, or no position"),
+    "TRANSFAC none": (
+        "ID M1\nP0 A C G T\n//\n",
+        "line 2: motif M1 has a position without counts, or no position",
+    ),
     "TRANSFAC zeros": ("ID M1\nP0 A C G T\n01 0 0 0 0\n", "motif M1 has a position without counts"),
     "TRANSFAC no id": ("P0 A C G T\n01 1 1 1 1\n", "line 2: not a motif"),
     "MEME matrix alone": (MEME.replace("MOTIF M1 first one\n", ""), "line 10: a matrix without a motif"),
