@@ -152,7 +152,7 @@ def build_from(
     Raises
     ------
     InputError
-        If another store, or an unfinished build of another, stands there.
+        If `out` holds another store, or an unfinished build of another.
     """
     engine, out = engine or Engine(), Path(out).absolute()
     found = _already_built(out, origin.key, overwrite=overwrite)

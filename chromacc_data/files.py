@@ -315,7 +315,7 @@ def writable_home() -> Iterator[None]:
 
 
 def publish(finished: Path, path: Path, *, overwrite: bool = True) -> None:
-    """Give a finished file or folder its final name, replacing what stands there in one step.
+    """Give a finished file or folder its final name, atomically replacing what is there.
 
     Whoever has the old one open keeps it, or gets an error: never a part of each.
 

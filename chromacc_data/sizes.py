@@ -1,4 +1,4 @@
-"""What a build takes, in bytes of disk and of memory, against what is there: before anything big is made."""
+"""Disk and memory that a build needs, compared with what is available, before anything large is made."""
 
 from __future__ import annotations
 

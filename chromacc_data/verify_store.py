@@ -261,7 +261,7 @@ def _scratch_folder(path: Path) -> Iterator[Path]:
 
 
 def _unchecked(ds: xr.Dataset, *, store_only: bool) -> list[str]:
-    """What of a store is not vouched for, in words."""
+    """Parts of a store that were not checked, in words."""
     lines = []
     if store_only:
         lines.append("the recipe and its sources: bases, labels and counts were not derived from them again")
@@ -276,7 +276,7 @@ def _unchecked(ds: xr.Dataset, *, store_only: bool) -> list[str]:
 
 
 def _without_sources(error: InputError) -> InputError:
-    """The error, with what held without what is missing, and how to be content with that."""
+    """The error, with the checks that passed without the sources, and how to check the store alone."""
     return InputError(
         f"{error.what}; the store alone is good, but cannot be compared with its sources",
         where=error.where,

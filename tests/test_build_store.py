@@ -81,7 +81,7 @@ def test_build__genome_with_a_header_within_a_line(recipe: Path, tmp_path: Path)
     assert not (tmp_path / "b.zarr").exists()
 
 
-def test_build__windows_labels_and_bases_by_a_naive_reading(recipe: Path, tmp_path: Path):
+def test_build__windows_labels_and_bases_by_naive_code(recipe: Path, tmp_path: Path):
     built = building.build(recipe, tmp_path / "a.zarr")
     ds = open_store(built.path)
     expected = naive_joint_windows(recipe.parent)

@@ -57,7 +57,7 @@ def test_verify__hdf5(built: Path, tmp_path: Path):
     assert verify(tmp_path / "a.h5").content_hash == verify(built).content_hash
 
 
-def test_verify__beside_the_store_nothing_may_be_written(built: Path, monkeypatch: pytest.MonkeyPatch):
+def test_verify__next_to_the_store_nothing_may_be_written(built: Path, monkeypatch: pytest.MonkeyPatch):
     def closed(path: Path, **_: object) -> None:
         raise NotWritableError("cannot write here", where=path.parent)
 

@@ -340,7 +340,7 @@ def _labels(peaks: Sequence[Peaks], chrom: np.ndarray, start: np.ndarray, recipe
             middle = np.sort(keys.of(p.chrom, (p.start + p.end) // 2))
             n_inside = np.searchsorted(middle, last) - np.searchsorted(middle, first)
         else:
-            # Of the peaks that are long enough, those that begin early enough, less those that end too early.
+            # Among peaks that are long enough: those that begin early enough minus those that end too early.
             least = recipe.label_min_overlap
             long = p.end - p.start >= least
             peak_first, peak_last = (keys.of(p.chrom[long], edge[long]) for edge in (p.start, p.end))

@@ -274,7 +274,7 @@ def _count_foreign(byte: int, state: np.ndarray, foreign: np.ndarray) -> None:
 
 @compiled
 def _end_line_of_bases(state: np.ndarray, rows: np.ndarray) -> None:
-    """Add a line to its record, and see whether it may stand there."""
+    """Add a line to its record, and check that it is allowed there."""
     width = state[_BYTES] + 1
     n_bases = state[_BYTES] - state[_ENDS_IN_CR]
     problem = _NO_PROBLEM

@@ -41,8 +41,8 @@ class Contributions:
     A filter adds its Shapley value in the head, with a pooled value of 0 where it is absent: in a
     factorization machine its own weight, and half of each of its interactions (``W_f m_f + 1/2 sum_g
     <V_f, V_g> m_f m_g``). That is split among the places it is pooled over (the highest; all, by their
-    activations; or by their exponentials), and at each place among the bases by their weights, less those of
-    the worst base. So the bases of a window add up to its logits less the biases of the head, to rounding.
+    activations; or by their exponentials), and at each place among the bases by their weights, minus those of
+    the worst base. So the bases of a window add up to its logits minus the biases of the head, to rounding.
 
     Places that a maximum passes over have no part in it: a second copy of a motif has a contribution of 0,
     and takes the first one's place when that is broken. Substitutions

@@ -116,7 +116,7 @@ class Comparison:
                     f"{name} over {test.n_folds} folds, which share training windows: corrected resampled "
                     f"t-test p = {test.p_two_sided:.3g} (two-sided), {test.p_greater:.3g} (b better)"
                 )
-        lines.append("cell type by cell type, AUROC by DeLong's paired test:")
+        lines.append("cell type by cell type, AUROC of a and b, by DeLong's paired test:")
         for c in self.cell_types:
             fold = "" if c.fold is None else f" (fold {c.fold})"
             lines.append(
@@ -124,7 +124,7 @@ class Comparison:
                 f"Holm {c.p_holm:.3g}, Benjamini-Hochberg {c.p_bh:.3g}"
             )
         if self.n_undefined:
-            lines.append(f"{self.n_undefined} pairs of one class have no score")
+            lines.append(f"{self.n_undefined} pairs have no score: all windows open, or all closed")
         return "\n".join(lines)
 
 

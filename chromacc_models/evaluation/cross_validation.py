@@ -62,7 +62,7 @@ class CrossValidation:
         for name, row in of_cell_types.iterrows():
             cells = (f"{row[score, 'mean']:.4f} ± {row[score, 'std']:.4f}" for score in ("auroc", "auprc"))
             lines.append(f"{name:<{width}}  " + "  ".join(cells))
-        lines.append("± is the standard deviation over folds, which share data: no standard error")
+        lines.append("±: standard deviation over folds (not a standard error, as folds share training data)")
         lines.append(f"scores of each fold are in {self.folder / SCORES}, runs in {self.folder}/fold-*")
         records = self.scores.astype(object).where(self.scores.notna(), None).to_dict("records")
         return {"runs": [run.info.to_dict() for run in self.runs], "scores": records}, "\n".join(lines)

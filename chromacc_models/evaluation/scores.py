@@ -115,7 +115,7 @@ class Evaluation:
             )
         lines.append(f"{'mean':<{width}}  {'':>6}  {self.mean_auroc:.3f}{'':16}{self.mean_auprc:.3f}")
         if self.n_undefined:
-            lines.append(f"{self.n_undefined} cell types are open everywhere or nowhere and have no score")
+            lines.append(f"{self.n_undefined} cell types have no score: all windows open, or all closed")
         return "\n".join(lines)
 
 

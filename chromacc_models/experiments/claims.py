@@ -46,7 +46,7 @@ class Claim:
     improved: Value | None = None
     #: What the figure of the thesis refers to, where that is not what the row says.
     note: str = ""
-    #: A few words for the table at the top of the page; empty for rows that do not stand there.
+    #: A few words for the table at the top of the page; empty for rows that are not in it.
     headline: str = ""
 
     @property

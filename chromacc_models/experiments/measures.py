@@ -130,7 +130,7 @@ def values_of(measured: Mapping[str, Any], measure: str) -> np.ndarray:
 
 
 def paired_differences(measured: Mapping[str, Any], other: Mapping[str, Any]) -> np.ndarray:
-    """AUROC of each cell type in each run, less that of the same in another arm: (run, cell_type) float64.
+    """AUROC of each cell type in each run, minus that of the same in another arm: (run, cell_type) float64.
 
     NaN where either has none.
     """

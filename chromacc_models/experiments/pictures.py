@@ -20,7 +20,7 @@ __all__ = ["CAPTIONS", "DRAWN", "Measures"]
 #: Measures of arms, by the names of the arms or of the legend.
 Measures = Mapping[str, Mapping[str, Any]]
 
-#: What a picture of a kind shows.
+#: Caption of each kind of picture.
 CAPTIONS = {
     "filters": "Filters that match one planted motif or several: mean and standard deviation over runs",
     "logos": "The filters that predictions depend on most, alternating: one motif matched, several, none",
@@ -99,7 +99,7 @@ def _draw_pairs(drawn: Measures, *, scale: str, xlabel: str) -> Figure:
     return plots.histograms(counted, xlabel=xlabel, ylabel="Share of pairs", normalised=True)
 
 
-#: How a picture of a kind is drawn, of the measures of its arms by their names in the legend.
+#: How each kind of picture is drawn, from the measures of its arms by their names in the legend.
 DRAWN: dict[str, Callable[[Measures], Figure]] = {
     "filters": _draw_filters,
     "logos": _draw_logos,

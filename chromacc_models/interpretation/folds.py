@@ -92,7 +92,7 @@ class FoldMotifs:
         n_folds, n_filters = len(self.folds), int(self.table["filters"].sum())
         recurring = self.table[self.table["folds"] > 1]
         lines = [
-            f"{int(recurring['filters'].sum())} of {n_filters} filters match one of another fold: "
+            f"{int(recurring['filters'].sum())} of {n_filters} filters match a filter of another fold: "
             f"{len(recurring)} motifs found by at least 2 of {n_folds} folds, "
             f"{int((self.table['folds'] == n_folds).sum())} by all",
         ]

@@ -74,8 +74,8 @@ class RunInteractions:
             scores = self.scores.astype(object).where(self.scores.notna(), None)
             value["planted_pairs"] = scores.to_dict("records")
             lines += [
-                "planted pairs among those of motifs, and against other pairs of filters (Welch's test takes "
-                "pairs as independent, the permutation test does not):",
+                "ranking of planted pairs of motifs, and test against other pairs of filters (Welch's test "
+                "assumes independent pairs, the permutation test does not):",
                 self.scores.to_string(index=False, float_format="{:.3g}".format),
             ]
         files = ", ".join(f"{self.folder / name}" for name in self.files)

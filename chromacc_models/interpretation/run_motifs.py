@@ -67,8 +67,8 @@ class RunMotifs:
         if self.chance is not None:
             value["chance"] = self.chance.to_dict("records")
             lines += [
-                f"how many of {len(self.motifs)} filters match the database, and how many would that learned "
-                "nothing (untrained, or with their positions shuffled):",
+                f"how many of the {len(self.motifs)} filters match the database, and how many are expected "
+                "of filters that learned nothing (untrained, or with shuffled positions):",
                 self.chance.to_string(index=False, float_format="{:.4g}".format),
             ]
         if self.kinds is not None and self.planted_chance is not None:
@@ -81,7 +81,7 @@ class RunMotifs:
             counts = ", ".join(f"{n} {kind}" for kind, n in self.kinds.items())
             lines.append(
                 f"filters by planted motif: {counts}; {self.n_found} of {self.n_groups} motifs (or groups of "
-                "motifs that match each other) have a filter of their own"
+                "motifs that match each other) have a single-motif filter"
             )
             for null, by_chance in self.planted_chance.items():
                 counts = ", ".join(f"{by_chance[kind]:.1f} {kind}" for kind in self.kinds)

@@ -258,7 +258,7 @@ def null_table(
     *,
     thresholds: Sequence[float] = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0),
 ) -> pd.DataFrame:
-    """How many filters match at each E-value, and how many would that learned nothing.
+    """Filters that match at each E-value, and the number expected of filters that learned nothing.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ def test_cross_validate__bad_input(store: Path, in_turn: tuple[Run, ...], tmp_pa
         cross_validate(store, config(), in_turn[0].folder)
     (in_turn[2].folder).rename(tmp_path / "elsewhere")
     chosen = config(initial_filters=str(in_turn[0].folder.parent))
-    with pytest.raises(InputError, match=r"a fold is missing(.|\n)*fold-2"):
+    with pytest.raises(InputError, match=r"filters from is missing(.|\n)*fold-2"):
         cross_validate(store, chosen, tmp_path / "folds")
     assert not (tmp_path / "folds").exists()
 

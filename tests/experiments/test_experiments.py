@@ -128,7 +128,7 @@ def test_reproduce__of_a_part_keeps_the_other_parts_and_needs_no_database(quick:
     assert quick.page.read_text() == before
 
 
-def test_reproduce__another_database_is_searched_anew(quick: Reproduction, folder: Path, tmp_path: Path):
+def test_reproduce__another_database_is_searched_again(quick: Reproduction, folder: Path, tmp_path: Path):
     before = quick.page.read_text()
     shutil.copytree(quick.page.parent, tmp_path / "quick")
     write_motifs(tmp_path / "other.meme", read_motifs(DATASETS / "additive-20" / "motifs.meme")[:2])
@@ -233,7 +233,7 @@ def test_reproduce__again(quick: Reproduction, folder: Path, tmp_path: Path, mon
     assert len(measured) == 2
 
 
-def test_reproduce__a_store_of_other_content_is_measured_anew(
+def test_reproduce__a_store_of_other_content_is_measured_again(
     quick: Reproduction, folder: Path, tmp_path: Path
 ):
     arm = ARMS["positional/thesis-builder"]
@@ -538,7 +538,7 @@ def hand_made_matches(n_filters: int) -> tuple[RunFilters, DatabaseMatches]:
     return run_filters, DatabaseMatches(targets, Matches(e / 2, e, e, place, place, strand), nulls)
 
 
-def test_database__matches_beside_those_of_filters_that_learned_nothing():
+def test_database__matches_and_those_of_filters_that_learned_nothing():
     found = measures._database(*hand_made_matches(n_filters=10))
     # One in a hundred of the untrained ones at most, five in two hundred of the shuffled ones.
     assert found == {"matched": 2, "n_filters": 10, "chance_untrained": 0.1, "chance_shuffled": 0.25}
@@ -633,7 +633,7 @@ def test_laid_on__the_target_lies_where_it_matches():
     assert (laid[2:] == 0.25).all()
 
 
-def test_draw_matched__each_filter_beside_its_known_motif():
+def test_draw_matched__each_filter_next_to_its_known_motif():
     run_filters, found = hand_made_matches(n_filters=3)
     logos = measures._logos(run_filters, ["GATA1", "", "CTCF"], found)
     figure = pictures._draw_matched({"one": {"logos": logos}, "none": {"logos": []}})

@@ -191,7 +191,7 @@ def test_filter_responses__is_an_area_under_the_curve():
     assert found.rise[0, 1] == pytest.approx(0, abs=0.05)
 
 
-def test_filter_responses__turned_where_both_strands_are_scanned(empty: np.ndarray):
+def test_filter_responses__either_strand_where_both_are_scanned(empty: np.ndarray):
     found = filter_responses(network_of_a_pair(), empty, [GATA], both_strands=True, seed=1)
     assert (
         0.65 < found.auroc[0, 0] < 0.85

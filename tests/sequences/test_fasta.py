@@ -284,7 +284,7 @@ def test_bgzip_of_another_name__is_an_error(tmp_path):
         FastaFile(path)
 
 
-def test_index__is_built_beside_the_file_once(tmp_path):
+def test_index__is_built_next_to_the_file_once(tmp_path):
     path = fasta(tmp_path)
     FastaFile(path, index_dir=tmp_path / "elsewhere")
     assert files_in(tmp_path) == ["x.fa", "x.fa.fai"]

@@ -113,7 +113,7 @@ def test_build__same_bits_where_workers_read_the_genome(tmp_path: Path):
     assert len(hashes) == 1
 
 
-def test_build__goes_on_with_an_unfinished_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_build__resumes_an_unfinished_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = write_simulated_dataset(tmp_path / "set", simulated_recipe("closed"))
     expected = build.build(path, tmp_path / "whole.zarr").content_hash
     with monkeypatch.context() as patched:

@@ -64,7 +64,7 @@ def test_read_truth__a_store_of_a_genome_has_none(make_store: Callable[..., Path
         read_truth(open_store(make_store()))
 
 
-def test_ceiling__no_reader_orders_better(built: Path):
+def test_ceiling__no_other_score_ranks_better(built: Path):
     ds = open_store(built)
     rows = batches.split_indices(ds, "train")
     best = ceiling(ds, indices=rows)

@@ -106,7 +106,7 @@ def test_load_function__file_with_an_error(tmp_path: Path):
     assert "SyntaxError" in str(caught.value)
 
 
-def test_user_function__changed_file_is_loaded_anew(file: Path):
+def test_user_function__changed_file_is_loaded_again(file: Path):
     function = UserFunction("score.py:count", file, "one")
     assert function(SITES, CODES, ("x", "y")).tolist() == [1, 2]
     file.write_text(CODE.replace("sum(axis=1)", "sum(axis=1) * 10"))

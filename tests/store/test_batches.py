@@ -101,7 +101,7 @@ def test_epoch__shuffle_mixes_chunks_and_windows():
 
 
 @pytest.mark.parametrize("memory", [IN_MEMORY, STREAMED])
-def test_epoch__augment_turns_half_of_the_windows_anew_each_epoch(memory: int):
+def test_epoch__augment_reverse_complements_half_of_the_windows_each_epoch(memory: int):
     ds = make_dataset(n_windows=300, window_length=20)
     options = {"indices": range(300), "shuffle": False, "memory_limit": memory, "batch_size": 32}
     plain = np.concatenate([b.codes for b in Batches(ds, **options)])
@@ -148,7 +148,7 @@ def test_batches__fold_out_of_range_says_which_there_are():
     assert caught.value.expected == "0 to 1"
 
 
-def test_batches__unlawful_reverse_complement():
+def test_batches__invalid_reverse_complement():
     with pytest.raises(ValueError, match="expected one of"):
         Batches(make_dataset(), reverse_complement="both")
 

@@ -197,7 +197,7 @@ def test_validate__says_what_differs(change: Callable, message: str):
         schema.validate(ds)
 
 
-def test_write_store__goes_on_after_a_kill(tmp_path: Path):
+def test_write_store__resumes_after_a_kill(tmp_path: Path):
     """A process that dies after its second chunk leaves markers; the next run makes only what is missing."""
     script = textwrap.dedent(
         """

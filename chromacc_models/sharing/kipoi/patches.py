@@ -382,7 +382,7 @@ def _print_input_errors() -> None:
     sys.excepthook = hook
 
 
-def _mend() -> None:
+def _apply_fixes() -> None:
     if kipoi.__version__ != KIPOI_VERSION:
         return
     writers.np = _OldNumpyNames()
@@ -392,4 +392,4 @@ def _mend() -> None:
     _print_input_errors()
 
 
-_mend()
+_apply_fixes()
