@@ -43,10 +43,10 @@ class TrainConfig(NetworkOptions):
     (64, 5, None)
     """
 
-    learning_rate: float = option("of RMSprop", 0.001, above=0, maximum=10)
-    momentum: float = option("of RMSprop", 0.0, minimum=0, maximum=1)
+    learning_rate: float = option("learning rate of RMSprop", 0.001, above=0, maximum=10)
+    momentum: float = option("momentum of RMSprop", 0.0, minimum=0, maximum=1)
     batch_size: int = option("windows in a step", 128, minimum=1, maximum=1_000_000)
-    epochs: int = option("most epochs", 100, minimum=1, maximum=1_000_000)
+    epochs: int = option("maximum number of epochs", 100, minimum=1, maximum=1_000_000)
     patience: int = option("epochs without a better validation loss before training stops", 10, minimum=1)
     min_delta: float = option(
         "a validation loss is better when it is lower by more than this", 0.0, minimum=0, maximum=LARGEST
@@ -56,7 +56,7 @@ class TrainConfig(NetworkOptions):
         None,
         minimum=1,
     )
-    plateau_factor: float = option("what it is multiplied by then", 0.5, above=0, maximum=1)
+    plateau_factor: float = option("factor on the learning rate then", 0.5, above=0, maximum=1)
     average_decay: float | None = option(
         "decay per step of the moving average of the weights that is validated and saved; none when absent",
         None,
@@ -72,7 +72,7 @@ class TrainConfig(NetworkOptions):
     fold: int | None = option(
         "hold out this fold instead of the store's test split", None, minimum=0, maximum=126
     )
-    seed: int = option("of initial weights, order of windows and strands", 0, minimum=0)
+    seed: int = option("seed of initial weights, order of windows and strands", 0, minimum=0)
 
     @classmethod
     def preset(
