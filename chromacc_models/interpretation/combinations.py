@@ -1,4 +1,4 @@
-"""Filters that look for several motifs at once, taken apart into known motifs (thesis, section 7.2).
+"""Filters that detect several motifs at once, decomposed into known motifs (thesis, section 7.2).
 
 A filter that scans DNA scores a sequence by a sum of weights. One that serves several motifs holds, on its
 positive weights, about the sum of theirs, each at its place: weights = a + sum_k b_k motif_k(offset, strand),

@@ -21,7 +21,7 @@ def has_importance(model: keras.Model) -> bool:
 
 
 def filter_importance(model: keras.Model, codes: np.ndarray) -> np.ndarray:
-    """How much the logits move with each filter: its spread over windows times its slope.
+    """How much the logits depend on each filter: its spread over windows times the logit's slope.
 
     The spread is the standard deviation of the pooled activation. The slope is the root mean square, over
     windows and cell types, of the derivative of the logit: the linear weight, and with factorization machines

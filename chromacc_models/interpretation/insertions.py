@@ -34,7 +34,7 @@ __all__ = [
 
 _BATCH = 256
 
-#: Area under the ROC curve from which on an inserted motif is said to drive a filter: half way from chance to
+#: Smallest area under the ROC curve at which an inserted motif drives a filter: half way from chance to
 #: certainty.
 _DRIVEN = 0.75
 

@@ -77,7 +77,7 @@ class FilterMatches:
 
     @property
     def kind_by_motif(self) -> np.ndarray:
-        """As :attr:`kind`, every motif for itself: the count of the thesis."""
+        """As :attr:`kind`, but counting each motif separately, as in the thesis."""
         return _kind(self.matched)
 
     @property

@@ -1,4 +1,4 @@
-"""Which options a training takes where a user names none: those of a preset that suits the store."""
+"""The options of a training where a user gives none: those of a preset that suits the store."""
 
 from __future__ import annotations
 
