@@ -1,4 +1,4 @@
-"""What a store holds and where it comes from, in words."""
+"""A description of a store: what it holds and where it comes from."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def require_regions(regions: pd.DataFrame) -> None:
 
 
 def _check_on_chromosome(intervals: pd.DataFrame, chrom_length: np.ndarray, where: Path | str) -> None:
-    """Raise for an interval without a base on its chromosome: it is of another assembly."""
+    """Raise for an interval without a base on its chromosome: it comes from another assembly."""
     outside = intervals["start"].to_numpy() >= chrom_length
     if outside.any():
         row = int(np.argmax(outside))

@@ -71,7 +71,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(recipe: Recipe, n_windows: int, *, n_motifs: int | None = None, hdf5: bool = False) -> Estimate:
-    """What a build of so many windows takes, from its recipe.
+    """What a build of `n_windows` windows takes, estimated from its recipe.
 
     Parameters
     ----------

@@ -164,7 +164,7 @@ def typed(value: Any, hint: Any, *, where: Path | str, remedy: str | None = None
     Raises
     ------
     InputError
-        If it, or something in it, is of another type or out of range.
+        If it, or something in it, has another type or is out of range.
     """
     try:
         return _typed(value, hint, {}, "", build=True)

@@ -190,7 +190,7 @@ def verify(
 
 
 def _check_truth(ds: xr.Dataset, rows: np.ndarray, path: Path) -> list[str]:
-    """Check some windows against the truth in the store, if it has any; gives what held, in words."""
+    """Check some windows against the truth in the store, if it has any; says which checks passed."""
     if not is_simulated(ds):
         return []
     check_truth(ds, rows, path=path)
@@ -230,7 +230,7 @@ def _compare_with_sources(
     engine: Engine,
     show_progress: bool,
 ) -> tuple[list[str], list[str]]:
-    """Derive a store again from its sources and compare; gives what held and what is unchecked, in words."""
+    """Derive a store again from its sources and compare; says which checks passed and what is unchecked."""
     with _scratch_folder(path) as folder:
         # Functions of the recipe are never run: a store may name any code.
         origin = origin_of(recipe, inputs, runs_functions=False)
@@ -324,7 +324,7 @@ def _recorded(ds: xr.Dataset, name: str, path: Path) -> Any:
 
 
 def _compare_with_itself(ds: xr.Dataset, path: Path) -> list[str]:
-    """Raise where attributes contradict the windows; gives what was compared, in words."""
+    """Raise where attributes contradict the windows; says what was compared."""
     split = read_variable(ds, schema.SPLIT.name)
     counts = _recorded(ds, schema.ATTR_COUNTS, path)
     held = []

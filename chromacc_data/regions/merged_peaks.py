@@ -75,7 +75,7 @@ def peak_counts(peaks: Sequence[Path]) -> dict[str, int]:
 
 
 def remove_peaks(folder: Path) -> None:
-    """Remove the peaks from a working folder: once there is a plan, they are of no more use."""
+    """Remove the peaks from a working folder: once there is a plan, they are no longer needed."""
     shutil.rmtree(folder / _FOLDER, ignore_errors=True)
 
 

@@ -225,7 +225,7 @@ def _joined(files: Sequence[Peaks], sample: Sample, path: Path | str) -> Peaks:
 
 
 def _agreed(files: Sequence[Peaks], least: int) -> Peaks:
-    """Ranges that are open in at least so many files, sorted and apart."""
+    """Ranges that are open in at least this many files, sorted and disjoint."""
     united = [merge_intervals(p.chrom, p.start, p.end, distance=0) for p in files]
     columns = (np.concatenate(parts) for parts in zip(*united, strict=True))
     return Peaks(*merge_intervals(*_coverage(*columns, least), distance=0))

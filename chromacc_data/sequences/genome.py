@@ -317,7 +317,7 @@ class Genome:
         elif all(name.startswith("chr") and name[3:] in self._code for name in unknown):
             remedy = "take 'chr' off the names; the genome has them so"
         else:
-            remedy = "rename or leave out these sequences, or take the genome that the coordinates are of"
+            remedy = "rename or leave out these sequences, or use the genome that the coordinates refer to"
         return InputError(
             f"{_listing(unknown)} not in the genome {self._label}",
             where=where,

@@ -204,7 +204,7 @@ class SimulationSource:
         return {**self.__dict__, "_recipe": None, "_inputs": None, "_genome": None}
 
     def template(self, n_windows: int, attrs: Mapping[str, str | int]) -> xr.Dataset:
-        """Empty Dataset of so many windows."""
+        """Empty Dataset of `n_windows` windows."""
         return schema.template(
             n_windows,
             self.simulator.length,
@@ -252,7 +252,7 @@ class SimulationSource:
     def check_bases(
         self, ds: xr.Dataset, again: xr.Dataset, rows: np.ndarray, *, path: Path, show_progress: bool
     ) -> list[str]:
-        """Compare the bases of all windows of a store with those made `again`; what held, in words."""
+        """Compare the bases of all windows of a store with those made `again`; says which checks passed."""
         _compare_bases(ds, again, path, show_progress=show_progress)
         n = ds.sizes[schema.WINDOW]
         return [f"bases, sites, scores and labels of all {n:,} windows are what the recipe gives"]

@@ -1,7 +1,7 @@
 """Store to batches of base codes and labels: shuffled, larger than memory, the same by seed and epoch.
 
 A selection that fits into `memory_limit` is kept in memory as base codes, 1 byte a base. A larger one is
-streamed: chunks in random order, so many at a time as fill a buffer, whose windows are shuffled. Reading
+streamed: chunks in random order, as many at a time as fill a buffer, whose windows are shuffled. Reading
 and shuffling run in a thread ahead of the consumer.
 """
 

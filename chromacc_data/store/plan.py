@@ -1,7 +1,7 @@
 """The plan of a store on disk: all that is known of its windows before their bases are made.
 
-A plan is small (bytes a window) and kept in the working folder of a build, so that a killed build does not
-make it again.
+A plan is small (some bytes per window) and kept in the working folder of a build, so that a killed build
+does not make it again.
 """
 
 from __future__ import annotations

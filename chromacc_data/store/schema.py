@@ -326,7 +326,7 @@ def _text(value: object, where: str) -> str:
 
 
 def _require_attributes(ds: xr.Dataset, where: str) -> None:
-    """Raise unless each attribute is of its type."""
+    """Raise unless each attribute has its type."""
     chunk = ds.attrs.get(ATTR_WINDOW_CHUNK, 1)
     whole = isinstance(chunk, (int, np.integer)) and not isinstance(chunk, (bool, np.bool_))
     if not whole or not 1 <= chunk < 2**31:

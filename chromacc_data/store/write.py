@@ -155,7 +155,7 @@ def convert(
     require_sealed(ds, where=source)
     require_disk(out, stored_bytes(ds), what="the store")
     expected = ds.attrs[schema.ATTR_CONTENT_HASH]
-    # What another conversion left unfinished is of no use to this one.
+    # This conversion cannot use what another one left unfinished.
     with Partial.open(out, key=f"convert {expected}", restart=_left_by_another(out, expected)) as partial:
         if out.exists():
             partial.remove()

@@ -51,7 +51,7 @@ class Claim:
 
     @property
     def values(self) -> tuple[Value, ...]:
-        """The values of both settings, as far as they are there."""
+        """The values of both settings, as far as they exist."""
         return tuple(value for value in (self.thesis, self.improved) if value is not None)
 
 

@@ -18,7 +18,7 @@ __all__ = ["DatabaseMatches", "planted_by_chance", "search_database"]
 #: Filters of each empirical null.
 _N_NULL = 1000
 
-#: As many filters as a network has, drawn so many times, match planted motifs by chance.
+#: Number of draws of as many filters as a network has, for chance matches with planted motifs.
 _N_DRAWS = 20
 
 
