@@ -60,17 +60,18 @@ def require_cell_types(names: Sequence[str], *, where: str = "cell_type") -> Non
             )
 
 
-def column_names(cell_types: Sequence[str]) -> list[str]:
+def column_names(cell_types: Sequence[str], *, taken: Sequence[str] = REGION_COLUMNS) -> list[str]:
     """Name of each cell type's column in a table of regions: its own, changed only where a table needs it.
 
-    Stores from before names were checked may hold others, which get distinct columns of one line.
+    Stores from before names were checked may hold others, which get distinct columns of one line. `taken` are
+    the other columns of the table.
 
     >>> column_names(["K562", "name"])
     ['K562', 'name_2']
     """
     return _distinct(
         ["".join(" " if unicodedata.category(c) in _UNPRINTABLE else c for c in name) for name in cell_types],
-        taken=REGION_COLUMNS,
+        taken=taken,
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from chromacc_data.console import CommandGroup, run
+from chromacc_models.commands.effects import contributions, hits, mutagenesis
 from chromacc_models.commands.evaluation import compare, evaluate
 from chromacc_models.commands.experiments import reproduce
 from chromacc_models.commands.interpretation import interactions, motifs, report
-from chromacc_models.commands.scoring import predict
+from chromacc_models.commands.scoring import predict, tracks
 from chromacc_models.commands.sharing import check, package
 from chromacc_models.commands.training import cross_validate, options, train
+from chromacc_models.commands.variants import variants
 
 
 @click.group(cls=CommandGroup)
@@ -30,6 +32,11 @@ for command in (
     interactions,
     report,
     predict,
+    tracks,
+    mutagenesis,
+    contributions,
+    hits,
+    variants,
     package,
     check,
     reproduce,

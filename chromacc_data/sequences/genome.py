@@ -152,6 +152,11 @@ class Genome:
     def __repr__(self) -> str:
         return f"<Genome {self._label}: {len(self.names)} sequences, {self.lengths.sum():,} bp>"
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The FASTA files."""
+        return self._arguments[0]
+
     def length(self, name: str) -> int:
         """Bases of a sequence."""
         return self._records[self._code_of(name)].length

@@ -13,7 +13,7 @@ from chromacc_data.errors import InputError
 from chromacc_models.commands.options import AT_LEAST_1, network_backend
 from chromacc_models.scoring.standard_streams import is_standard
 
-__all__ = ["predict"]
+__all__ = ["predict", "tracks"]
 
 
 @click.command(cls=Command)
@@ -92,3 +92,57 @@ def predict(
     )
     if written:
         console.result({"files": written}, "\n".join(map(str, written)))
+
+
+@click.command(cls=Command)
+@click.argument("model", type=FILE)
+@click.argument("genome", type=FILE, nargs=-1, required=True)
+@option("Output", "-o", "--out", type=FILE, required=True, help="Write the bigWig files to this folder.")
+@option("Input", "--regions", type=FILE, help="Predict only bins that overlap the regions of this BED file.")
+@option(
+    "Output",
+    "--stride",
+    type=AT_LEAST_1,
+    default=50,
+    show_default=True,
+    help="Set the number of bases that share a value.",
+)
+@option("Output", "--logits", is_flag=True, help="Write logits instead of probabilities.")
+@option("Output", "--cell-type", "cell_types", multiple=True, help="Write only this cell type; repeatable.")
+@option("Output", "--overwrite", is_flag=True, help="Replace existing files.")
+@engine_options
+@common_options
+def tracks(
+    console: Console,
+    model: Path,
+    genome: tuple[Path, ...],
+    out: Path,
+    regions: Path | None,
+    stride: int,
+    logits: bool,
+    cell_types: tuple[str, ...],
+    overwrite: bool,
+    workers: int | None,
+    processes: bool,
+    scheduler: str | None,
+) -> None:
+    """Predict along whole chromosomes with MODEL: a bigWig per cell type.
+
+    MODEL is a model folder, a run folder or a .keras file; GENOME is one FASTA file or several. Safe to
+    interrupt: run the same command again to resume.
+    """
+    from chromacc_models.scoring import tracks as tracking
+
+    written = tracking.tracks(
+        model,
+        genome,
+        out,
+        regions=regions,
+        stride=stride,
+        cell_types=list(cell_types) or None,
+        logits=logits,
+        engine=Engine(workers=workers, processes=processes, scheduler=scheduler),
+        overwrite=overwrite,
+        show_progress=console.progress,
+    )
+    console.result({"files": written}, "\n".join(map(str, written)))

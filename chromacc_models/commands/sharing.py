@@ -24,7 +24,7 @@ __all__ = ["check", "package"]
     "--genome",
     type=FILE,
     multiple=True,
-    help="Cut the example from this FASTA; repeat for several files.",
+    help="Cut the example, and take the background of `variants`, from this FASTA; repeatable.",
 )
 @option("Input", "--example-fasta", type=FILE, help="Use this FASTA as the example instead of cutting one.")
 @option("Input", "--example-bed", type=FILE, help="Use these regions in --example-fasta.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,12 @@ def train_options(command: Callable) -> Callable:
             metavar="KEY=VALUE",
             help="Set one training option; repeatable.",
         ),
+        option(
+            "Network",
+            "--motifs",
+            type=FILE,
+            help="Set the first filters to the known motifs of this file (MEME, JASPAR, CIS-BP).",
+        ),
         option("Output", "-o", "--out", type=FILE, required=True, help="Write to this folder."),
         option(
             "Running",
@@ -81,6 +88,7 @@ def train(
     preset: str | None,
     config: Path | None,
     settings: tuple[str, ...],
+    motifs: Path | None,
     out: Path,
     threads: int | None,
     engine: str,
@@ -92,7 +100,7 @@ def train(
     start_tensorflow(threads)
     from chromacc_models.training import train as training
 
-    chosen = _config(store, out, network, preset, config, settings)
+    chosen = _config(store, out, network, preset, config, settings, motifs)
     made = training.train(store, chosen, out, progress=console.progress, engine=engine)
     console.result(made.info.to_dict(), str(made))
 
@@ -115,6 +123,7 @@ def cross_validate(
     preset: str | None,
     config: Path | None,
     settings: tuple[str, ...],
+    motifs: Path | None,
     out: Path,
     threads: int | None,
     engine: str,
@@ -129,7 +138,7 @@ def cross_validate(
     start_tensorflow(threads)
     from chromacc_models.evaluation import cross_validation
 
-    chosen = _config(store, out, network, preset, config, settings)
+    chosen = _config(store, out, network, preset, config, settings, motifs)
     apart = workers is not None or scheduler is not None
     made = cross_validation.cross_validate(
         store,
@@ -151,6 +160,7 @@ def _config(
     preset: str | None,
     config: Path | None,
     settings: tuple[str, ...],
+    motifs: Path | None,
 ) -> object:
     from chromacc_models.training.choice import choose_config
 
@@ -158,4 +168,6 @@ def _config(
         settings = (f"network={network}", *settings)
     elif config is None and not any(setting.startswith("network=") for setting in settings):
         raise InputError("no network", where="--network", expected="one, or a --config that names it")
+    if motifs is not None:
+        settings = (*settings, f"motifs={json.dumps(str(motifs))}")
     return choose_config(store, out, path=config, settings=settings, preset=preset)

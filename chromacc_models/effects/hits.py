@@ -11,7 +11,8 @@ from chromacc_models.kmer_kernels import contribute
 
 __all__ = ["Hits", "find_hits"]
 
-_BATCH = 64
+#: Windows, and places of filters, that are looked at together: bounds memory.
+_BATCH, _PLACES = 64, 1 << 22
 
 
 class Hits(NamedTuple):
@@ -61,9 +62,12 @@ def find_hits(contributions: Contributions, codes: np.ndarray, *, at_least: floa
     at_least
         A place is a hit if it adds more than this to the logit of some cell type, or takes as much from it.
     """
+    scorer, front_end, batch = contributions.scorer, contributions.scorer.front_end, _BATCH
+    if front_end.pooling != "max":
+        batch = max(1, min(batch, _PLACES // (scorer.n_filters * front_end.n_strands * front_end.n_places)))
     parts = [
-        _find(contributions, codes[first : first + _BATCH], first, at_least)
-        for first in range(0, len(codes), _BATCH)
+        _find(contributions, codes[first : first + batch], first, at_least)
+        for first in range(0, len(codes), batch)
     ]
     if not parts:
         return _find(contributions, codes, 0, at_least)

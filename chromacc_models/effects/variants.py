@@ -9,6 +9,7 @@ import numpy as np
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import NUCLEOTIDES, encode
 from chromacc_data.sequences.genome import Genome
+from chromacc_models.effects.alleles import AlleleEffects, AlleleScorer
 from chromacc_models.effects.vcf import Alleles
 from chromacc_models.scoring.scorer import Scorer
 
@@ -20,6 +21,7 @@ __all__ = [
     "match_alleles",
     "require_assembly",
     "score_alleles",
+    "unscored",
 ]
 
 #: What can be said of an allele: it was scored; REF is not what the genome has there; nor is it, but ALT is;
@@ -39,28 +41,33 @@ class VariantScores(NamedTuple):
     ----------
     status
         (allele,) int8: a place in :data:`STATUSES`.
-    logit_ref, logit_alt
-        (allele, cell_type) float32.
+    logit_ref, delta
+        Logits with the reference allele, and what the alternative one adds to them, (allele, cell_type)
+        float32.
     cell_type
         The cell type with the largest change of its logit, (allele,) int64.
     filter
-        The filter whose contribution to that logit changes most, (allele,) int64.
+        Of the filters whose pooled value changes, the one whose contribution to that logit changes most,
+        (allele,) int64; -1 where none changes.
+    rises
+        (allele,) int8: 1 where that filter finds more of its motif, -1 where it finds less.
     filter_ref, filter_alt
         What that filter adds to the logit with either allele, (allele,) float32.
     """
 
     status: np.ndarray
     logit_ref: np.ndarray
-    logit_alt: np.ndarray
+    delta: np.ndarray
     cell_type: np.ndarray
     filter: np.ndarray
+    rises: np.ndarray
     filter_ref: np.ndarray
     filter_alt: np.ndarray
 
     @property
-    def delta(self) -> np.ndarray:
-        """Changes of the logits from the reference to the alternative allele, (allele, cell_type) float32."""
-        return self.logit_alt - self.logit_ref
+    def logit_alt(self) -> np.ndarray:
+        """Logits with the alternative allele, (allele, cell_type) float32."""
+        return self.logit_ref + self.delta
 
 
 class Matched(NamedTuple):
@@ -146,7 +153,9 @@ def require_assembly(status: np.ndarray, alleles: Alleles, genome: Genome, where
         )
 
 
-def score_alleles(scorer: Scorer, genome: Genome, alleles: Alleles, matched: Matched) -> VariantScores:
+def score_alleles(
+    scorer: Scorer | AlleleScorer, genome: Genome, alleles: Alleles, matched: Matched
+) -> VariantScores:
     """Score alleles by the network's logits of the window around them, with each allele in turn.
 
     The window is centred on the first reference base, as the one of `predict` is on a region of that base.
@@ -155,30 +164,43 @@ def score_alleles(scorer: Scorer, genome: Genome, alleles: Alleles, matched: Mat
     Parameters
     ----------
     scorer
-        The network.
+        The network; an :class:`~chromacc_models.effects.alleles.AlleleScorer` where it is used again.
     genome
         What `matched` was made with.
     alleles, matched
         The alleles, and :func:`match_alleles` of them.
     """
-    n, n_cell_types = len(alleles), scorer.n_cell_types
-    logit_ref, logit_alt = (np.full((n, n_cell_types), np.nan, np.float32) for _ in range(2))
-    cell_type, filters = (np.full(n, -1, np.int64) for _ in range(2))
-    filter_ref, filter_alt = (np.full(n, np.nan, np.float32) for _ in range(2))
-    rows = np.flatnonzero(matched.status == SCORED)
+    if isinstance(scorer, Scorer):
+        scorer = AlleleScorer(scorer)
+    found = unscored(matched.status, scorer.scorer.n_cell_types)
+    is_scored = matched.status == SCORED
+    is_base = np.array([len(r) + len(a) == 2 for r, a in zip(alleles.ref, alleles.alt, strict=True)], bool)
+    length = scorer.scorer.window_length
+    rows = np.flatnonzero(is_scored & is_base)
+    if len(rows):
+        alt = _stack(alleles.alt[rows])[:, 0]
+        _fill(found, rows, scorer.of_bases(genome, matched.chrom[rows], alleles.position[rows], alt))
+    rows = np.flatnonzero(is_scored & ~is_base)
     if len(rows):
         chosen = Alleles(*(column[rows] for column in alleles))
-        ref, alt = allele_windows(genome, matched.chrom[rows], chosen, scorer.window_length)
-        pooled = [scorer.pool(codes) for codes in (ref, alt)]
-        logits = [scorer.head.logits(values) for values in pooled]
-        logit_ref[rows], logit_alt[rows] = logits
-        top = np.abs(logits[1] - logits[0]).argmax(axis=1)
-        added = [scorer.head.added(values, top) for values in pooled]
-        changed = np.abs(added[1] - added[0]).argmax(axis=1)
-        cell_type[rows], filters[rows] = top, changed
-        each = np.arange(len(rows))
-        filter_ref[rows], filter_alt[rows] = (values[each, changed] for values in added)
-    return VariantScores(matched.status, logit_ref, logit_alt, cell_type, filters, filter_ref, filter_alt)
+        windows = allele_windows(genome, matched.chrom[rows], chosen, length)
+        _fill(found, rows, scorer.of_windows(*windows))
+    return found
+
+
+def unscored(status: np.ndarray, n_cell_types: int) -> VariantScores:
+    """Scores of alleles of which nothing is known but their status."""
+    n = len(status)
+    logit_ref, delta = (np.full((n, n_cell_types), np.nan, np.float32) for _ in range(2))
+    cell_type, filters = (np.full(n, -1, np.int64) for _ in range(2))
+    added = (np.full(n, np.nan, np.float32) for _ in range(2))
+    return VariantScores(status, logit_ref, delta, cell_type, filters, np.zeros(n, np.int8), *added)
+
+
+def _fill(found: VariantScores, rows: np.ndarray, effects: AlleleEffects) -> None:
+    values = effects.logit_ref, effects.delta, *effects.top
+    for column, part in zip(found[1:], values, strict=True):
+        column[rows] = part
 
 
 def allele_windows(

@@ -44,8 +44,8 @@ class Alleles(NamedTuple):
     id
         Names of variants, or ".", (allele,) object.
     ref, alt
-        Bases in upper case, or a symbol such as ``*`` and ``<DEL>``; "." is no alternative allele. (allele,)
-        object.
+        Bases in upper case, or a symbol such as ``*`` and ``<DEL>`` as it stands; "." is no alternative
+        allele. (allele,) object.
     """
 
     record: np.ndarray
@@ -87,7 +87,7 @@ def read_alleles(path: Path | str, *, chunk: int = 16384, skip: int = 0) -> Iter
             if number < skip:
                 continue
             fixed = number, record.chrom, record.pos - 1, record.id or ".", (record.ref or ".").upper()
-            rows += [(*fixed, alt.upper()) for alt in record.alts or (".",)]
+            rows += [(*fixed, alt.upper() if alt.isalpha() else alt) for alt in record.alts or (".",)]
             if (number + 1 - skip) % chunk == 0:
                 yield _columns(rows)
                 rows = []

@@ -229,4 +229,5 @@ def _config_of_fold(config: TrainConfig, fold: int) -> TrainConfig:
             raise InputError(
                 "the fold to take initial filters from is missing", where=filters, expected=f"fold-{fold}"
             )
-    return dataclasses.replace(config, fold=fold, initial_filters=filters)
+    motifs = None if config.motifs is None else str(Path(config.motifs).absolute())
+    return dataclasses.replace(config, fold=fold, initial_filters=filters, motifs=motifs)

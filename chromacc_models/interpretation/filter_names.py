@@ -13,6 +13,7 @@ from scipy.spatial.distance import squareform
 from chromacc_data.motifs.motif import Motif
 from chromacc_models.interpretation.matching import match_filters, number_groups
 from chromacc_models.interpretation.tomtom import match_motifs
+from chromacc_models.networks.known_motifs import KnownMotifs
 
 __all__ = [
     "MAX_E",
@@ -20,6 +21,7 @@ __all__ = [
     "filter_names",
     "group_names",
     "name_by_database",
+    "name_by_known",
     "name_by_truth",
     "similar_motifs",
 ]
@@ -93,6 +95,17 @@ def name_by_database(
     membership = np.zeros((len(filters), len(names)), dtype=bool)
     membership[matched, group[of_filter]] = True
     return FilterNames(tuple(names), membership, tuple(named), group)
+
+
+def name_by_known(known: KnownMotifs) -> FilterNames | None:
+    """Filters under the motifs that they were set to and still are; None where there are none."""
+    kept = [one for one in known.filters if one.keeps_name]
+    if not kept:
+        return None
+    membership = np.zeros((known.n_filters, len(kept)), dtype=bool)
+    membership[[one.filter for one in kept], np.arange(len(kept))] = True
+    names, motifs = tuple(one.name for one in kept), tuple(one.as_motif() for one in kept)
+    return FilterNames(names, membership, motifs, np.arange(len(kept)))
 
 
 def name_by_truth(filters: Sequence[Motif], planted: Sequence[Motif], *, both_strands: bool) -> FilterNames:

@@ -348,13 +348,13 @@ def _e_values(motifs: Sequence[Motif]) -> np.ndarray:
 
 
 def _names_of_motifs(found: RunMotifs) -> list[str]:
-    """What each filter is known as: its planted motifs, or its target where it matches."""
+    """What each filter is known as: its planted motifs, its target if it matches, or what it was set to."""
     table = found.table
     if "planted" in table:
         return [str(name) for name in table["planted"]]
     if "target_name" in table:
         return list(np.where(table["E"] <= MAX_E, table["target_name"], ""))
-    return [""] * len(table)
+    return [motif.name for motif in found.motifs]
 
 
 def _motif_table(found: Sequence[RunMotifs], groups: FoldGroups, folds: Sequence[str]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,6 +16,7 @@ from chromacc_data.simulation.truth import read_truth
 from chromacc_data.store.read import FORMATS, open_store
 from chromacc_models.evaluation.evaluate import open_batches
 from chromacc_models.interpretation.filters import filter_motifs
+from chromacc_models.networks.known_motifs import known_names
 from chromacc_models.training.run import Run
 
 __all__ = ["RunFilters", "read_filters_of_run", "read_planted"]
@@ -36,6 +38,8 @@ def read_filters_of_run(
 ) -> RunFilters:
     """Motifs of the filters of a run, its network, and its validation windows.
 
+    Filters that were set to known motifs and still are have the motifs' names.
+
     Raises
     ------
     InputError
@@ -51,7 +55,10 @@ def read_filters_of_run(
         )
     codes = np.concatenate([batch.codes for batch in open_batches(run, split="validation")])
     strands = getattr(model.get_layer("filters"), "strands", "forward")
-    return RunFilters(model, filter_motifs(model, method=method, codes=codes), codes, strands == "both")
+    motifs = filter_motifs(model, method=method, codes=codes)
+    names = known_names(run.folder, len(motifs))
+    motifs = tuple(dataclasses.replace(m, name=name or "") for m, name in zip(motifs, names, strict=True))
+    return RunFilters(model, motifs, codes, strands == "both")
 
 
 def read_planted(path: Path | str, *, as_written: bool = False) -> tuple[Motif, ...]:

@@ -13,7 +13,12 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_data.motifs.files import read_motifs
 from chromacc_data.motifs.motif import Motif
-from chromacc_models.interpretation.filter_names import name_by_database, name_by_truth
+from chromacc_models.interpretation.filter_names import (
+    FilterNames,
+    name_by_database,
+    name_by_known,
+    name_by_truth,
+)
 from chromacc_models.interpretation.importance import pooled_activations
 from chromacc_models.interpretation.interaction_tables import (
     mark_planted,
@@ -29,6 +34,7 @@ from chromacc_models.interpretation.interactions import (
 )
 from chromacc_models.interpretation.run_filters import RunFilters, read_filters_of_run, read_planted
 from chromacc_models.interpretation.run_insertions import inserter_of, mean_of_groups, responses_of
+from chromacc_models.networks.known_motifs import read_known_motifs
 from chromacc_models.networks.layers import FactorizationMachine
 from chromacc_models.reporting import plots
 from chromacc_models.training.run import Run, lock_folder
@@ -98,8 +104,9 @@ def run_interactions(
 ) -> RunInteractions:
     """Interactions that a run's factorization machines learned, written to `interactions.tsv` and `.png`.
 
-    With motifs, `motif_interactions.tsv` has them by motif: each motif is inserted into 200 shuffled
-    validation windows, where the network scans them, and filters count as much as it raises them
+    With motifs, of a database, planted ones, or those that the network began with, `motif_interactions.tsv`
+    has them by motif: each motif is inserted into 200 shuffled validation windows, where the network scans
+    them, and filters count as much as it raises them
     (:func:`~chromacc_models.interpretation.interactions.motif_interactions`; of a group the mean over its
     motifs).
 
@@ -112,7 +119,8 @@ def run_interactions(
     method
         How a filter becomes a motif: see :func:`chromacc_models.interpretation.filters.filter_motifs`.
     database
-        File of known motifs: a filter has the name of its best match, if its E-value is at most 0.01.
+        File of known motifs: a filter has the name of its best match, if its E-value is at most 0.01. Without
+        one, filters that were set to known motifs and still are have the names of these.
     truth
         Planted motifs, of a simulated store or a motif file: a filter has the names of those that it matches
         by the rule of the thesis. With a store of pairs, both tables say which pairs were planted, and
@@ -147,14 +155,15 @@ def run_interactions(
     """
     if database is not None and truth is not None:
         raise InputError("two sources of names", found="--database and --truth", expected="one of them")
-    if n_insert and database is None and truth is None:
+    run = Run.open(run, store=store)
+    own = None if database is not None or truth is not None else _own_names(run)
+    if n_insert and database is None and truth is None and own is None:
         raise InputError(
             "no motifs to insert",
             where="--insert",
             found=n_insert,
             expected="--database or --truth as well",
         )
-    run = Run.open(run, store=store)
     known = None
     if database is not None or truth is not None:
         known = read_planted(truth) if database is None else read_motifs(database)
@@ -173,8 +182,10 @@ def run_interactions(
     table = interaction_table(raw, scaled, run.cell_types, filters, n_top=n_top, absolute=absolute)
     tables = {"interactions.tsv": table}
     filter_labels = [""] * len(filters)
-    if known is not None:
-        if database is not None:
+    if known is not None or own is not None:
+        if own is not None:
+            names = own
+        elif database is not None:
             names = name_by_database(run_filters.motifs, known)
         else:
             names = name_by_truth(run_filters.motifs, known, both_strands=run_filters.both_strands)
@@ -221,6 +232,12 @@ class Interactions(NamedTuple):
     raw: np.ndarray
     #: Times the spread of both pooled activations.
     scaled: np.ndarray
+
+
+def _own_names(run: Run) -> FilterNames | None:
+    """Filters of a run under the known motifs that they were set to."""
+    known = read_known_motifs(run.folder)
+    return None if known is None else name_by_known(known)
 
 
 def interactions_of(run_filters: RunFilters) -> Interactions | None:

@@ -40,7 +40,8 @@ _OPTIONAL_TABLES = {"tomtom.tsv", "tomtom_null.tsv"}
 class RunMotifs:
     """Motifs of the filters of a run.
 
-    `table` has a row per filter, the most important first: filter, importance, bits, consensus. Networks that
+    `table` has a row per filter, the most important first: filter, importance, bits, consensus; where the
+    network began with known motifs also known, the one that a filter was set to and still is. Networks that
     do not pool over the whole window (basset) have no importance; the filter of most bits is first. With a
     database there are target, target_name, p, E, q and null_NAME, the share of filters that learned nothing
     and match at least as well; with planted motifs kind, planted and score; with either parts and explained,
@@ -147,6 +148,8 @@ def run_motifs(
     run_filters = read_filters_of_run(run, method=method)
     motifs = run_filters.motifs
     columns: dict[str, Any] = {"filter": [motif.id for motif in motifs]}
+    if run.config.motifs is not None:
+        columns["known"] = [motif.name for motif in motifs]
     if has_importance(run_filters.model):
         columns["importance"] = filter_importance(run_filters.model, run_filters.codes)
     columns["bits"] = np.array([information(motif.ppm).sum() for motif in motifs])

@@ -22,7 +22,7 @@ from chromacc_models.kmer_kernels.workers import Workspace, Workspaces, in_paral
 from chromacc_models.networks.options import ACTIVATIONS as NETWORK_ACTIVATIONS
 from chromacc_models.networks.options import POOLINGS, STRANDS
 
-__all__ = ["FilterGradients", "FrontEnd", "Pooled"]
+__all__ = ["FilterGradients", "FrontEnd", "Pooled", "activated"]
 
 #: Activations that the kernels know: those of the networks, and none.
 ACTIVATIONS = ("linear", *NETWORK_ACTIVATIONS)
@@ -165,8 +165,8 @@ class FrontEnd:
                 best, places = self._best_strand(highest, places)
                 # Comparisons lose a NaN: show the filters that have diverged.
                 best[:, ~np.isfinite(kernel.sum(axis=(0, 1)) + (0 if bias is None else bias))] = np.nan
-                return Pooled(_activated(self.activation, best) * np.float32(self.scale), places)
-            top = _activated(self.activation, highest)
+                return Pooled(activated(self.activation, best) * np.float32(self.scale), places)
+            top = activated(self.activation, highest)
             totals = self._pooled(space, kernels.pool_exponentials, scanned, top)
             # The difference of two logarithms is often small: in double precision.
             logs = self._strands(top + np.log(totals, dtype=np.float64))
@@ -209,6 +209,11 @@ class FrontEnd:
                 gradients = np.where(pooled.values == 0, np.float32(0), gradients)
                 return self._relu_gradients(space, codes, scanned, gradients)
             return self._dense_gradients(space, scanned, gradients, logs)
+
+    def tables(self, kernel: np.ndarray, bias: np.ndarray | None) -> tuple[TableLayout, list[np.ndarray]]:
+        """The layout of filters, as :meth:`forward` takes them, and the table of each of its tiles."""
+        scanned = self._scanned(Workspace(), np.zeros((0, self.window_length), np.uint8), kernel, bias)
+        return self._layout, scanned.tables
 
     def compile(self) -> float:
         """Make the compiled kernels ready, from disk where they are known; gives the seconds that it took."""
@@ -488,7 +493,8 @@ def _without_places(values: np.ndarray) -> Pooled:
     return Pooled(values, np.empty((len(values), 0), np.int32))
 
 
-def _activated(activation: str, scans: np.ndarray) -> np.ndarray:
+def activated(activation: str, scans: np.ndarray) -> np.ndarray:
+    """Activations of scans, by the name of the activation."""
     if activation == "relu":
         return np.maximum(scans, 0)
     return np.exp(scans) if activation == "exponential" else scans

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numba
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
-__all__ = ["Workspace", "Workspaces", "in_parallel", "n_threads", "runs_of"]
+__all__ = ["Workspace", "Workspaces", "in_parallel", "n_threads", "one_blas_thread", "runs_of"]
 
 _CACHE_LINE_BYTES = 64
 _SMALLEST_RUN = 32  # windows or filters: a task of fewer costs more to start than to do
@@ -87,6 +89,33 @@ def runs_of(n: int, n_runs: int) -> list[slice]:
     return [slice(start, min(n, start + size)) for start in range(0, n, size)]
 
 
+class _OneBlasThread:
+    """Context in which products of matrices take one thread, whatever number of threads is in it.
+
+    Those of the network's heads are small, and the threads of BLAS wait for each other in a busy loop: with
+    threads of kernels, or other work on the machine, that costs more than everything else.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._n_inside = threading.Lock(), 0
+        self._limited: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._n_inside:
+                self._limited = _blas().limit(limits=1, user_api="blas")
+            self._n_inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if not self._n_inside:
+                self._limited.restore_original_limits()
+
+
+one_blas_thread = _OneBlasThread()
+
+
 def in_parallel(*tasks: Callable[[], Any]) -> None:
     """Do all tasks; an error in one of them is raised."""
     # Threads take what is next: `next` of one iterator is atomic under the GIL.
@@ -100,6 +129,11 @@ def in_parallel(*tasks: Callable[[], Any]) -> None:
     work()
     for helper in helpers:
         helper.result()
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 @lru_cache

@@ -312,7 +312,8 @@ def _filter_options(chosen: NetworkOptions, seed: int) -> dict[str, Any]:
     return {
         "kernel_initializer": _glorot(seed, chosen.filter_scale),
         "bias_initializer": keras.initializers.Constant(chosen.filter_bias),
-        "kernel_regularizer": _l2(chosen.l2),
+        # Filters set to known motifs are drawn to these, not to zero: by the training, see MotifFilters.
+        "kernel_regularizer": _l2(chosen.l2) if chosen.motifs is None else None,
         "trainable": chosen.train_filters,
         "name": "filters",
     }

@@ -25,6 +25,7 @@ __all__ = [
     "OneHot",
     "ReverseComplement",
     "SequenceConv1D",
+    "blocks_of_bases",
     "reverse_complement_blocks",
 ]
 
@@ -45,6 +46,25 @@ def reverse_complement_blocks(n: int) -> np.ndarray:
     """
     powers = N_BASES ** np.arange(n)
     return powers @ (N_BASES - 1 - _block_digits(n))
+
+
+def blocks_of_bases(weights: Any, n: int) -> Any:
+    """Weights of blocks of `n` bases as sums of their bases' weights.
+
+    Parameters
+    ----------
+    weights
+        (width * n, 4, filter).
+    n
+        Bases in a block.
+
+    Returns
+    -------
+    tensor
+        (width, 4**n, filter).
+    """
+    by_tap = ops.reshape(weights, (-1, n, N_BASES, weights.shape[-1]))
+    return sum(ops.take(by_tap[:, base], digits, axis=1) for base, digits in enumerate(_block_digits(n)))
 
 
 @_register
@@ -235,11 +255,7 @@ class BlockConv1D(keras.layers.Layer):
         """Weight of each block of each filter, (width, 4**n, filter)."""
         if self.tables == "free":
             return self.block_weights
-        weights = ops.reshape(self.base_weights, (self.width, self.n, N_BASES, self.filters))
-        shared = [
-            ops.take(weights[:, base], digits, axis=1) for base, digits in enumerate(_block_digits(self.n))
-        ]
-        return ops.add(sum(shared), self.block_weights)
+        return ops.add(blocks_of_bases(self.base_weights, self.n), self.block_weights)
 
     def assign_kernel(self, kernel: Any) -> None:
         """Give each block of each filter its weight; where tables are additive, all as deviations."""

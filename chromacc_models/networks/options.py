@@ -20,6 +20,7 @@ from chromacc_data.typed_values import Options, option
 __all__ = [
     "ACTIVATIONS",
     "BLOCK_WEIGHTS",
+    "MOTIF_MODES",
     "NETWORK_NAMES",
     "POOLINGS",
     "POOL_SCALES",
@@ -33,18 +34,40 @@ Activation = Literal["relu", "exponential"]
 Strands = Literal["forward", "both"]
 Pooling = Literal["average", "max", "logsumexp"]
 BlockWeights = Literal["additive", "free"]
+MotifMode = Literal["frozen", "anchored", "free"]
 
 NETWORK_NAMES: tuple[str, ...] = get_args(NetworkName)
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 STRANDS: tuple[str, ...] = get_args(Strands)
 POOLINGS: tuple[str, ...] = get_args(Pooling)
 BLOCK_WEIGHTS: tuple[str, ...] = get_args(BlockWeights)
+MOTIF_MODES: tuple[str, ...] = get_args(MotifMode)
 
 #: Scale of the pooled values by the way of pooling, where none is given.
 POOL_SCALES: dict[str, float] = {"average": 100.0, "max": 1.0, "logsumexp": 1.0}
 
+_INTERPRETABLE = ("baseline", "factorization_machine", "motif_builder")
+
+#: What options of known motifs are where `motifs` is given and they are not; without `motifs` all are None.
+#: The strength of the anchors, which only one mode has, is 0 in the others.
+_MOTIF_DEFAULTS: dict[str, Any] = {
+    "motif_mode": "anchored",
+    "motif_anchoring": 0.01,
+    "motif_clusters": 0.01,
+    "motif_active": 0.25,
+    "n_free": 50,
+}
+#: Options that are not passed on as they are given: see `network_options`.
+_FILES_AND_MOTIFS = {"initial_filters", "motifs", *_MOTIF_DEFAULTS}
+
 #: Limits of what can be trained at all: of sizes, and of factors and penalties.
 _MOST, LARGEST = 100_000, 1e6
+
+
+def _motif_option(name: str, doc: str, **limits: Any) -> Any:
+    """Option of filters set to motifs, with its value when absent in `doc`."""
+    doc = f"{doc} ({_MOTIF_DEFAULTS[name]} when absent)"
+    return _network_option(doc, dict.fromkeys(_INTERPRETABLE), **limits)
 
 
 def _network_option(doc: str, defaults: Mapping[str, Any], **limits: Any) -> Any:
@@ -59,7 +82,7 @@ def _in_all(default: Any, **others: Any) -> dict[str, Any]:
 
 
 def _in_interpretable(default: Any, **others: Any) -> dict[str, Any]:
-    return dict.fromkeys(("baseline", "factorization_machine", "motif_builder"), default) | others
+    return dict.fromkeys(_INTERPRETABLE, default) | others
 
 
 @dataclass(frozen=True)
@@ -81,6 +104,7 @@ class NetworkOptions(Options):
     """
 
     network: NetworkName = option("the network")
+    # With known motifs and no number: a filter for each cluster of motifs, and `n_free` more.
     n_filters: int | None = _network_option(
         "filters of the first convolution", _in_interpretable(300), minimum=1, maximum=_MOST
     )
@@ -158,6 +182,34 @@ class NetworkOptions(Options):
     train_filters: bool | None = _network_option(
         "false keeps the initial filters as they are", _in_interpretable(True)
     )
+    motifs: str | None = _network_option(
+        "file of known motifs (MEME, JASPAR, CIS-BP, ...) that the first filters are set to",
+        _in_interpretable(None),
+    )
+    motif_mode: MotifMode | None = _motif_option(
+        "motif_mode", "filters set to motifs: `frozen`; `anchored`, drawn back to their motifs; or `free`"
+    )
+    motif_anchoring: float | None = _motif_option(
+        "motif_anchoring",
+        "penalty on the squared distance of each anchored filter from its motif",
+        minimum=0,
+        maximum=LARGEST,
+    )
+    motif_clusters: float | None = _motif_option(
+        "motif_clusters",
+        "Tomtom E-value up to which motifs are one cluster, with one filter; 0 keeps all apart",
+        minimum=0,
+        maximum=LARGEST,
+    )
+    motif_active: float | None = _motif_option(
+        "motif_active",
+        "share of training windows in which a filter set to a motif is active at first",
+        above=0,
+        maximum=1,
+    )
+    n_free: int | None = _motif_option(
+        "n_free", "filters besides those set to motifs, random at first", minimum=0, maximum=_MOST
+    )
     # 1 is the published network.
     size: float | None = _network_option(
         "factor on the numbers of filters and units", {"basset": 1.0}, above=0, maximum=20
@@ -184,15 +236,54 @@ class NetworkOptions(Options):
                     found=f"{name} = {value}",
                     expected=", ".join(default_options(self.network)),
                 )
-            if value is None:
+            if value is None and (name != "n_filters" or self.motifs is None):
                 object.__setattr__(self, name, defaults.get(self.network))
+        self._complete_motif_options()
         if self.pool_scale is None and self.pooling is not None:
             object.__setattr__(self, "pool_scale", POOL_SCALES[self.pooling])
 
     @property
     def network_options(self) -> dict[str, Any]:
         """Values of the options that the network has, but for its initial filters: they are a path here."""
-        return {name: getattr(self, name) for name in default_options(self.network)}
+        of_motifs = ("motifs", *_MOTIF_DEFAULTS) if self.motifs is not None else ()
+        return {name: getattr(self, name) for name in (*default_options(self.network), *of_motifs)}
+
+    def _complete_motif_options(self) -> None:
+        """Write out the options of known motifs where there are motifs; refuse them where there are none."""
+        given = {name: getattr(self, name) for name in _MOTIF_DEFAULTS if getattr(self, name) is not None}
+        if self.motifs is None:
+            for name, value in given.items():
+                raise InputError(
+                    "only for filters set to known motifs",
+                    where=name,
+                    found=f"{name} = {value}, and no motifs",
+                    expected="motifs as well",
+                    remedy="name a file of motifs: --motifs FILE",
+                )
+            return
+        for name, value in {
+            "initial_filters": self.initial_filters,
+            "train_filters": self.train_filters,
+        }.items():
+            if value not in (None, True):
+                raise InputError(
+                    "filters are set to known motifs",
+                    where=name,
+                    found=f"{name} = {value}",
+                    expected="either motifs or initial filters",
+                    remedy="for filters that stay as they are: --set motif_mode=frozen",
+                )
+        mode = given.get("motif_mode", _MOTIF_DEFAULTS["motif_mode"])
+        if mode != "anchored" and given.get("motif_anchoring"):
+            raise InputError(
+                f"{mode} filters have no anchors",
+                where="motif_anchoring",
+                found=f"motif_anchoring = {self.motif_anchoring}",
+                expected="motif_mode = anchored",
+            )
+        unanchored = {} if mode == "anchored" else {"motif_anchoring": 0.0}
+        for name, value in {**_MOTIF_DEFAULTS, **given, **unanchored}.items():
+            object.__setattr__(self, name, value)
 
 
 #: Defaults of each option by network; a network that is not named has no such option.
@@ -204,7 +295,7 @@ _DEFAULTS: dict[str, Mapping[str, Any]] = {
 
 
 def default_options(network: str) -> dict[str, Any]:
-    """Options of a network, but for its initial filters, and their default values.
+    """Options of a network, but for its initial filters and known motifs, and their default values.
 
     >>> default_options("basset")
     {'strands': 'forward', 'scan_length': None, 'size': 1.0, 'dropout': 0.3}
@@ -212,5 +303,5 @@ def default_options(network: str) -> dict[str, Any]:
     return {
         name: defaults[network]
         for name, defaults in _DEFAULTS.items()
-        if network in defaults and name != "initial_filters"
+        if network in defaults and name not in _FILES_AND_MOTIFS
     }

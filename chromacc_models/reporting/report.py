@@ -21,6 +21,7 @@ from chromacc_data.files import disk_errors, write_text_atomically
 from chromacc_models.evaluation.cross_validation import SCORES, is_cross_validation, open_folds
 from chromacc_models.evaluation.evaluation_file import read_evaluation
 from chromacc_models.interpretation.folds import RECURRING_INTERACTIONS, RECURRING_MOTIFS
+from chromacc_models.networks.known_motifs import KNOWN_TABLE
 from chromacc_models.training.run import Run
 
 __all__ = ["write_report"]
@@ -53,7 +54,7 @@ class _Part:
 
 
 _PARTS = (
-    _Part("Training", "train", (), (("curves.png", "Loss by epoch"),)),
+    _Part("Training", "train", (KNOWN_TABLE,), (("curves.png", "Loss by epoch"),)),
     _Part(
         "Scores on held-out windows",
         "evaluate",

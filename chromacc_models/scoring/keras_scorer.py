@@ -78,10 +78,12 @@ class KerasScorer:
     ----------
     model
         A built network that takes one-hot DNA (window, position, 4).
+    obstacle
+        Why the k-mer kernels do not compute it, where that is known.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        self.model = model
+    def __init__(self, model: keras.Model, *, obstacle: str | None = None) -> None:
+        self.model, self.obstacle = model, obstacle
         # XLA compiles for each number of windows, so all batches have one size.
         self._jit = gains_from_xla(model)
 

@@ -6,6 +6,7 @@ Nothing here imports TensorFlow unless the network is one that Keras must comput
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -13,23 +14,35 @@ import numpy as np
 import pandas as pd
 
 from chromacc_data.errors import InputError
+from chromacc_data.lazy import lazy_module
 from chromacc_data.progress import LOG
 from chromacc_data.region_windows import RegionWindows, require_regions
 from chromacc_data.sequences.encoding import (
     BYTE_CLASS,
     FOREIGN,
     N_CODE,
-    codes_from_one_hot,
     encode,
     reverse_complement,
 )
 from chromacc_data.sequences.genome import Genome
+from chromacc_models.effects.network import AskedNetwork
+from chromacc_models.scoring.given_sequences import codes_of_array, require_nucleotides
 from chromacc_models.scoring.open_scorer import open_scorer
-from chromacc_models.scoring.saved_network import Network, find_network
+from chromacc_models.scoring.saved_network import Network, chosen_cell_types, find_network
 from chromacc_models.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
+    import xarray as xr
+
+    from chromacc_models.effects import allele_networks, base_effects, hits_table, motif_names, variant_frame
+    from chromacc_models.effects.variant_table import VariantColumns
     from chromacc_models.training.run import Run
+else:
+    allele_networks = lazy_module("chromacc_models.effects.allele_networks")
+    base_effects = lazy_module("chromacc_models.effects.base_effects")
+    hits_table = lazy_module("chromacc_models.effects.hits_table")
+    motif_names = lazy_module("chromacc_models.effects.motif_names")
+    variant_frame = lazy_module("chromacc_models.effects.variant_frame")
 
 __all__ = ["Model", "load_model"]
 
@@ -58,6 +71,8 @@ class _Windows(NamedTuple):
     names: pd.Index
     is_minus: np.ndarray | None
     codes: Callable[[slice], np.ndarray]
+    #: Of regions: chrom, start, and length of the chromosome.
+    in_genome: dict[str, np.ndarray] | None = None
 
 
 class Model:
@@ -169,6 +184,229 @@ class Model:
             )
         return pd.DataFrame(values, index=windows.names, columns=list(self.cell_types))
 
+    def mutagenesis(
+        self,
+        sequences: SequencesLike,
+        *,
+        genome: GenomeLike | None = None,
+        cell_types: Sequence[str] | None = None,
+    ) -> xr.DataArray:
+        """Change of the logits by every base change of sequences or regions.
+
+        The numbers are those of ``chromacc-models mutagenesis``: exact for the interpretable networks; of
+        others every mutant is scored.
+
+        Parameters
+        ----------
+        sequences, genome
+            As :meth:`predict` takes them; regions are taken from the forward strand.
+        cell_types
+            Those that are wanted, in this order; all when not given.
+
+        Returns
+        -------
+        xr.DataArray
+            (region, position, base, cell_type) float32: mutant less reference, 0 for the base that is there.
+            Coordinates say what the axes are, and of regions of a genome `chrom` and `start`; `reference` has
+            the base codes.
+
+        Raises
+        ------
+        InputError
+            As :meth:`predict`.
+
+        Examples
+        --------
+        >>> import chromacc_models as cm
+        >>> from chromacc_models.examples import example_run
+        >>> model = cm.load_model(example_run())
+        >>> effects = model.mutagenesis({"mine": "ACGTTGACGTCA" * 5})
+        >>> effects.dims, effects.sel(region="mine", cell_type="liver").shape
+        (('region', 'position', 'base', 'cell_type'), (60, 4))
+        """
+        return self._ask("mutagenesis", sequences, genome, cell_types)
+
+    def contributions(
+        self,
+        sequences: SequencesLike,
+        *,
+        genome: GenomeLike | None = None,
+        cell_types: Sequence[str] | None = None,
+        hypothetical: bool = False,
+    ) -> xr.DataArray:
+        """What each base of sequences or regions adds to the logits; with the bias, they add up to them.
+
+        Parameters
+        ----------
+        sequences, genome, cell_types
+            As in :meth:`mutagenesis`.
+        hypothetical
+            Give a number for each base that could stand at a position.
+
+        Returns
+        -------
+        xr.DataArray
+            (region, position, cell_type) float32, or with `hypothetical` (region, position, base, cell_type);
+            coordinates as in :meth:`mutagenesis`.
+
+        Raises
+        ------
+        InputError
+            For a network without closed contributions (`basset`), and as :meth:`predict`.
+
+        Examples
+        --------
+        >>> import chromacc_models as cm
+        >>> from chromacc_models.examples import example_run
+        >>> cm.load_model(example_run()).contributions("ACGTTGACGTCA" * 5).shape
+        (1, 60, 2)
+        """
+        name = "hypothetical_contributions" if hypothetical else "contributions"
+        return self._ask(name, sequences, genome, cell_types)
+
+    def hits(
+        self,
+        sequences: SequencesLike,
+        *,
+        genome: GenomeLike | None = None,
+        cell_types: Sequence[str] | None = None,
+        names: Path | str | None = None,
+        at_least: float = 0.05,
+    ) -> pd.DataFrame:
+        """Places of filters that the predictions for sequences or regions are made of.
+
+        The table is that of ``chromacc-models hits``: the contributions of a region's hits, its `rest` and
+        its `bias` add up to its logit in a cell type.
+
+        Parameters
+        ----------
+        sequences, genome, cell_types
+            As in :meth:`mutagenesis`.
+        names
+            Table of ``chromacc-models motifs --database`` that names the filters; the one next to the network
+            when not given, if there is one.
+        at_least
+            List places that add more than this to a logit, or take more from it.
+
+        Returns
+        -------
+        pd.DataFrame
+            Columns region, chrom, start, end, strand, filter, motif, cell_type, contribution, share; without
+            chrom, and with positions of the sequence, where the input is no regions.
+
+        Raises
+        ------
+        InputError
+            For a network without filters that pool over the window (`basset`), and as :meth:`predict`.
+
+        Examples
+        --------
+        >>> import chromacc_models as cm
+        >>> from chromacc_models.examples import example_run
+        >>> found = cm.load_model(example_run()).hits("ACGTTGACGTCA" * 5, cell_types=["liver"])
+        >>> found["filter"].tolist()[-2:]
+        ['rest', 'bias']
+        """
+        windows, codes, columns, chosen = self._asked_for(sequences, genome, cell_types)
+        motifs = motif_names.names_of_filters(
+            self._network.weights.parent, self._asked.contributions.scorer.n_filters, names
+        )
+        regions = {"region": windows.names.to_numpy()}
+        if windows.in_genome is not None:
+            regions |= windows.in_genome
+        return hits_table.hits_frame(
+            self._asked,
+            codes,
+            columns=columns,
+            cell_types=chosen,
+            regions=regions,
+            motifs=motifs,
+            at_least=at_least,
+        )
+
+    def variants(
+        self,
+        variants: pd.DataFrame | Path | str,
+        *,
+        genome: GenomeLike | None = None,
+        rename: variant_frame.Rename | None = None,
+    ) -> pd.DataFrame:
+        """What variants do to the logits of the window around them: see :func:`chromacc_models.variants`.
+
+        Parameters
+        ----------
+        variants
+            A VCF file, or a DataFrame with a row for each allele: columns chrom, pos (1-based, as in a VCF),
+            ref and alt, and id if there is one.
+        genome
+            The assembly that they are of: one FASTA or several, or a Genome; that of the model when not
+            given.
+        rename
+            ``"chr"`` puts `chr` before names of chromosomes, ``"no-chr"`` takes it off.
+
+        Returns
+        -------
+        pd.DataFrame
+            A row for each alternative allele, in the order given: its status, logits with either allele,
+            their difference, and the percentile of that where the model has a background, for each cell
+            type; the largest difference, and the filter that causes most of it.
+
+        Raises
+        ------
+        InputError
+            For a table without these columns, and variants of another assembly.
+
+        Examples
+        --------
+        >>> import tempfile, chromacc_models as cm
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cm.baseline(12, 1, n_filters=4, filter_width=6).save(f"{folder}/a.keras")
+        ...     _ = Path(f"{folder}/a.fa").write_text(">chr1\\nACGTTGCAACGT\\n")
+        ...     model = cm.load_model(f"{folder}/a.keras", genome=f"{folder}/a.fa")
+        ...     rows = [("chr1", 4, "T", "TG"), ("chr1", 5, "A", "C")]
+        ...     table = pd.DataFrame(rows, columns=["chrom", "pos", "ref", "alt"])
+        ...     model.variants(table)["status"].tolist()
+        ['scored', 'ref_mismatch']
+        """
+        opened = self.genome if genome is None else _opened(genome)
+        if opened is None:
+            raise InputError(
+                "variants without a genome", expected="its FASTA", remedy="give genome=, one FASTA or several"
+            )
+        network, columns = self._alleles
+        return variant_frame.score_frame(network, columns, variants, opened, rename=rename)
+
+    def _ask(
+        self,
+        name: str,
+        sequences: SequencesLike,
+        genome: GenomeLike | None,
+        cell_types: Sequence[str] | None,
+    ) -> xr.DataArray:
+        """A quantity of every base, with named axes."""
+        windows, codes, columns, chosen = self._asked_for(sequences, genome, cell_types)
+        return base_effects.labelled_values(
+            name, self._asked, codes, columns, chosen, windows.names, windows.in_genome
+        )
+
+    def _asked_for(
+        self, sequences: SequencesLike, genome: GenomeLike | None, cell_types: Sequence[str] | None
+    ) -> tuple[_Windows, np.ndarray, tuple[int, ...], tuple[str, ...]]:
+        """Windows, their base codes, and columns and names of the cell types."""
+        chosen, columns = chosen_cell_types(self.cell_types, cell_types)
+        windows = self._windows(sequences, genome)
+        return windows, windows.codes(slice(None)), columns, chosen
+
+    @cached_property
+    def _asked(self) -> AskedNetwork:
+        return AskedNetwork.of(self._scorer, self._network.weights)
+
+    @cached_property
+    def _alleles(self) -> tuple[allele_networks.AlleleNetwork, VariantColumns]:
+        """What scores alleles, and the columns of their table."""
+        alleles = allele_networks.open_alleles(self._network.weights, self._network.sha256)
+        return alleles, variant_frame.columns_of(self._network, alleles, None)
+
     def _windows(self, sequences: SequencesLike, genome: GenomeLike | None) -> _Windows:
         if isinstance(sequences, pd.DataFrame):
             return self._windows_of_regions(sequences, self.genome if genome is None else _opened(genome))
@@ -189,7 +427,7 @@ class Model:
             codes = self._array(sequences)
         if names is None:
             names = pd.RangeIndex(len(codes))
-        return _Windows(names, None, lambda rows: _codes(codes[rows]))
+        return _Windows(names, None, lambda rows: codes_of_array(codes[rows]))
 
     def _codes_of_texts(self, texts: Sequence[str | bytes], names: pd.Index | None) -> np.ndarray:
         """Base codes (window, position) of sequences."""
@@ -209,7 +447,7 @@ class Model:
         raw = b"".join(text.encode("utf-8", "replace") if isinstance(text, str) else text for text in texts)
         if (BYTE_CLASS[np.frombuffer(raw, np.uint8)] & FOREIGN).any():
             for i, text in enumerate(texts):
-                _require_nucleotides(text, i if names is None else repr(names[i]))
+                require_nucleotides(text, i if names is None else repr(names[i]))
         return encode(raw).reshape(len(texts), length)
 
     def _array(self, sequences: Any) -> np.ndarray:
@@ -249,7 +487,12 @@ class Model:
         windows = RegionWindows.read(regions, genome, self.window_length)
         names = pd.Index(windows.name, name="name") if "name" in regions else regions.index
         is_minus = (regions["strand"] == "-").to_numpy() if "strand" in regions else None
-        return _Windows(names, is_minus, windows.codes)
+        in_genome = {
+            "chrom": np.array(windows.genome.names, dtype=object)[windows.chrom],
+            "start": windows.start,
+            "length": windows.genome.lengths[windows.chrom],
+        }
+        return _Windows(names, is_minus, windows.codes, in_genome)
 
 
 def load_model(path: Run | Path | str, *, genome: GenomeLike | None = None) -> Model:
@@ -284,42 +527,3 @@ def load_model(path: Run | Path | str, *, genome: GenomeLike | None = None) -> M
 
 def _opened(genome: GenomeLike) -> Genome:
     return genome if isinstance(genome, Genome) else Genome.open(genome)
-
-
-def _codes(windows: np.ndarray) -> np.ndarray:
-    """Base codes (window, position) uint8 of base codes of any integers, or of one-hot windows."""
-    rows = windows.astype(np.uint8)
-    if windows.ndim == 2:
-        if not np.array_equal(rows, windows) or rows.max(initial=0) > N_CODE:
-            raise InputError(
-                "no base codes", found=_odd(windows, range(N_CODE + 1)), expected="A 0, C 1, G 2, T 3, N 4"
-            )
-        return rows
-    try:
-        if not np.array_equal(rows, windows):
-            raise ValueError(f"the number {_odd(windows, (0, 1))}")
-        return codes_from_one_hot(rows)
-    except ValueError as error:
-        raise InputError(
-            "not one-hot",
-            found=error,
-            expected="a 1 at the base (order A C G T) and zeros at the others; N is all zeros",
-        ) from error
-
-
-def _odd(array: np.ndarray, usual: Sequence[int]) -> object:
-    """The first number of an array that is not among the usual ones."""
-    return array[~np.isin(array, list(usual))][0].item()
-
-
-def _require_nucleotides(text: str | bytes, name: object) -> None:
-    try:
-        encode(text)
-    except InputError as error:
-        raise InputError(
-            error.what,
-            where=f"sequence {name}",
-            found=error.found,
-            expected=error.expected,
-            remedy=error.remedy,
-        ) from None

@@ -42,12 +42,14 @@ def open_scorer(weights: Path, *, sha256: str | None = None, backend: str = "aut
     """
     backend = backend_named(backend)
     require_network_file(weights, sha256)
+    obstacle = None
     if backend != "keras":
         try:
             return Scorer.open(weights)
-        except NotInterpretableError as obstacle:
+        except NotInterpretableError as error:
             if backend == "kernels":
-                raise not_by_kernels(obstacle) from None
+                raise not_by_kernels(error) from None
+            obstacle = str(error)
             LOG.debug("%s: computed by Keras (%s)", weights, obstacle)
     if "tensorflow" not in sys.modules:
         start_tensorflow()
@@ -56,4 +58,4 @@ def open_scorer(weights: Path, *, sha256: str | None = None, backend: str = "aut
 
     model = load_network(weights)
     require_sequences(model, where=weights)
-    return KerasScorer(model)
+    return KerasScorer(model, obstacle=obstacle)

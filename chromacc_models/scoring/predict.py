@@ -34,7 +34,7 @@ from chromacc_models.scoring.prediction_files import (
     write_predictions,
     write_tsv,
 )
-from chromacc_models.scoring.saved_network import Network, find_network
+from chromacc_models.scoring.saved_network import Network, chosen_cell_types, find_network
 from chromacc_models.scoring.scorer import Scorer
 from chromacc_models.scoring.standard_streams import is_standard, refuse_on_a_cluster, regions_file
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from chromacc_models.scoring.keras_scorer import KerasScorer
     from chromacc_models.training.run import Run
 
-__all__ = ["predict"]
+__all__ = ["chrom_sizes", "file_stamp", "predict", "require_writable"]
 
 Strands = Literal["forward", "both"]
 
@@ -130,7 +130,7 @@ def predict(
     network = find_network(model)
     names, columns = _chosen(network, cell_types, network_engine)
     paths = [] if is_standard(out) else output_paths(Path(out), names)
-    _require_writable(paths, overwrite=overwrite)
+    require_writable(paths, overwrite=overwrite)
     fastas = [fasta] if isinstance(fasta, (str, Path)) else fasta
     genome = tuple(Path(path).resolve() for path in fastas)
     with regions_file(regions) as file:
@@ -161,7 +161,7 @@ def _predict_to_files(
     show: bool,
 ) -> None:
     with working_folder(out) as folder:
-        _require_writable(paths, overwrite=overwrite)  # again: another process may have written them
+        require_writable(paths, overwrite=overwrite)  # again: another process may have written them
         predictions = _predictions(job, names, folder, engine, show_progress=show)
         with disk_errors(out):
             for column, path in enumerate(paths):
@@ -178,7 +178,7 @@ def _predictions(
         values = _allocate(folder / "values", (len(job.windows()), len(names)))
     _predict_all(job, values, engine, show_progress=show_progress)
     table = read_intervals(job.regions)
-    return Predictions(table, values, names, _chrom_sizes(job.fasta), _attributes(job))
+    return Predictions(table, values, names, chrom_sizes(job.fasta), _attributes(job))
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class _Job:
         return _open_network(self.network, self.network_engine)
 
     def windows(self) -> RegionWindows:
-        stamps = tuple(_stamp(path) for path in (self.regions, *self.fasta))
+        stamps = tuple(file_stamp(path) for path in (self.regions, *self.fasta))
         return _read_windows(self.regions, self.fasta, self.scorer().window_length, stamps)
 
 
@@ -247,7 +247,7 @@ _LOCK = threading.RLock()
 
 def _open_network(network: Network, backend: str) -> Scorer | KerasScorer:
     with _LOCK:
-        return _network_once(network.weights, network.sha256, backend, _stamp(network.weights))
+        return _network_once(network.weights, network.sha256, backend, file_stamp(network.weights))
 
 
 @functools.lru_cache(maxsize=1)
@@ -267,7 +267,7 @@ def _windows_once(regions: Path, fasta: tuple[Path, ...], length: int, stamps: t
     return RegionWindows.read(regions, Genome.open(fasta), length)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def file_stamp(path: Path) -> tuple[int, int] | None:
     """What changes when a file does; None for one that is not there."""
     if not path.exists():
         return None
@@ -280,27 +280,21 @@ def _chosen(
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and columns of the cell types that are wanted."""
     known = network.names_of(_open_network(network, network_engine).n_cell_types)
-    names = known if cell_types is None else tuple(cell_types)
-    unknown = [name for name in names if name not in known]
-    if unknown or not names or len(set(names)) < len(names):
-        raise InputError(
-            "unknown cell type" if unknown else "no cell types, or one given twice",
-            where="--cell-type",
-            found=", ".join(unknown or names) or "none",
-            expected=", ".join(known),
-        )
-    return names, tuple(known.index(name) for name in names)
+    return chosen_cell_types(known, cell_types)
 
 
-def _require_writable(paths: Sequence[Path], *, overwrite: bool) -> None:
+def require_writable(paths: Sequence[Path], *, overwrite: bool, mark: str = "zarr.json") -> None:
+    """Raise unless outputs can be written; a folder of ours has the file `mark`."""
     for path in paths:
         if path.exists() and not overwrite:
             raise InputError("exists already", where=path, remedy="name another file, or give --overwrite")
-        if path.is_dir() and not (path / "zarr.json").is_file():
-            raise InputError("a folder that is not a Zarr store", where=path, remedy="name another file")
+        if path.is_dir() and not (path / mark).is_file():
+            what = "a folder that is not a Zarr store" if mark == "zarr.json" else f"a folder without {mark}"
+            raise InputError(what, where=path, remedy="name another file")
 
 
-def _chrom_sizes(fasta: tuple[Path, ...]) -> dict[str, int]:
+def chrom_sizes(fasta: tuple[Path, ...]) -> dict[str, int]:
+    """Length of each sequence of a genome."""
     genome = Genome.open(fasta)
     return dict(zip(genome.names, genome.lengths.tolist(), strict=True))
 

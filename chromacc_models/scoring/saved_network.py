@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 else:
     runs = lazy_module("chromacc_models.training.run")
 
-__all__ = ["Network", "find_network"]
+__all__ = ["Network", "chosen_cell_types", "find_network"]
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,25 @@ def find_network(model: runs.Run | Path | str) -> Network:
         found="no such file or folder" if not path.exists() else "a folder without model.yaml and run.json",
         expected="a model folder, a run folder of `chromacc-models train`, or a .keras file",
     )
+
+
+def chosen_cell_types(
+    known: tuple[str, ...], wanted: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names and columns of the cell types that are wanted; all when None.
+
+    Raises
+    ------
+    InputError
+        For a name that the network does not have, one that is given twice, or none.
+    """
+    names = known if wanted is None else tuple(wanted)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or len(set(names)) < len(names):
+        raise InputError(
+            "unknown cell type" if unknown else "no cell types, or one given twice",
+            where="--cell-type",
+            found=", ".join(unknown or names) or "none",
+            expected=", ".join(known),
+        )
+    return names, tuple(known.index(name) for name in names)

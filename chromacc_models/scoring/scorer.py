@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from chromacc_data.sequences.encoding import N_CODE
 from chromacc_models.kmer_kernels.scan import FrontEnd
+from chromacc_models.kmer_kernels.workers import one_blas_thread
 from chromacc_models.scoring.layers import StoredLayer, read_layers
 
 __all__ = ["Head", "NotInterpretableError", "Scorer"]
@@ -186,9 +187,10 @@ class Scorer:
         if codes.ndim != 2 or codes.shape[1] != self.window_length:
             raise ValueError(f"codes of shape {codes.shape}; expected (window, {self.window_length})")
         out = np.empty((len(codes), self.n_cell_types), np.float32)
-        for first in range(0, len(codes), _BATCH):
-            batch = slice(first, first + _BATCH)
-            out[batch] = self.head.logits(self.pool(codes[batch]))
+        with one_blas_thread:
+            for first in range(0, len(codes), _BATCH):
+                batch = slice(first, first + _BATCH)
+                out[batch] = self.head.logits(self.pool(codes[batch]))
         return out
 
     def predict(self, codes: np.ndarray) -> np.ndarray:

@@ -90,7 +90,8 @@ class TrainConfig(NetworkOptions):
             What of the store decides the options; real windows of 600 bp when None. See
             :func:`chromacc_models.training.choice.traits_of`.
         **changed
-            Options that differ from the preset. With another `pooling`, its `pool_scale` is left out too.
+            Options that differ from the preset. With another `pooling`, its `pool_scale` is left out too,
+            and with `motifs`, which have a filter each, its number of filters.
 
         Raises
         ------
@@ -110,6 +111,8 @@ class TrainConfig(NetworkOptions):
         options = presets.preset_options(name, network, traits)
         if "pooling" in changed and changed["pooling"] != options.get("pooling"):
             options.pop("pool_scale", None)
+        if changed.get("motifs") is not None:
+            options.pop("n_filters", None)
         return cls(**{"network": network, **options, **changed})
 
     def to_yaml(self) -> str:

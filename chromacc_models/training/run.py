@@ -1,8 +1,9 @@
 """The run folder: everything that a training used and made; the only module that knows its files.
 
 `model.keras` (best weights), `config.yaml` (every option), `history.csv`, `curves.png`, and `run.json` (store
-and its hash, cell types, genome, versions, result). While a network trains, `checkpoint.npz` holds its state
-after the last epoch.
+and its hash, cell types, genome, versions, result); of a network that begins with known motifs also
+`known_motifs.json` (what its filters were set to) and `known_motifs.tsv` (how far each moved). While a
+network trains, `checkpoint.npz` holds its state after the last epoch.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ import numpy as np
 import pandas as pd
 
 from chromacc_data.errors import InputError
-from chromacc_data.files import locked, staged, write_text_atomically
+from chromacc_data.files import file_digest, locked, staged, write_text_atomically
 from chromacc_data.lazy import lazy_module
 from chromacc_data.store import schema
 from chromacc_data.store.read import open_store
+from chromacc_models.networks.known_motifs import KNOWN_MOTIFS
 from chromacc_models.training.config import TrainConfig
 from chromacc_models.training.run_info import RunInfo, RunResult, StoreOfRun, read_info
 
@@ -299,6 +301,7 @@ def describe_run(
         config=config,
         engine=engine,
         initial_filters_sha256=filters,
+        motifs_sha256=None if config.motifs is None else file_digest(Path(config.motifs), fresh=True),
         cell_types=tuple(str(name) for name in ds[schema.CELL_TYPE].values),
         window_length=ds.sizes[schema.POSITION],
         genome=schema.read_attribute(ds, schema.ATTR_GENOME),
@@ -347,7 +350,7 @@ def claim_folder(out: Path, info: RunInfo) -> RunInfo:
 def release_folder(out: Path) -> None:
     """Give up the folder of a run that could not be trained, unless an epoch of it is saved."""
     if not (out / CHECKPOINT).exists():
-        for name in ("config.yaml", "run.json", ".lock"):  # the lock last: nobody enters before
+        for name in ("config.yaml", KNOWN_MOTIFS, "run.json", ".lock"):  # the lock last: nobody enters before
             (out / name).unlink(missing_ok=True)
         with suppress(OSError):  # it holds something else
             out.rmdir()
@@ -359,9 +362,15 @@ def _write_config(out: Path, info: RunInfo) -> None:
 
 def _identity(info: RunInfo) -> dict[str, Any]:
     """What makes two runs the same run."""
-    parts = {"store": info.store.content_hash, "initial filters": info.initial_filters_sha256}
+    parts = {
+        "store": info.store.content_hash,
+        "initial filters": info.initial_filters_sha256,
+        "motifs": info.motifs_sha256,
+    }
     options = dataclasses.asdict(info.config)
-    return parts | {name: value for name, value in options.items() if name != "initial_filters"}
+    return parts | {
+        name: value for name, value in options.items() if name not in ("initial_filters", "motifs")
+    }
 
 
 def finish_run(out: Path, info: RunInfo, model: keras.Model, history: list[Epoch]) -> RunInfo:

@@ -17,6 +17,9 @@ from chromacc_models.training.config import TrainConfig
 
 __all__ = ["RunInfo", "RunResult", "StoreOfRun", "read_info"]
 
+#: Keys that a run without them does not have.
+_ONLY_IF_GIVEN = ("motifs_sha256", "result")
+
 _START_AGAIN = "restore it from a copy, or delete the folder and train again"
 
 
@@ -50,6 +53,7 @@ class RunInfo(Options):
     window_length: int = option("bp of a window", minimum=1, maximum=2**31 - 1)
     engine: str = option("how the network was computed", "auto")
     initial_filters_sha256: str | None = option("checksum of the initial filters", None)
+    motifs_sha256: str | None = option("checksum of the file of known motifs", None)
     genome: GenomeFacts | None = option("the genome of the store", None)
     n_parameters: int = option("weights of the network", 0, minimum=0)
     versions: dict[str, str] = option("what it was made with", {})
@@ -74,12 +78,14 @@ class RunInfo(Options):
     def to_dict(self) -> dict[str, Any]:
         """As plain values, in the order of the file; no `result` before there is one."""
         order = (
-            "store", "config", "engine", "initial_filters_sha256", "cell_types", "window_length", "genome",
-            "n_parameters", "versions", "result",
+            "store", "config", "engine", "initial_filters_sha256", "motifs_sha256", "cell_types",
+            "window_length", "genome", "n_parameters", "versions", "result",
         )  # fmt: skip
         values = dataclasses.asdict(self)
         values["cell_types"] = list(self.cell_types)
-        return {name: values[name] for name in order if name != "result" or self.result is not None}
+        return {
+            name: values[name] for name in order if name not in _ONLY_IF_GIVEN or values[name] is not None
+        }
 
     def to_json(self) -> str:
         """The text of `run.json`."""

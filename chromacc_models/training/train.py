@@ -6,6 +6,7 @@ optimiser's state are in the checkpoint. So an interrupted run ends with the sam
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from chromacc_models.networks.architectures import NETWORKS, gains_from_xla, log
 from chromacc_models.networks.size import require_network_memory
 from chromacc_models.training.choice import with_recommended
 from chromacc_models.training.config import TrainConfig
+from chromacc_models.training.motif_filters import MotifFilters, choose_motifs, set_filters
 from chromacc_models.training.run import (
     CHECKPOINT,
     Epoch,
@@ -107,6 +109,9 @@ def train(
     store, out = Path(store), Path(out)
     config = with_recommended(config, store, out)
     ds = open_store(store)
+    chosen = None if config.motifs is None else choose_motifs(config)
+    if chosen is not None:
+        config = dataclasses.replace(config, n_filters=chosen.n_filters)
     sizes = (ds.sizes[dim] for dim in (schema.POSITION, schema.CELL_TYPE, schema.WINDOW))
     require_network_memory(config, *sizes)
     if config.fold is not None:
@@ -116,16 +121,22 @@ def train(
         info = claim_folder(out, describe_run(store, ds, config, model, engine=engine))
         if info.result is None:
             data = _Data.of(ds, config)
+            known = None
+            if chosen is not None:
+                known = set_filters(model, config, chosen, ds)
+                known.write(out)
             fast = accelerated(logits_model(model), info.engine)
             LOG.info("%s computed by %s: %s", config.network, fast.backend, fast.reason)
             with progress_bar(
                 config.epochs * data.train.n_windows, unit="windows", description="training", show=progress
             ) as bar:
                 try:
-                    history = _Training(config, model, fast, data, out).run(bar)
+                    history = _Training(config, model, fast, data, out, known).run(bar)
                 except InputError:
                     release_folder(out)
                     raise
+            if known is not None:
+                known.finish(out)
             info = finish_run(out, info, model, history)
     return Run(out, info)
 
@@ -224,7 +235,13 @@ class _Training:
     """A network with its optimiser, its best weights and its history, kept in step with a checkpoint."""
 
     def __init__(
-        self, config: TrainConfig, model: keras.Model, fast: Accelerated, data: _Data, folder: Path
+        self,
+        config: TrainConfig,
+        model: keras.Model,
+        fast: Accelerated,
+        data: _Data,
+        folder: Path,
+        known: MotifFilters | None = None,
     ) -> None:
         self.config, self.model, self.data, self.folder = config, model, data, folder
         self.optimizer = keras.optimizers.RMSprop(config.learning_rate, momentum=config.momentum)
@@ -233,7 +250,7 @@ class _Training:
         self.best = [v.numpy() for v in model.variables]
         self.history: list[Epoch] = []
         weights = _class_weights(data.train.labels()) if config.class_weights == "balanced" else 1.0
-        self._step, self._loss = _compile_steps(model, fast, self.optimizer, self.average, weights)
+        self._step, self._loss = _compile_steps(model, fast, self.optimizer, self.average, weights, known)
 
     def run(self, bar: tqdm) -> list[Epoch]:
         """Train to the end; the model then has its best weights."""
@@ -369,10 +386,11 @@ def _compile_steps(
     optimizer: keras.optimizers.Optimizer,
     average: _Average,
     open_weights: np.ndarray | float,
+    known: MotifFilters | None = None,
 ) -> tuple[Callable, Callable]:
     """Functions of (codes, labels): a training step, and the loss alone; both give the mean loss.
 
-    `fast` computes the logits of `model`, with its variables.
+    `fast` computes the logits of `model`, with its variables; `known` are filters set to motifs.
     """
     logits, jit = fast.model, fast.jit and gains_from_xla(model)
     weights = tf.constant(open_weights, tf.float32)
@@ -386,8 +404,10 @@ def _compile_steps(
     def step(codes: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss = loss_of(codes, labels, training=True)
-            objective = tf.add_n([loss, *logits.losses])
+            objective = tf.add_n([loss, *logits.losses, *(known.penalties() if known else [])])
         gradients = tape.gradient(objective, model.trainable_variables)
+        if known:
+            gradients = known.held(gradients, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         average.update()
         return loss

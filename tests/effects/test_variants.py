@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,17 +12,20 @@ from hypothesis import strategies as st
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import encode
 from chromacc_data.sequences.genome import Genome
+from chromacc_models.effects import alleles as alleles_module
+from chromacc_models.effects.alleles import AlleleScorer
 from chromacc_models.effects.contributions import Contributions
 from chromacc_models.effects.variants import (
     STATUSES,
     VariantScores,
+    allele_windows,
     match_alleles,
     require_assembly,
     score_alleles,
 )
 from chromacc_models.effects.vcf import Alleles
 from chromacc_models.scoring.scorer import Scorer
-from tests.effects.test_substitutions import random_scorer
+from tests.effects.test_substitutions import naive_logits, random_scorer
 
 BASES = "".join(np.random.default_rng(0).choice(list("ACGT"), 200))
 
@@ -94,11 +99,91 @@ def test_score_alleles__are_logits_of_windows_as_text(
     assert np.isnan(found.delta[1]).all()
     top = found.cell_type[0]
     assert top == np.abs(expected[1] - expected[0]).argmax() or np.ptp(expected, axis=0).max() < 1e-4
-    added = Contributions(scorer).of_filters(codes).added[:, :, top]
+    if found.filter[0] < 0:  # no filter reads the variant
+        assert not found.delta[0].any()
+        return
+    parts = Contributions(scorer).of_filters(codes)
+    added, values = parts.added[:, :, top], parts.pooled.values
     change = np.abs(added[1] - added[0])
-    np.testing.assert_allclose(change[found.filter[0]], change.max(), atol=1e-4)
+    changed = np.abs(values[1] - values[0]) > 1e-6
+    np.testing.assert_allclose(change[found.filter[0]], change[changed].max(initial=0), atol=1e-4)
     pair = [found.filter_ref[0], found.filter_alt[0]]
     np.testing.assert_allclose(pair, added[:, found.filter[0]], rtol=1e-4, atol=1e-4)
+    if changed[found.filter[0]]:
+        assert found.rises[0] == np.sign(values[1] - values[0])[found.filter[0]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    left=st.integers(-3, 14),
+    right=st.integers(-3, 13),
+    block_length=st.integers(1, 2),
+    spread=st.integers(1, 2),
+    strands=st.sampled_from(["forward", "both"]),
+    activation=st.sampled_from(["linear", "relu", "exponential"]),
+    pooling=st.sampled_from(["max", "average", "logsumexp"]),
+    scale=st.sampled_from([1.5, -0.7]),
+    n_factors=st.sampled_from([0, 2]),
+)
+def test_score_alleles__of_one_base_are_naive_logits(
+    genome: Genome,
+    seed: int,
+    left: int,
+    right: int,
+    block_length: int,
+    spread: int,
+    **options: object,
+):
+    scorer = random_scorer(seed, left=left, right=right, width=2, block_length=block_length, **options)
+    front_end = replace(scorer.front_end, spacing=block_length * spread)  # dilated, too
+    scorer = replace(scorer, front_end=front_end)
+    rng = np.random.default_rng(seed)
+    positions = [0, 9, int(rng.integers(200)), 199]  # window ends beyond the chromosome, and anywhere
+    rows = [("chr1", at, BASES[at], "ACGT"[seed % 4]) for at in positions]
+    chosen = alleles(*rows, ("chr2", 3, "T", "G"), ("chr2", 4, "N", "C"))  # N next to it, and replaced
+    found = score(scorer, genome, chosen)
+    matched = match_alleles(chosen, genome)
+    windows = allele_windows(genome, matched.chrom, chosen, scorer.window_length)
+    ref, alt = (np.array([naive_logits(scorer, codes) for codes in both]) for both in windows)
+    size = max(1.0, np.abs(ref).max(), np.abs(alt).max())
+    np.testing.assert_allclose(found.logit_ref / size, ref / size, atol=2e-6)
+    np.testing.assert_allclose(found.delta / size, (alt - ref) / size, atol=4e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    left=st.integers(0, 14),
+    right=st.integers(0, 13),
+    block_length=st.integers(1, 2),
+    width=st.integers(1, 5),
+    strands=st.sampled_from(["forward", "both"]),
+    activation=st.sampled_from(["linear", "relu", "exponential"]),
+    n=st.integers(1, 150),
+    gap=st.sampled_from([1, 7, 40]),
+)
+def test_of_bases__are_those_of_each_window_bit_by_bit(
+    genome: Genome, seed: int, left: int, right: int, n: int, gap: int, **options: object
+):
+    scorer = AlleleScorer(random_scorer(seed, left=left, right=right, **options))
+    rng = np.random.default_rng(seed)
+    chrom = rng.integers(0, 2, n)
+    position = rng.integers(0, 10 + 190 * (chrom == 0)) // gap * gap
+    alt = rng.integers(0, 5, n).astype(np.uint8)
+    found = scorer.of_bases(genome, chrom, position, alt)
+    expected = scorer.of_middle(genome.windows(chrom, position - 15, 30), alt)
+    for one, other in zip((*found[:2], *found.top), (*expected[:2], *expected.top), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_of_bases__stretches_are_cut(genome: Genome, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(alleles_module, "_LONGEST", 20)
+    chrom, position = np.zeros(180, np.int64), np.arange(180)
+    alt = np.arange(180, dtype=np.uint8) % 4
+    scorer = AlleleScorer(random_scorer(0))
+    expected = scorer.of_middle(genome.windows(chrom, position - 15, 30), alt)
+    np.testing.assert_array_equal(scorer.of_bases(genome, chrom, position, alt).delta, expected.delta)
 
 
 def test_require_assembly__names(genome: Genome):

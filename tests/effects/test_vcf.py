@@ -42,7 +42,7 @@ def test_read_alleles__one_row_for_each(tmp_path: Path, kind: str):
         (0, "chr1", 4, "rs1", "A", "G"),
         (0, "chr1", 4, "rs1", "A", "*"),
         (0, "chr1", 4, "rs1", "A", "<DEL>"),
-        (0, "chr1", 4, "rs1", "A", "N[CHR2:5["),
+        (0, "chr1", 4, "rs1", "A", "N[chr2:5["),
         (1, "chr1", 2, ".", "ACG", "."),
         (2, "chr2", 8, "rs2;rs3", "ACG", "A"),
     ]

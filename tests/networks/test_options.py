@@ -50,12 +50,39 @@ def test_network_options__are_the_first_keys_of_a_configuration():
         ({"network": "basset", "initial_filters": "a.npy"}, "initial_filters"),
         ({"network": "baseline", "pooling": "sum"}, "pooling"),
         ({"network": "baseline", "n_filters": 0}, "n_filters"),
+        ({"network": "basset", "motifs": "a.meme"}, "motifs"),
+        ({"network": "baseline", "n_free": 3}, "n_free"),
+        ({"network": "baseline", "motif_mode": "free"}, "motif_mode"),
+        ({"network": "baseline", "motifs": "a.meme", "motif_mode": "fixed"}, "motif_mode"),
+        ({"network": "baseline", "motifs": "a.meme", "motif_active": 0}, "motif_active"),
+        ({"network": "baseline", "motifs": "a.meme", "initial_filters": "a.npy"}, "initial_filters"),
+        ({"network": "baseline", "motifs": "a.meme", "train_filters": False}, "train_filters"),
+        (
+            {"network": "baseline", "motifs": "a.meme", "motif_mode": "free", "motif_anchoring": 0.1},
+            "motif_anchoring",
+        ),
     ],
 )
 def test_network_options__bad_values(options: dict, where: str):
     with pytest.raises(InputError) as caught:
         NetworkOptions(**options)
     assert caught.value.where == where
+
+
+def test_network_options__known_motifs_are_written_out_where_there_are_any():
+    without = NetworkOptions("baseline")
+    assert (without.motif_mode, without.n_free, without.n_filters) == (None, None, 300)
+    assert not {"motifs", "motif_mode", "n_free"} & without.network_options.keys()
+    anchored = NetworkOptions("baseline", motifs="a.meme", n_free=7)
+    assert (anchored.motif_mode, anchored.motif_anchoring, anchored.n_free) == ("anchored", 0.01, 7)
+    assert anchored.n_filters is None
+    frozen = NetworkOptions("motif_builder", motifs="a.meme", motif_mode="frozen")
+    assert frozen.motif_anchoring == 0
+    for options in (without, anchored, frozen):
+        assert NetworkOptions(**dataclasses.asdict(options)) == options
+    chosen = TrainConfig.preset("recommended", "baseline", motifs="a.meme")
+    assert chosen.n_filters is None
+    assert TrainConfig.preset("recommended", "baseline", motifs="a.meme", n_filters=9).n_filters == 9
 
 
 def test_choices__kernels_know_all():

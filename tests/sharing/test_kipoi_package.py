@@ -26,6 +26,7 @@ from chromacc_data.sequences.encoding import decode
 from chromacc_data.sequences.genome import Genome
 from chromacc_data.store.read import open_store
 from chromacc_models.evaluation.scores import CellTypeScore, Evaluation
+from chromacc_models.networks.known_motifs import KNOWN_MOTIFS, KnownFilter, KnownMotifs, known_names
 from chromacc_models.sharing.kipoi import files as kf
 from chromacc_models.sharing.kipoi.check import Checked, check, load_with_kipoi
 from chromacc_models.sharing.kipoi.example import cut_example
@@ -57,7 +58,9 @@ def change(path: Path, old: str, new: str) -> None:
 def list_again(folder: Path) -> None:
     """Write SHA256SUMS again, so that a later check finds the damage."""
     lines = [
-        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in kf.DATA_FILES
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in (*kf.DATA_FILES, *kf.OPTIONAL_FILES)
+        if (folder / name).exists()
     ]
     (folder / kf.CHECKSUMS).write_text("".join(lines))
 
@@ -72,7 +75,7 @@ def replace_weights(folder: Path, network: keras.Model) -> None:
 
 def test_package__files(made: Path):
     found = sorted(str(p.relative_to(made / "model")) for p in (made / "model").rglob("*") if p.is_file())
-    assert found == sorted((*kf.DATA_FILES, *kf.TEXT_FILES))
+    assert found == sorted((*kf.DATA_FILES, *kf.TEXT_FILES, kf.BACKGROUND))
     assert sorted(p.name for p in made.iterdir()) == [
         "genome.fa",
         "genome.fa.fai",
@@ -82,6 +85,35 @@ def test_package__files(made: Path):
     ]
     assert (made / "model" / kf.TARGETS).read_text().splitlines() == list(CELL_TYPES)
     assert (made / "model" / kf.WEIGHTS).read_bytes() == (made / "run" / "model.keras").read_bytes()
+
+
+def test_package__names_of_known_motifs_are_in_the_folder(made: Path, tmp_path: Path):
+    ppm = ((0.7, 0.1, 0.1, 0.1), (0.0, 0.0, 0.0, 1.0))
+    filters = tuple(
+        KnownFilter(i, name, "M1", name, ("M1",), (name,), ppm, 0, 2.5, 1.0, 0.5, 1.0, similarity)
+        for i, (name, similarity) in enumerate({"GATA1": 0.9, "CTCF": 0.1}.items())
+    )
+    known = KnownMotifs("known.meme", "0" * 64, 2, 0.01, 2, "anchored", 0.01, 0.25, 100, 8, filters)
+    run = shutil.copytree(made / "run", tmp_path / "run")
+    (run / KNOWN_MOTIFS).write_text(known.to_json())
+    folder = package(run, tmp_path / "model", genome=made / "genome.fa")
+    assert known_names(folder, 8) == ["GATA1", *[None] * 7]
+    card = (folder / kf.CARD).read_text()
+    assert "2 of 8 were set to motifs of known.meme and anchored; 1 still are these motifs" in card
+    assert check(folder).additions == ()
+    subprocess.run(["sha256sum", "--check", "--strict", kf.CHECKSUMS], cwd=folder, check=True)
+    change(folder / KNOWN_MOTIFS, "GATA1", "GATA2")
+    with pytest.raises(InputError, match="another checksum") as error:
+        check(folder)
+    assert error.value.where == folder / KNOWN_MOTIFS
+    (made_without := tmp_path / "without").mkdir()
+    shutil.copytree(made / "model", made_without, dirs_exist_ok=True)
+    (made_without / KNOWN_MOTIFS).write_text(known.to_json())
+    with pytest.raises(InputError, match="has no checksum"):
+        check(made_without)
+    again = package(made / "run", folder, genome=made / "genome.fa", overwrite=True)
+    assert not (again / KNOWN_MOTIFS).exists()
+    assert "known.meme" not in (again / kf.CARD).read_text()
 
 
 def test_package__checksums_are_those_of_sha256sum(made: Path):

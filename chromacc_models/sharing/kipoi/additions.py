@@ -31,7 +31,7 @@ def list_additions(folder: Path) -> tuple[str, ...]:
     InputError
         If one of them is code or YAML, or a link that leads out of the folder.
     """
-    known = {*kf.DATA_FILES, *kf.TEXT_FILES, kf.PACKAGED_CHECKSUMS}
+    known = {*kf.DATA_FILES, *kf.OPTIONAL_FILES, *kf.TEXT_FILES, kf.PACKAGED_CHECKSUMS}
     names = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)

@@ -23,8 +23,10 @@ from chromacc_data.errors import InputError
 from chromacc_data.files import file_digest, write_text_atomically
 from chromacc_data.recipe.yaml_options import from_yaml
 from chromacc_data.typed_values import Options, option, read_text
+from chromacc_models.networks.known_motifs import KNOWN_MOTIFS
 
 __all__ = [
+    "BACKGROUND",
     "CARD",
     "CHECKSUMS",
     "DATALOADER_FILE",
@@ -34,6 +36,7 @@ __all__ = [
     "EXAMPLE_INDEX",
     "EXPECTED",
     "MODEL_FILE",
+    "OPTIONAL_FILES",
     "OWN_TEXTS",
     "TARGETS",
     "TEXT_FILES",
@@ -82,8 +85,12 @@ EXAMPLE_FASTA = "example_files/example.fa"
 EXAMPLE_BED = "example_files/example.bed"
 EXAMPLE_INDEX = "example_files/example.fa.fai"  # or its first user would write it into a shared folder
 EXPECTED = "example_files/expected.h5"
+#: Usual effects of variants; absent where the model was packaged without a genome, or by an older release.
+BACKGROUND = "background.tsv"
 
 DATA_FILES = (WEIGHTS, TARGETS, EXAMPLE_FASTA, EXAMPLE_INDEX, EXAMPLE_BED, EXPECTED)
+#: What only some models have: names of filters that began as known motifs, usual effects of variants.
+OPTIONAL_FILES = (KNOWN_MOTIFS, BACKGROUND)
 #: Files that their owner may add to: `check --accept-texts` updates their checksums. Folders of older
 #: releases have no checksums of them.
 OWN_TEXTS = (MODEL_FILE, DATALOADER_FILE, CARD)
@@ -293,7 +300,9 @@ def parse_shape(text: str) -> tuple[int | None, ...]:
     return tuple(None if part == "None" else int(part) for part in re.findall(r"\d+|None", text))
 
 
-def require_checksums(folder: Path, description: ModelDescription, names: Sequence[str] = DATA_FILES) -> None:
+def require_checksums(
+    folder: Path, description: ModelDescription, names: Sequence[str] = (*DATA_FILES, *OPTIONAL_FILES)
+) -> None:
     """Raise unless files of a model folder are those that it was packaged with.
 
     Parameters
@@ -303,7 +312,7 @@ def require_checksums(folder: Path, description: ModelDescription, names: Sequen
     description
         Its ``model.yaml``, whose checksum of the weights is compared too.
     names
-        The files, of :data:`DATA_FILES`.
+        The files, of :data:`DATA_FILES` and :data:`OPTIONAL_FILES`.
 
     Raises
     ------
@@ -312,9 +321,14 @@ def require_checksums(folder: Path, description: ModelDescription, names: Sequen
     """
     sums = read_checksums(folder)
     for name in names:
+        if name in OPTIONAL_FILES and name not in sums:
+            _require_absent(folder / name)
+            continue
         require_inside(folder, name)
         if not (folder / name).is_file():
             raise InputError("a file is missing", where=folder / name, remedy="fetch the model again")
+        if name not in sums:
+            raise InputError("a file has no checksum", where=folder / name, remedy="package the model again")
         if (found := file_digest(folder / name, fresh=True)) != sums[name]:
             raise InputError(
                 "a file has another checksum",
@@ -336,6 +350,16 @@ def require_checksums(folder: Path, description: ModelDescription, names: Sequen
             where=f"{folder / MODEL_FILE}, args.sha256",
             found=description.args.sha256,
             expected=f"{sums[WEIGHTS]}, as in {CHECKSUMS}",
+        )
+
+
+def _require_absent(path: Path) -> None:
+    if path.exists():
+        raise InputError(
+            "a file of the model has no checksum",
+            where=path,
+            expected=f"a line for it in {CHECKSUMS}",
+            remedy="fetch the model again, or remove the file",
         )
 
 
@@ -387,7 +411,7 @@ def _read_checksums(path: Path) -> dict[str, str]:
         sums[name] = digest
     if lines[-1]:
         raise InputError("the last line is cut", where=path, found=repr(lines[-1][:100]), remedy=_FETCH)
-    if sorted(sums) not in (sorted(DATA_FILES), sorted((*DATA_FILES, *OWN_TEXTS))):
+    if sorted(sums.keys() - {*OPTIONAL_FILES}) not in (sorted(DATA_FILES), sorted((*DATA_FILES, *OWN_TEXTS))):
         expected = ", ".join((*DATA_FILES, *OWN_TEXTS))
         raise InputError(
             "lists other files", where=path, found=", ".join(sums), expected=expected, remedy=_FETCH
@@ -422,7 +446,9 @@ def accept_texts(folder: Path) -> None:
 
 def write_checksums(folder: Path) -> None:
     """List the checksums of all files of a model folder, as ``sha256sum`` does."""
-    lines = [f"{file_digest(folder / name, fresh=True)}  {name}\n" for name in (*DATA_FILES, *OWN_TEXTS)]
+    optional = (name for name in OPTIONAL_FILES if (folder / name).is_file())
+    names = (*DATA_FILES, *optional, *OWN_TEXTS)
+    lines = [f"{file_digest(folder / name, fresh=True)}  {name}\n" for name in names]
     write_text_atomically(folder / CHECKSUMS, "".join(lines))
 
 

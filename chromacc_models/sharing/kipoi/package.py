@@ -4,8 +4,10 @@ The folder is plain files, each with a checksum, and works from any kind of Kipo
 
     model.yaml  dataloader.yaml   what Kipoi reads
     model.keras targets.txt       the network, and the cell type of each output
+    known_motifs.json             names of its filters, where they were set to known motifs
     example_files/                example.fa, example.bed, and expected.h5: inputs and predictions for them
     README.md                     the model card
+    background.tsv                usual effects of variants, for percentiles (with a genome)
     SHA256SUMS                    checksums of the others; `sha256sum -c SHA256SUMS` checks them too
 """
 
@@ -27,7 +29,10 @@ from chromacc_data import BedLoader
 from chromacc_data.errors import InputError
 from chromacc_data.files import disk_errors, file_digest, publish, working_folder
 from chromacc_data.sequences.genome import Genome
+from chromacc_models.effects.allele_networks import open_alleles
+from chromacc_models.effects.background import make_background
 from chromacc_models.evaluation.evaluation_file import SavedEvaluation, SavedScore, read_evaluation
+from chromacc_models.networks.known_motifs import KNOWN_MOTIFS, MIN_SIMILARITY, read_known_motifs
 from chromacc_models.sharing.kipoi import files as kf
 from chromacc_models.sharing.kipoi.additions import keep_additions, list_additions
 from chromacc_models.sharing.kipoi.check import check, load_with_kipoi
@@ -70,7 +75,9 @@ def package(
     store
         Where the run's store is now, if it has moved since the training.
     genome
-        FASTA, or several, that the example is cut from; without it the bases between its windows are N.
+        FASTA, or several, that the example is cut from, and random variants for the percentiles of
+        `variants` are taken from. Without it the bases between the example's windows are N, and there are no
+        percentiles.
     example_fasta, example_bed
         An example of your own instead, both or none.
     doc
@@ -121,6 +128,9 @@ def package(
         folder = working / "model"
         folder.mkdir()
         shutil.copyfile(trained.folder / "model.keras", folder / kf.WEIGHTS)
+        for name in kf.OPTIONAL_FILES:
+            if (trained.folder / name).is_file():
+                shutil.copyfile(trained.folder / name, folder / name)
         (folder / kf.TARGETS).write_text("".join(f"{name}\n" for name in trained.cell_types))
         (folder / kf.EXAMPLE_FASTA).parent.mkdir()
         if example_fasta is not None and example_bed is not None:
@@ -133,6 +143,7 @@ def package(
         _write_descriptions(
             folder, trained, doc=doc or _default_doc(trained), authors=authors, requirement=requirement
         )
+        _write_background(folder, trained, genome)
         _write_expected(folder)
         _write_card(folder, trained, name=to.name, doc=doc or _default_doc(trained))
         kf.write_checksums(folder)
@@ -242,6 +253,21 @@ def _write_expected(folder: Path) -> None:
     writer.close()
 
 
+def _write_background(folder: Path, run: Run, genome: Path | str | Sequence[Path | str] | None) -> None:
+    """Write what effects of variants are usual in the sequences that the run's store is of."""
+    if genome is None:
+        return
+    facts = run.info.genome
+    every = Genome.open(genome)
+    names = every.names if facts is None else [name for name in every.names if name in facts.sequences]
+    if not names:
+        return
+    called = f"{facts.assembly} {', '.join(_few(names))}" if facts is not None else None
+    chosen = Genome.open(genome, chromosomes=names)
+    network = open_alleles(folder / kf.WEIGHTS)
+    make_background(network, run.cell_types, chosen, name=called).write(folder / kf.BACKGROUND)
+
+
 def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
     template = (files("chromacc_models.sharing.kipoi") / "templates" / "model_card.md.j2").read_text(
         encoding="utf-8"
@@ -261,6 +287,7 @@ def _write_card(folder: Path, run: Run, *, name: str, doc: str) -> None:
         n_parameters=run.info.n_parameters,
         trained_on=_trained_on(run),
         training_procedure=_training_procedure(run),
+        known_motifs=_known_motifs(run),
         store_hash=run.info.store.content_hash,
         sha256=file_digest(folder / kf.WEIGHTS, fresh=True),
         versions=run.info.versions,
@@ -283,6 +310,19 @@ def _training_procedure(run: Run) -> str:
         f"RMSprop at {config.learning_rate:g}, batches of {config.batch_size}, binary cross-entropy"
         f"{strands}; best validation loss {result.validation_loss:.4f} in epoch {result.best_epoch} "
         f"of {result.epochs}, seed {config.seed}"
+    )
+
+
+def _known_motifs(run: Run) -> str | None:
+    """What the model card says of filters that were set to known motifs; None where none were."""
+    known = read_known_motifs(run.folder)
+    if known is None:
+        return None
+    n_named = sum(name is not None for name in known.names())
+    return (
+        f"{len(known.filters)} of {known.n_filters} were set to motifs of {known.database} and {known.mode}; "
+        f"{n_named} still are these motifs, by a correlation of at least {MIN_SIMILARITY:g}, and have their "
+        f"names in {KNOWN_MOTIFS}"
     )
 
 
