@@ -43,7 +43,7 @@ class Built:
     n_windows
         Its windows.
     is_new
-        Whether it was built now; else it was there.
+        Whether it was built now, rather than found finished.
     counts
         Windows and peaks, kept and dropped by reason.
     """
@@ -75,9 +75,9 @@ def build(
     engine: Engine | None = None,
     show_progress: bool = False,
 ) -> Built:
-    """Build the store of a recipe; go on with an unfinished build of the same; leave a finished one alone.
+    """Build the store of a recipe; resume an unfinished build of it; leave a finished store alone.
 
-    The content is the same bits whatever the engine and however often it was interrupted.
+    The content is bit for bit the same, whatever the engine and however often the build was interrupted.
 
     Parameters
     ----------
@@ -86,11 +86,11 @@ def build(
     out
         ``NAME.zarr`` or ``NAME.h5``.
     sources_dir, cache_dir
-        Where files are looked for first, and where downloads are kept.
+        Folder to look for files in first, and folder to keep downloads in.
     overwrite
-        Replace a store of another recipe or other inputs, once the new one is whole.
+        Replace a store of another recipe or other inputs, once the new one is complete.
     restart
-        Throw away an unfinished build of another recipe or other inputs.
+        Discard an unfinished build of another recipe or other inputs.
     engine
         Where dask tasks run; threads on all cores when None.
     show_progress
@@ -99,7 +99,7 @@ def build(
     Raises
     ------
     InputError
-        At the first thing that is wrong with the recipe, its inputs or the disk.
+        At the first problem with the recipe, its inputs or the disk.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def build_from(
     Raises
     ------
     InputError
-        If another store, or an unfinished build of another, stands there.
+        If `out` holds another store, or an unfinished build of another.
     """
     engine, out = engine or Engine(), Path(out).absolute()
     found = _already_built(out, origin.key, overwrite=overwrite)
@@ -189,7 +189,7 @@ def _already_built(out: Path, key: str, *, overwrite: bool) -> Built | None:
     if overwrite:
         return None
     raise InputError(
-        "a store of another recipe or other inputs stands here",
+        "this store was built from another recipe or other inputs",
         where=out,
         found=f"build key {str(found)[:12]} ({ds.attrs.get(schema.ATTR_TITLE)})",
         expected=f"build key {key[:12]}",

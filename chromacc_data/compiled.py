@@ -1,4 +1,4 @@
-"""numba's compiler, which goes without its cache where there is no folder to write to."""
+"""numba's compiler, without its cache where no folder is writable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PACKAGES = [Path(__file__).parents[1] / name for name in ("chromacc_data", "chr
 
 
 def compiled(function: Callable) -> Any:
-    """Compile a function at its first call, without Python's lock; what was compiled is kept where it can be.
+    """Compile a function on its first call; it releases the GIL, and is cached on disk where possible.
 
     >>> @compiled
     ... def add(a, b):
@@ -37,7 +37,7 @@ def compiled(function: Callable) -> Any:
 
 
 class _ForgivingCache(FunctionCache):
-    """A cache on a disk that may be full, damaged or closed, of functions that call those of other modules.
+    """A cache that tolerates a full, damaged or read-only disk, for functions that call other modules.
 
     numba takes what it kept as long as the file of a function stays the same, though functions of other files
     are compiled into it. Here all files with compiled functions are looked at.

@@ -130,7 +130,7 @@ class _TqdmHandler(logging.Handler):
 
 
 def run(command: click.Command, *, name: str) -> None:
-    """Run a command line: exit 0 done, 1 a check did not hold, 2 bad input, 130 or 143 stopped."""
+    """Run a command line: exit 0 done, 1 a check failed, 2 bad input, 130 or 143 stopped."""
     # What the libraries make when they are imported stays: looking through it for garbage again and again,
     # and once more at the end, takes a fifth of the time of a short command.
     gc.set_threshold(10_000)
@@ -145,7 +145,7 @@ def run(command: click.Command, *, name: str) -> None:
 
 
 class _OutputClosedError(Exception):
-    """Whoever read standard output has seen enough."""
+    """The reader of standard output has closed it."""
 
 
 class _TerminatedError(BaseException):
@@ -209,7 +209,7 @@ def _open_standard_streams() -> None:
 
 
 def _silence_stdout() -> None:
-    """Let Python's last flush write nowhere: it would report the same error once more."""
+    """Discard Python's final flush: it would report the same error again."""
     with suppress(OSError):
         sys.stdout.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""What a store holds and where it comes from, in words."""
+"""A description of a store: what it holds and where it comes from."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def describe(path: Path | str) -> Description:
     Raises
     ------
     InputError
-        If it is no store, or damaged.
+        If it is not a store, or is damaged.
 
     Examples
     --------
@@ -116,10 +116,10 @@ def describe(path: Path | str) -> Description:
     if leaks:
         lines += ["shared between splits and folds", *count_lines(leaks)]
     if best:
-        lines += ["AUROC of a perfect reader of the motifs, test windows"]
+        lines += ["AUROC of the ideal observer of the motifs, test windows"]
         lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in best.items()]
     if naive:
-        lines += ["the same where every occurrence of a consensus outside other sites is taken for a site"]
+        lines += ["the same when every consensus occurrence outside other sites is scored as a site"]
         lines += [f"  {name:<40} {auroc:>12.4f}" for name, auroc in naive.items()]
     return Description(path, value, "\n".join(lines))
 
@@ -129,7 +129,7 @@ def _count_splits(codes: np.ndarray, path: Path) -> np.ndarray:
     unknown = codes[(codes < 0) | (codes >= len(schema.SPLITS))]
     if len(unknown):
         raise InputError(
-            "a split that is none",
+            "an unknown code of a split",
             where=f"{path}, variable {schema.SPLIT.name!r}",
             found=int(unknown[0]),
             expected=", ".join(f"{code} {name}" for code, name in enumerate(schema.SPLITS)),

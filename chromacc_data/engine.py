@@ -46,7 +46,7 @@ class Engine:
     workers
         Local workers; the number of cores when not given. Ignored with a scheduler.
     processes
-        Local processes instead of threads (for work that holds Python's lock).
+        Local processes instead of threads (for work that holds the GIL).
     scheduler
         Address of a running dask scheduler, such as ``tcp://host:8786``. Its workers need chromacc
         and the same file system.
@@ -213,7 +213,7 @@ def _greeting(host: str, port: int, timeout: float) -> bytes:
 
 
 def _end_with_parent() -> None:
-    """Let this worker end when the process that started it is killed: it would hold its run for hours."""
+    """End this worker when the process that started it is killed: it would hold its run for hours."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -12,7 +12,7 @@ _MOST_LINES = 6
 
 
 class InputError(ValueError):
-    """Something that was given cannot be used; commands print it without a traceback and exit with 2.
+    """Input that cannot be used; commands print the error without a traceback and exit with 2.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class InputError(ValueError):
     where
         File, file and line, recipe key or option at fault.
     found, expected
-        What stands there, and what may stand there.
+        What was found, and what would be valid.
     remedy
         What to do about it.
 
@@ -62,17 +62,17 @@ class InputError(ValueError):
 
 
 class CheckError(InputError):
-    """A check that was asked for did not hold (a store that differs from its source); exit code 1."""
+    """A check failed (a store that differs from its source); exit code 1."""
 
     exit_code = 1
 
 
 class DiskFullError(InputError):
-    """The disk is full: what is finished stays, and the same command goes on once there is space."""
+    """The disk is full: finished parts are kept, and the same command resumes once there is space."""
 
 
 class NotWritableError(InputError):
-    """A folder in which something was to be written cannot be written."""
+    """An output folder is not writable."""
 
 
 def _on_screen(value: object) -> str:

@@ -64,6 +64,6 @@ def example_recipe() -> Path:
 
 @functools.cache
 def example_store() -> Path:
-    """The store of that recipe, built once in a process, beside its motifs and recipe."""
+    """The store of that recipe, built once per process, next to its motifs and recipe."""
     recipe = example_recipe()
     return build(recipe, recipe.with_name("tiny.zarr"), engine=Engine(workers=1)).path

@@ -1,6 +1,6 @@
 """Files that are there whole or not at all: locks, staged writing, publishing, full disks, checksums, gzip.
 
-Every output goes the same way: it is written in a working folder ``NAME.partial`` beside its final name,
+Every output goes the same way: it is written in a working folder ``NAME.partial`` next to its final name,
 which one process at a time may hold, and renamed when it is whole.
 """
 
@@ -151,7 +151,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 def locked(path: Path, *, wait: bool, what: str = "output", where: Path | None = None) -> Iterator[None]:
     """Hold a lock file against other processes and threads; the system releases it when a process dies.
 
-    On a file system without flock(2), the lock is a second file beside `path` that names its owner.
+    On a file system without flock(2), the lock is a second file next to `path` that names its owner.
 
     Parameters
     ----------
@@ -315,7 +315,7 @@ def writable_home() -> Iterator[None]:
 
 
 def publish(finished: Path, path: Path, *, overwrite: bool = True) -> None:
-    """Give a finished file or folder its final name, replacing what stands there in one step.
+    """Give a finished file or folder its final name, atomically replacing what is there.
 
     Whoever has the old one open keeps it, or gets an error: never a part of each.
 
@@ -351,7 +351,7 @@ def recover(path: Path) -> None:
 
 
 def leftovers(path: Path) -> bool:
-    """Whether a killed process left something beside an output."""
+    """Whether a killed process left something next to an output."""
     return name_working_folder(path).exists() or path.with_name(path.name + _REPLACED_SUFFIX).exists()
 
 

@@ -96,7 +96,10 @@ class BedLoader(Dataset):
         """
         if not isinstance(window_length, int) or window_length < 1:
             raise InputError(
-                "no length", where="window_length", found=window_length, expected="bases, above 0"
+                "not a window length",
+                where="window_length",
+                found=window_length,
+                expected="a number of bases above 0",
             )
         self.windows = RegionWindows.read(
             Path(intervals_file),

@@ -81,7 +81,7 @@ class RegionWindows:
             the end of their sequence.
         """
         if past_end not in PAST_END:
-            raise InputError("no such choice", where="past_end", found=past_end, expected=", ".join(PAST_END))
+            raise InputError("unknown choice", where="past_end", found=past_end, expected=", ".join(PAST_END))
         where = "regions" if isinstance(regions, pd.DataFrame) else regions
         intervals = _table(regions) if isinstance(regions, pd.DataFrame) else read_intervals(regions)
         chrom = genome.index(intervals["chrom"], where=where)
@@ -145,7 +145,7 @@ def require_regions(regions: pd.DataFrame) -> None:
     columns = ("chrom", "start", "end")
     if not set(columns) <= set(regions.columns):
         raise InputError(
-            "no table of regions",
+            "not a table of regions",
             found=f"columns {', '.join(map(str, regions.columns))}",
             expected="columns chrom, start, end, 0-based",
             remedy="rename them: regions.rename(columns={'chr': 'chrom'})",
@@ -153,7 +153,7 @@ def require_regions(regions: pd.DataFrame) -> None:
     for column in columns[1:]:
         if len(regions) and not pd.api.types.is_integer_dtype(regions[column].dtype):
             raise InputError(
-                "coordinates that are no integers",
+                "coordinates are not integers",
                 where=f"column {column!r}",
                 found=regions[column].dtype,
                 remedy="convert them: regions.astype({'start': int, 'end': int})",
@@ -166,12 +166,12 @@ def require_regions(regions: pd.DataFrame) -> None:
             "no region",
             where=f"row {row}",
             found=f"start {start}, end {end}",
-            expected="start from 0 on, and end above start",
+            expected="start of at least 0, and end above start",
         )
 
 
 def _check_on_chromosome(intervals: pd.DataFrame, chrom_length: np.ndarray, where: Path | str) -> None:
-    """Raise for an interval without a base on its chromosome: it is of another assembly."""
+    """Raise for an interval without a base on its chromosome: it comes from another assembly."""
     outside = intervals["start"].to_numpy() >= chrom_length
     if outside.any():
         row = int(np.argmax(outside))
@@ -180,7 +180,7 @@ def _check_on_chromosome(intervals: pd.DataFrame, chrom_length: np.ndarray, wher
             where=f"{where}, {_position(intervals, row)}",
             found=f"{outside.sum()} of {outside.size} intervals do",
             expected=f"coordinates below {chrom_length[row]}",
-            remedy="take the FASTA of the assembly that the intervals are of",
+            remedy="use the FASTA of the assembly that the intervals refer to",
         )
 
 

@@ -1,4 +1,4 @@
-"""What a build takes, in bytes of disk and of memory, against what is there: before anything big is made."""
+"""Disk and memory that a build needs, compared with what is available, before anything large is made."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Estimate(NamedTuple):
     unpacked
         All values, as they are read.
     working
-        On disk beside it, until it has its name: the plan, and of HDF5 a copy.
+        On disk next to it, until it has its final name: the plan, and for HDF5 a copy.
     planning
         In memory, while all windows are planned.
     task
@@ -71,7 +71,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(recipe: Recipe, n_windows: int, *, n_motifs: int | None = None, hdf5: bool = False) -> Estimate:
-    """What a build of so many windows takes, from its recipe.
+    """What a build of `n_windows` windows takes, estimated from its recipe.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def require_disk(
     free = free_disk(out)
     if free is not None and n_bytes > free:
         raise DiskFullError(
-            "needs more disk than there is free",
+            "needs more disk space than is free",
             where=where or out,
             found=f"about {in_words(n_bytes)} for {what}",
             expected=f"at most {in_words(free)}, free at {_existing(out)}",
@@ -215,7 +215,7 @@ def require_memory(n_bytes: int, *, what: str, where: Path | str, remedy: str) -
     available = available_memory()
     if n_bytes > available:
         raise InputError(
-            "needs more memory than there is",
+            "needs more memory than is available",
             where=where,
             found=f"about {in_words(n_bytes)} for {what}",
             expected=f"at most {in_words(available)}, available here",

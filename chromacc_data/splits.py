@@ -198,7 +198,7 @@ def require_no_leaks(
             where=where,
             found="; ".join(leaks),
             expected=f"no position in two sets, as `split.by: {recipe.by}` promises",
-            remedy="set `split.allow_leaks: true` to build all the same",
+            remedy="set `split.allow_leaks: true` to build anyway",
         )
 
 
@@ -303,7 +303,7 @@ def _folds(n_windows: np.ndarray, split: np.ndarray, recipe: SplitRecipe) -> np.
     units = np.flatnonzero((split != _TEST) & (n_windows > 0))
     if units.size < recipe.folds:
         raise InputError(
-            "more folds than there is to divide",
+            "more folds than units to divide",
             where="split.folds",
             found=recipe.folds,
             expected=f"at most {units.size}: the {recipe.by} units outside the test set",

@@ -109,7 +109,7 @@ class Options:
     >>> Cut(width="3")
     Traceback (most recent call last):
     ...
-    chromacc_data.errors.InputError: width: a value of the wrong kind
+    chromacc_data.errors.InputError: width: a value of the wrong type
       found:    '3'
       expected: an integer, at least 1
     """
@@ -164,7 +164,7 @@ def typed(value: Any, hint: Any, *, where: Path | str, remedy: str | None = None
     Raises
     ------
     InputError
-        If it, or something in it, is of another type or out of range.
+        If it, or something in it, has another type or is out of range.
     """
     try:
         return _typed(value, hint, {}, "", build=True)
@@ -354,7 +354,7 @@ def _typed_scalar(value: Any, hint: Any, limits: Mapping[str, Any], key: str) ->
         if not isinstance(value, str) or UNPRINTABLE.search(value):
             _refuse(value, hint, limits, key)
         if "pattern" in limits and not re.fullmatch(limits["pattern"][0], value):
-            _refuse(value, hint, limits, key, "a value of another form")
+            _refuse(value, hint, limits, key, "a value in the wrong format")
         return str(value)
     kinds = {int: numbers.Integral, float: numbers.Real}
     if hint not in kinds or isinstance(value, bool) or not isinstance(value, kinds[hint]):
@@ -365,7 +365,7 @@ def _typed_scalar(value: Any, hint: Any, limits: Mapping[str, Any], key: str) ->
 
 
 def _refuse(
-    value: Any, hint: Any, limits: Mapping[str, Any], key: str, what: str = "a value of the wrong kind"
+    value: Any, hint: Any, limits: Mapping[str, Any], key: str, what: str = "a value of the wrong type"
 ) -> NoReturn:
     kinds = {Mapping: "a mapping", list: "a list", tuple: "a list", types.NoneType: "nothing"}
     found = next((words for kind, words in kinds.items() if isinstance(value, kind)), None)
@@ -391,4 +391,4 @@ def _parse_int(text: str) -> int:
 
 def _parse_constant(name: str) -> None:
     if name != "NaN":
-        raise ValueError(f"{name} is no number")
+        raise ValueError(f"{name} is not a number")

@@ -1,4 +1,4 @@
-"""Is a store what it says, and what its sources say? Checksums, content hash, and windows made again."""
+"""Check a store against its checksums, its content hash and its sources, from which it is derived again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _DERIVED = (
 
 @dataclass(frozen=True)
 class Verified:
-    """What :func:`verify` checked; everything held.
+    """What :func:`verify` checked; every check passed.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def verify(
     """Check a store against itself and against the sources it was built from.
 
     1. Every chunk is read and passes its checksum; the content hash is computed again; attributes and
-       metadata have the checksums on record, and no file is in the store that is not part of it.
+       metadata have the checksums on record, and the store contains no foreign file.
     2. The sources have the checksums on record.
     3. The windows lie on the peaks they are labelled by, as bedtools finds from the files as text: see
        :mod:`chromacc_data.regions.check`.
@@ -135,9 +135,9 @@ def verify(
     Raises
     ------
     CheckError
-        At the first thing that differs.
+        At the first difference.
     InputError
-        If the store or its sources cannot be read; it says what of the store alone held.
+        If the store or its sources cannot be read; it says which checks of the store alone passed.
 
     Examples
     --------
@@ -190,7 +190,7 @@ def verify(
 
 
 def _check_truth(ds: xr.Dataset, rows: np.ndarray, path: Path) -> list[str]:
-    """Check some windows against the truth in the store, if it has any; gives what held, in words."""
+    """Check some windows against the truth in the store, if it has any; says which checks passed."""
     if not is_simulated(ds):
         return []
     check_truth(ds, rows, path=path)
@@ -217,7 +217,7 @@ def _find_sources(
     _compare_inputs(ds, inputs, path)
     n = ds.sizes[schema.WINDOW]
     if recipe.n_windows not in (None, n):
-        raise CheckError("other sizes", where=path, found=n, expected=recipe.n_windows)
+        raise CheckError("different sizes", where=path, found=n, expected=recipe.n_windows)
     return recipe, inputs
 
 
@@ -230,7 +230,7 @@ def _compare_with_sources(
     engine: Engine,
     show_progress: bool,
 ) -> tuple[list[str], list[str]]:
-    """Derive a store again from its sources and compare; gives what held and what is unchecked, in words."""
+    """Derive a store again from its sources and compare; says which checks passed and what is unchecked."""
     with _scratch_folder(path) as folder:
         # Functions of the recipe are never run: a store may name any code.
         origin = origin_of(recipe, inputs, runs_functions=False)
@@ -250,7 +250,7 @@ def _compare_with_sources(
 
 @contextmanager
 def _scratch_folder(path: Path) -> Iterator[Path]:
-    """A folder for what is derived again: beside the store, seen by the workers of a cluster, if possible."""
+    """A folder for what is derived again: if possible next to the store, where a cluster's workers see it."""
     with ExitStack() as stack:
         try:
             name = path.with_name(f"{path.name}.verify")
@@ -261,7 +261,7 @@ def _scratch_folder(path: Path) -> Iterator[Path]:
 
 
 def _unchecked(ds: xr.Dataset, *, store_only: bool) -> list[str]:
-    """What of a store is not vouched for, in words."""
+    """Parts of a store that were not checked, in words."""
     lines = []
     if store_only:
         lines.append("the recipe and its sources: bases, labels and counts were not derived from them again")
@@ -276,7 +276,7 @@ def _unchecked(ds: xr.Dataset, *, store_only: bool) -> list[str]:
 
 
 def _without_sources(error: InputError) -> InputError:
-    """The error, with what held without what is missing, and how to be content with that."""
+    """The error, with the checks that passed without the sources, and how to check the store alone."""
     return InputError(
         f"{error.what}; the store alone is good, but cannot be compared with its sources",
         where=error.where,
@@ -324,7 +324,7 @@ def _recorded(ds: xr.Dataset, name: str, path: Path) -> Any:
 
 
 def _compare_with_itself(ds: xr.Dataset, path: Path) -> list[str]:
-    """Raise where attributes contradict the windows; gives what was compared, in words."""
+    """Raise where attributes contradict the windows; says what was compared."""
     split = read_variable(ds, schema.SPLIT.name)
     counts = _recorded(ds, schema.ATTR_COUNTS, path)
     held = []
@@ -392,7 +392,7 @@ def _compare_attributes(ds: xr.Dataset, again: xr.Dataset, path: Path, *, scored
 
 def _other(what: str, path: Path, found: object, expected: object) -> CheckError:
     return CheckError(
-        f"other {what} on record than the sources give",
+        f"the sources do not give the recorded {what}",
         where=path,
         found=found,
         expected=expected,
@@ -402,7 +402,7 @@ def _other(what: str, path: Path, found: object, expected: object) -> CheckError
 
 def _compare_plan(ds: xr.Dataset, again: xr.Dataset, path: Path, *, scored: list[bool]) -> None:
     if ds.sizes != again.sizes:
-        raise CheckError("other sizes", where=path, found=dict(ds.sizes), expected=dict(again.sizes))
+        raise CheckError("different sizes", where=path, found=dict(ds.sizes), expected=dict(again.sizes))
     for name, found, expected in (
         ("cell types", list(map(str, ds[schema.CELL_TYPE].values)), list(again[schema.CELL_TYPE].values)),
         ("names of chromosomes", schema.chrom_names(ds), schema.chrom_names(again)),
@@ -410,7 +410,7 @@ def _compare_plan(ds: xr.Dataset, again: xr.Dataset, path: Path, *, scored: list
         ("truth", ds.attrs.get(schema.ATTR_TRUTH), again.attrs.get(schema.ATTR_TRUTH)),
     ):
         if found != expected:
-            raise CheckError(f"other {name}", where=path, found=found, expected=expected)
+            raise CheckError(f"different {name}", where=path, found=found, expected=expected)
     for name in (str(name) for name in again.data_vars if name != schema.SEQUENCE.name):
         found, expected = read_variable(ds, name), again[name].to_numpy()
         if schema.CELL_TYPE in again[name].dims:

@@ -50,7 +50,7 @@ class WindowSource(Protocol):
         """Root attributes of the store that only the source knows."""
 
     def template(self, n_windows: int, attrs: Mapping[str, str | int]) -> xr.Dataset:
-        """Empty Dataset of so many windows, by :func:`chromacc_data.store.schema.template`."""
+        """Empty Dataset of `n_windows` windows, by :func:`chromacc_data.store.schema.template`."""
 
     def plan(self, folder: Path, *, engine: Engine, show_progress: bool = False) -> Plan:
         """Write the plan into the working folder, by :func:`chromacc_data.store.plan.save_plan`."""
@@ -67,12 +67,12 @@ class CheckedSource(WindowSource, Protocol):
         """Whether the labels of each cell type can be derived without running a function of the recipe."""
 
     def check_labels(self, ds: xr.Dataset, path: Path) -> tuple[list[str], list[str]]:
-        """Check labels by other means than made them; what held, and what is unchecked, in words."""
+        """Check labels independently of the code that made them; says what passed and what is unchecked."""
 
     def check_bases(
         self, ds: xr.Dataset, again: xr.Dataset, rows: np.ndarray, *, path: Path, show_progress: bool
     ) -> list[str]:
-        """Check bases, of the windows `rows` or of all; what held, in words."""
+        """Check bases, of the windows `rows` or of all; says which checks passed."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def open_plan(source: WindowSource, folder: Path, *, engine: Engine, show_progre
     """The plan that an earlier run left in a working folder, or else one made now."""
     plan = load_plan(folder)
     if plan is not None:
-        LOG.info("going on with the unfinished build in %s", folder)
+        LOG.info("resuming the unfinished build in %s", folder)
     else:
         plan = source.plan(folder, engine=engine, show_progress=show_progress)
     LOG.debug("planned %d windows", plan.n_windows)

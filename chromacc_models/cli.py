@@ -1,4 +1,4 @@
-"""``chromacc-models``: train, score, interpret, ask and share networks."""
+"""``chromacc-models``: train, score, interpret and share networks, and predict with them."""
 
 from __future__ import annotations
 

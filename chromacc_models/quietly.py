@@ -18,7 +18,7 @@ def start_tensorflow(threads: int | None = None) -> None:
     """Import TensorFlow, and let it and numba use `threads` threads where that is given."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if threads is not None:
-        os.environ["NUMBA_NUM_THREADS"] = str(threads)  # read when numba is imported, for the table kernels
+        os.environ["NUMBA_NUM_THREADS"] = str(threads)  # read when numba is imported, for the k-mer kernels
     sys.stderr.flush()
     kept = os.dup(2)
     try:

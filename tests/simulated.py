@@ -42,7 +42,7 @@ def score(sites, codes, names):
 GENOME = "genome: {assembly: toy, fasta: [genome.fa], chromosomes: [chr1, chr2], exclude: [chrM]}\n"
 PEAKS = "samples: [{cell_type: liver, source: liver.bed}]\n"
 
-#: What to write instead of the background of `SIMPLE`, and what the recipe needs beside it.
+#: What to write instead of the background of `SIMPLE`, and what else the recipe needs.
 BACKGROUNDS = {
     "independent": "",
     "composition": "background: {composition: {A: 0.4, C: 0.1, G: 0.2, T: 0.3}}",

@@ -81,7 +81,7 @@ def test_build__genome_with_a_header_within_a_line(recipe: Path, tmp_path: Path)
     assert not (tmp_path / "b.zarr").exists()
 
 
-def test_build__windows_labels_and_bases_by_a_naive_reading(recipe: Path, tmp_path: Path):
+def test_build__windows_labels_and_bases_by_naive_code(recipe: Path, tmp_path: Path):
     built = building.build(recipe, tmp_path / "a.zarr")
     ds = open_store(built.path)
     expected = naive_joint_windows(recipe.parent)
@@ -265,7 +265,7 @@ def test_build__vanished_input_leaves_the_older_store(recipe: Path, tmp_path: Pa
 def test_build__wrong_assembly(recipe: Path, tmp_path: Path):
     md5 = "0" * 32
     recipe.write_text(RECIPE.replace("  exclude", f"  md5: {{chr1: '{md5}'}}\n  exclude"))
-    with pytest.raises(InputError, match="chr1 is not the sequence that the recipe means") as caught:
+    with pytest.raises(InputError, match="chr1 is not the sequence that the recipe specifies") as caught:
         building.build(recipe, tmp_path / "a.zarr")
     assert "9,000 bp" in str(caught.value)
     assert not list(tmp_path.glob("a.zarr*"))

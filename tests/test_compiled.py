@@ -41,7 +41,7 @@ def test_compiled__goes_without_a_folder(tmp_path: Path):
     assert done.stdout == "3\n"
 
 
-def test_compiled__is_compiled_anew_when_what_it_calls_has_changed(
+def test_compiled__is_compiled_again_when_what_it_calls_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The kernels of one module are compiled into those of others."""

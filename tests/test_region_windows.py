@@ -46,9 +46,9 @@ def test_read__names_and_strands_of_a_table(genome: Genome):
 @pytest.mark.parametrize(
     ("regions", "message", "where"),
     [
-        (table(("chr1", 1), columns="chrom start"), "no table of regions", "None"),
-        (table(("chr1", "x", 3)), "no integers", "column 'start'"),
-        (table(("chr1", 0, 2), ("chr1", 0, 2.5)), "no integers", "column 'end'"),
+        (table(("chr1", 1), columns="chrom start"), "not a table of regions", "None"),
+        (table(("chr1", "x", 3)), "not integers", "column 'start'"),
+        (table(("chr1", 0, 2), ("chr1", 0, 2.5)), "not integers", "column 'end'"),
         (table(("chr1", 5, 5)), "no region", "row 0"),
         (table(("chr1", -2, 5)), "no region", "row 0"),
         (table(("chr1", 50, 55)), "past the end", "regions, interval 1"),

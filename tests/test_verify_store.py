@@ -57,7 +57,7 @@ def test_verify__hdf5(built: Path, tmp_path: Path):
     assert verify(tmp_path / "a.h5").content_hash == verify(built).content_hash
 
 
-def test_verify__beside_the_store_nothing_may_be_written(built: Path, monkeypatch: pytest.MonkeyPatch):
+def test_verify__next_to_the_store_nothing_may_be_written(built: Path, monkeypatch: pytest.MonkeyPatch):
     def closed(path: Path, **_: object) -> None:
         raise NotWritableError("cannot write here", where=path.parent)
 
@@ -169,7 +169,7 @@ def test_verify__records_that_the_sources_do_not_give(built: Path, name: str, ch
     old = zarr.open_group(built, mode="r").attrs[name]
     change_attribute(built, name, change(old))
     reseal(built)
-    with pytest.raises(CheckError, match="on record than the sources give"):
+    with pytest.raises(CheckError, match="the sources do not give the recorded"):
         verify(built)
 
 

@@ -44,7 +44,7 @@ def read_motifs(path: Path | str, *, rows: Rows | None = None) -> tuple[Motif, .
     Raises
     ------
     InputError
-        With file and line, at the first thing that is wrong.
+        With file and line, at the first problem.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def iter_motifs(path: Path | str, *, rows: Rows | None = None) -> Iterator[Motif
                 break
         else:
             raise InputError(
-                "not a file of motifs",
+                "not a motif file",
                 where=path,
                 found=repr(head[:60]),
                 expected=", ".join(known.name for known in _FORMATS if known.reader),
@@ -120,7 +120,7 @@ def write_motifs(path: Path | str, motifs: Iterable[Motif]) -> None:
     Raises
     ------
     InputError
-        For another suffix, and for motifs of different backgrounds in one MEME file.
+        For another suffix, and for motifs with different backgrounds in one MEME file.
 
     Examples
     --------
@@ -134,16 +134,19 @@ def write_motifs(path: Path | str, motifs: Iterable[Motif]) -> None:
     path, motifs = Path(path), tuple(motifs)
     if path.suffix not in _FORMATTERS:
         expected = ", ".join(_FORMATTERS)
-        raise InputError("unknown format of motifs", where=path, found=path.suffix or None, expected=expected)
+        raise InputError("unknown motif format", where=path, found=path.suffix or None, expected=expected)
     if path.suffix == ".meme" and len({motif.background.tobytes() for motif in motifs}) > 1:
         raise InputError(
-            "motifs of different backgrounds", where=path, expected="one background", remedy="write two files"
+            "motifs with different backgrounds",
+            where=path,
+            expected="one background",
+            remedy="write two files",
         )
     write_text_atomically(path, _FORMATTERS[path.suffix](motifs))
 
 
 class _Lines:
-    """Lines of a file but for blank ones, with their numbers; those ahead can be looked at first."""
+    """Lines of a file except blank ones, with their numbers; lines ahead can be peeked at."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self.path, self.number = path, 0
@@ -365,7 +368,7 @@ def _iter_blocks(lines: _Lines) -> Iterator[_Block]:
     for header in lines:
         number = lines.number
         if not header.startswith(">") or not header[1:].strip():
-            raise lines.error("not the head of a motif", found=header[:60], expected=">ID NAME")
+            raise lines.error("not a motif header", found=header[:60], expected=">ID NAME")
         header = header[1:].strip()
         id = header.split()[0]
         labels, rows = "", []
@@ -376,7 +379,7 @@ def _iter_blocks(lines: _Lines) -> Iterator[_Block]:
             if labels and (not labelled or labels != "ACGT"[: len(labels)]):
                 found = labelled[1] if labelled else line[:60]
                 expected = "a line for each of A C G T"
-                raise lines.error("bases in another order", found=found, expected=expected)
+                raise lines.error("bases in the wrong order", found=found, expected=expected)
             rows.append(lines.numbers((labelled[2] if labelled else line).split(), "counts"))
         widths = [len(row) for row in rows]
         if not rows or (labels and labels != "ACGT"):
@@ -399,7 +402,7 @@ def _iter_transfac(lines: _Lines) -> Iterator[Motif]:
             head.setdefault(key, " ".join(words))
             continue
         elif [word.upper() for word in words] != list(BASES):
-            raise lines.error("bases in another order", found=line[:60], expected="P0 A C G T")
+            raise lines.error("bases in the wrong order", found=line[:60], expected="P0 A C G T")
         else:
             rows: list[list[float]] = []
             while re.match(r"[0-9]", lines.peek()):
@@ -412,7 +415,9 @@ def _iter_transfac(lines: _Lines) -> Iterator[Motif]:
             id = head.get("AC") or head.get("ID") or head.get("NA", "")
             totals = np.array(rows).sum(axis=-1, keepdims=True)
             if not rows or not totals.all():
-                raise lines.error(f"motif {id} has a position without counts, or none", found=f"{len(rows)}")
+                raise lines.error(
+                    f"motif {id} has a position without counts, or no position", found=f"{len(rows)}"
+                )
             name = head.get("NA") or head.get("ID", "")
             yield lines.motif(id, np.array(rows) / totals, name, float(totals.max()))
 
@@ -425,12 +430,12 @@ def _iter_cisbp(lines: _Lines) -> Iterator[Motif]:
         if words[0] != "Pos":
             if len(words) != 2:
                 raise lines.error(
-                    "neither a head line nor a table", found=line[:60], expected="KEY<TAB>VALUE"
+                    "neither a header line nor a table", found=line[:60], expected="KEY<TAB>VALUE"
                 )
             head[words[0]] = words[1]
             continue
         if words[1:] != list(BASES):
-            raise lines.error("bases in another order", found=line, expected="Pos A C G T, between tabs")
+            raise lines.error("bases in the wrong order", found=line, expected="Pos A C G T, between tabs")
         rows: list[list[float]] = []
         while re.match(r"[0-9]+\t", lines.peek()):
             position, *row = next(lines).split("\t")

@@ -35,7 +35,7 @@ class Motif:
     ppm
         Probability of each base at each position, shape (width, 4), float64; each row sums to 1.
     name
-        Name for people, often that of the transcription factor.
+        Display name, often that of the transcription factor.
     n_sites
         Number of sequences the matrix was counted from, where known.
     background

@@ -51,7 +51,7 @@ def _meaning(field: dataclasses.Field) -> str:
         return doc
     other, allowed = field.metadata["only_with"]
     choices = " or ".join(f"`{other}: {v}`" for v in allowed)
-    return f"{doc} ({f'not beside `{other}`' if allowed == (None,) else f'only with {choices}'})"
+    return f"{doc} ({f'not with `{other}`' if allowed == (None,) else f'only with {choices}'})"
 
 
 def _default(field: dataclasses.Field) -> str:

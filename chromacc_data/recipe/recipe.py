@@ -121,21 +121,21 @@ class Sample:
         "how fragments are counted", FragmentRecipe, only_with=("kind", ("fragments",))
     )
     format: StatedFormat | None = option(
-        "format of the file, where its content should not decide; an error where the content contradicts it",
+        "format of the file, instead of detecting it; an error if the content contradicts it",
         None,
     )
     past_end: Literal["error", "clip", "drop"] = option(
-        "intervals past a chromosome's end: refuse the file; or, where the FASTA is only a part of the "
-        "genome, clip them or leave them out, and count them",
+        "intervals past a chromosome's end: refuse the file; or, if the FASTA is only a part of the genome, "
+        "clip or drop and count them",
         "error",
     )
     replicates: tuple[Source, ...] = option(
-        "further files of this cell type, of the same kind; each file by itself is made into open regions",
+        "further files of this cell type, of the same kind; open regions are found in each file separately",
         (),
     )
     min_replicates: int = option(
-        "files, of `source` and `replicates`, that a nucleotide must be open in; 1: their union. The summit "
-        "of a range where files agree is the mean of those that lie in it",
+        "number of files (`source` and `replicates`) in which a nucleotide must be open; 1: their union. The "
+        "summit of a range where files agree is the mean of the summits in it",
         1,
         minimum=1,
     )
@@ -157,7 +157,7 @@ class Sample:
             )
         if self.min_replicates > 1 + len(self.replicates):
             raise InputError(
-                "more files are to agree than there are",
+                "more than the number of files",
                 where="min_replicates",
                 found=self.min_replicates,
                 expected=f"at most {1 + len(self.replicates)}, the number of files",
@@ -208,11 +208,11 @@ class WindowRecipe:
         "bp of a peak inside the window", 1, minimum=1, only_with=("label", ("overlap",))
     )
     past_end: Literal["pad", "drop"] = option(
-        "windows past a chromosome's end: fill with N, or leave out and count", "pad"
+        "windows past a chromosome's end: fill with N, or drop and count", "pad"
     )
     max_n: float = option(
-        "largest share of N in a window, open or closed, derived or of `file`; what lies past an end is N. "
-        "Windows with more are dropped and counted; 1 keeps all, as releases without this key did",
+        "largest share of N in a window, including positions past a chromosome's end; windows with more are "
+        "dropped and counted. 1 keeps all, as releases without this key did",
         0.1,
         minimum=0,
         maximum=1,
@@ -251,7 +251,7 @@ class NegativesRecipe:
     ratio: float = option("closed windows for each open one", 1.0, above=0, maximum=1_000_000)
     gc_bin: float = option("width of the bins of GC fraction that are matched", 0.02, minimum=1e-6, maximum=1)
     max_n: float = option(
-        "largest share of N in a closed window, where it is less than `windows.max_n`",
+        "largest share of N in a closed window; the smaller of this and `windows.max_n` applies",
         0.0,
         minimum=0,
         maximum=1,
@@ -276,15 +276,16 @@ class SplitRecipe:
     folds: int = option(
         "folds of cross-validation, by the same rule; 0 makes none", 0, minimum=0, maximum=127
     )
-    allow_leaks: bool = option(
-        "build even where windows of different splits overlap under a rule that forbids it", False
-    )
+    allow_leaks: bool = option("build even if windows of different splits overlap", False)
 
     def __post_init__(self) -> None:
         if self.folds in (1, 2):
             # Of the folds one is for testing and the next for validation.
             raise InputError(
-                "so few folds leave nothing to train", where="folds", found=self.folds, expected="0, or >= 3"
+                "too few folds: nothing is left to train on",
+                where="folds",
+                found=self.folds,
+                expected="0, or >= 3",
             )
         expected = {
             "random": "a fraction below 1, or a number of windows",
@@ -309,7 +310,7 @@ class SplitRecipe:
             _require_unique((*self.validation, *self.test), where="test")
         elif self.is_counts and any(isinstance(v, float) and v for v in (self.validation, self.test)):
             raise InputError(
-                "a fraction beside a number of windows",
+                "a fraction mixed with a number of windows",
                 where="test",
                 found=f"validation {self.validation}, test {self.test}",
                 expected="two fractions, or two numbers of windows",
@@ -347,7 +348,7 @@ class Recipe:
     name: str = option(
         "name of the dataset", pattern=(r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits and `.` `_` `-`")
     )
-    title: str = option("one line for people")
+    title: str = option("description in one line")
     genome: GenomeRecipe | None = option(
         "the reference sequence; required but for a simulation whose background is `independent`", None
     )
@@ -356,7 +357,7 @@ class Recipe:
         (),
     )
     simulation: SimulationRecipe | None = option("make sequences instead of cutting them from a genome", None)
-    description: str = option("more lines for people", "")
+    description: str = option("longer description", "")
     windows: WindowRecipe = option("windows and labels", WindowRecipe)
     blacklist: Source | None = option("BED of regions; windows that touch one are dropped and counted", None)
     negatives: NegativesRecipe | None = option(
@@ -421,7 +422,7 @@ class Recipe:
         merge_distance = self.windows.merge_distance if may_have_peaks else _MERGE_DISTANCE
         if self.windows != WindowRecipe(self.windows.length, merge_distance=merge_distance):
             raise InputError(
-                "simulated windows have a length only",
+                "simulated windows take a length only",
                 where="windows",
                 expected="`length`" + (", `merge_distance`" if may_have_peaks else ""),
                 remedy="remove the other keys",
@@ -501,7 +502,7 @@ def load_recipe(path: Path | str) -> Recipe:
     Raises
     ------
     InputError
-        At the first thing that is wrong: file, line, key, found, expected, remedy.
+        At the first problem, with file, line, key, found, expected and remedy.
 
     Examples
     --------

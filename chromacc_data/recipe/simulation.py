@@ -37,13 +37,17 @@ class BackgroundRecipe:
         "independent",
     )
     composition: dict[str, float] = option(
-        "probability of each of A C G T; equal ones when absent",
+        "probability of each of A C G T; equal when absent",
         dict.fromkeys(BASES, 0.25),
         minimum=0,
         only_with=("kind", ("independent",)),
     )
     order: int = option(
-        "bases before it that a base depends on", 1, minimum=0, maximum=8, only_with=("kind", ("markov",))
+        "number of preceding bases that a base depends on",
+        1,
+        minimum=0,
+        maximum=8,
+        only_with=("kind", ("markov",)),
     )
 
     def __post_init__(self) -> None:
@@ -51,7 +55,7 @@ class BackgroundRecipe:
         if sorted(self.composition) != list(BASES) or abs(total - 1) > 1e-6:
             found = ", ".join(f"{base} {p:g}" for base, p in self.composition.items())
             raise InputError(
-                "not the composition of DNA",
+                "not a base composition",
                 where="composition",
                 found=f"{found}; sum {total:g}",
                 expected="probabilities of A, C, G and T that sum to 1",
@@ -71,8 +75,8 @@ class MotifsRecipe:
         "files of motifs: MEME, JASPAR, HOCOMOCO, HOMER, TRANSFAC or CIS-BP", ()
     )
     names: tuple[str, ...] | None = option(
-        "motifs of the files, by id, name or transcription factor; what is written here is the motif's name "
-        "from then on; all when absent",
+        "motifs to take from the files, by id, name or transcription factor, which becomes the motif's name; "
+        "all when absent",
         None,
     )
     sequences: dict[str, str] = option(
@@ -80,7 +84,7 @@ class MotifsRecipe:
     )
     decoys: tuple[str, ...] = option("motifs that are planted like the others, without any effect", ())
     min_information: float | None = option(
-        "bits; outer positions of a motif with less are cut off", None, above=0, maximum=2
+        "bits; outer positions of a motif with less information are trimmed", None, above=0, maximum=2
     )
 
     @property
@@ -95,10 +99,10 @@ class MotifsRecipe:
             raise InputError("names without files", where="names", remedy="add `files`, or remove `names`")
         if self.names == ():
             raise InputError("no motif is left", where="names", expected="one name or more")
-        blank = [name for name in self.sequences if len(name.split()) != 1]
-        if blank:
+        unusable = [name for name in self.sequences if len(name.split()) != 1]
+        if unusable:
             raise InputError(
-                "a name that is empty or has whitespace", where="sequences", found=repr(blank[0])
+                "a name that is empty or has whitespace", where="sequences", found=repr(unusable[0])
             )
         for key in ("names", "decoys"):
             _require_unique(getattr(self, key) or (), where=key)
@@ -109,7 +113,7 @@ class SitesRecipe:
     """How many motifs are planted in each window, which, and where; sites never overlap."""
 
     number: int | tuple[float, ...] | None = option(
-        "sites in each window, each motif with the same chance; or a list: the weights of 0, 1, 2, ... sites",
+        "sites in each window, all motifs equally likely; or a list: the weights of 0, 1, 2, ... sites",
         None,
         minimum=0,
     )
@@ -118,7 +122,7 @@ class SitesRecipe:
     )
     repeats: bool = option("whether a window may have two sites of one motif (only with `number`)", False)
     strand: Literal["forward", "either"] = option(
-        "`either`: each site on a strand drawn for it, also as reverse complement", "forward"
+        "`forward`, or `either`: each site on a random strand", "forward"
     )
     bases: Literal["consensus", "sampled"] = option(
         "`consensus`: the most probable base at each position; `sampled`: drawn from the motif's "
@@ -126,12 +130,12 @@ class SitesRecipe:
         "consensus",
     )
     positions: tuple[int, ...] = option(
-        "0-based start of each site; when absent, all arrangements have the same chance",
+        "0-based start of each site; when absent, all arrangements are equally likely",
         (),
         minimum=0,
     )
     spacings: tuple[int, ...] = option(
-        "instead of positions: bp from a site to the next, drawn from these; the row of sites lies anywhere",
+        "instead of `positions`: bp between neighbouring sites, drawn from these; the row starts anywhere",
         (),
         minimum=0,
     )
@@ -161,7 +165,9 @@ class SitesRecipe:
                 expected=f"{self.max_sites}, for a fixed number of sites",
             )
         if list(self.positions) != sorted(set(self.positions)):
-            raise InputError("positions that do not grow", where="positions", found=list(self.positions))
+            raise InputError(
+                "positions are not in increasing order", where="positions", found=list(self.positions)
+            )
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -202,7 +208,7 @@ class Pair:
     def __post_init__(self) -> None:
         if self.max_gap is not None and self.max_gap < self.min_gap:
             raise InputError(
-                "no gap is left", where="max_gap", found=self.max_gap, expected=f"at least {self.min_gap}"
+                "no gap is possible", where="max_gap", found=self.max_gap, expected=f"at least {self.min_gap}"
             )
 
     @classmethod
@@ -219,31 +225,32 @@ class Target:
     cell_type: str = option("unique name: one line of text, at most 200 characters")
     model: Literal["additive", "paired", "function"] = option(
         "`additive`: the score is the sum of the contributions of all sites; `paired`: of the pairs whose "
-        "motifs are both there (thesis, section 3.1.2); `function`: what a function of your own gives"
+        "motifs are both present (thesis, section 3.1.2); `function`: the value of a function of your own"
     )
     contributions: dict[str, float] = option(
-        "contribution of a site of each motif; 0 for those not named (with `paired`: beside the pairs)", {}
+        "contribution of a site of each motif; 0 for those not named (with `paired`: added to the pairs')",
+        {},
     )
     pairs: tuple[Pair, ...] = option("motifs that act together", (), only_with=("model", ("paired",)))
     draw: Literal["even", "uniform", "normal", "matching"] | None = option(
-        "draw by the seed instead, decoys left out: contributions that are `even`: evenly spaced from -1 to "
-        "1, in random order; `uniform`: between -1 and 1; `normal`: of mean 0 and variance 1; with `paired`: "
-        "`matching`: each motif paired with one other",
+        "draw contributions at random instead (decoys have none): `even`: evenly spaced from -1 to 1, in "
+        "random order; `uniform`: between -1 and 1; `normal`: mean 0 and variance 1. With `paired`, draw "
+        "pairs: `matching`: each motif paired with one other",
         None,
     )
     function: str | None = option(
-        "`FILE.py:NAME` beside the recipe, or `MODULE:NAME`: called as NAME(sites, codes, names), see "
+        "`FILE.py:NAME` next to the recipe, or `MODULE:NAME`: called as NAME(sites, codes, names), see "
         "`chromacc_data.simulation.user_function`; gives the score of each window",
         None,
         pattern=(r"[^:]+:[A-Za-z_]\w*", "FILE.py:NAME or MODULE:NAME"),
         only_with=("model", ("function",)),
     )
     threshold: float | None = option(
-        "a window is open where its score is at least this; required, but for `paired`: 1 when absent",
+        "a window is open if its score is at least this; required, except for `paired` (1 when absent)",
         None,
     )
     copies: int = option(
-        "cell types of this kind, each drawn for itself: NAME_1, NAME_2, ...; needs `draw` where above 1",
+        "cell types like this one, each drawn independently: NAME_1, NAME_2, ...; above 1 needs `draw`",
         1,
         minimum=1,
         maximum=1_000_000,
@@ -274,7 +281,7 @@ class Target:
             )
         if self.model == "function" and (self.contributions or self.draw):
             raise InputError(
-                "a function has neither contributions nor draws",
+                "a function takes neither contributions nor draws",
                 where="contributions" if self.contributions else "draw",
                 remedy="remove it",
             )
@@ -294,7 +301,7 @@ class Target:
             )
         if self.copies > 1 and self.draw is None:
             raise InputError(
-                "copies that would all be the same", where="copies", found=self.copies, remedy="set `draw`"
+                "all copies would be identical", where="copies", found=self.copies, remedy="set `draw`"
             )
 
     @property
@@ -315,10 +322,10 @@ class SimulationRecipe:
     """Sequences with known truth (thesis, section 3.1)."""
 
     n_windows: int = option("sequences to make", minimum=1)
-    motifs: MotifsRecipe = option("what is planted")
-    sites: SitesRecipe = option("how much of it, and where")
-    targets: tuple[Target, ...] = option("the cell types and what opens a window in each")
-    background: BackgroundRecipe = option("what it is planted in", BackgroundRecipe)
+    motifs: MotifsRecipe = option("motifs to plant")
+    sites: SitesRecipe = option("number and placement of sites")
+    targets: tuple[Target, ...] = option("the cell types, and when a window is open in each")
+    background: BackgroundRecipe = option("sequences to plant motifs in", BackgroundRecipe)
     remove_accidental: bool = option(
         "change bases of the background, one at a time, until no motif's consensus is left outside the sites",
         False,

@@ -159,7 +159,7 @@ def _read(at: _At, hint: Any, limits: Mapping[str, Any]) -> Any:
         if int in fitting and float in fitting:
             fitting.remove(float if _INTEGER.fullmatch(at.found[:MAX_DIGITS]) else int)
         if len(fitting) > 1:
-            raise at.error("a value of the wrong kind", found=at.found, expected=type_name(hint))
+            raise at.error("a value of the wrong type", found=at.found, expected=type_name(hint))
         hint = fitting[0]
     if dataclasses.is_dataclass(hint):
         return _read_dataclass(at, hint, {})
@@ -218,7 +218,7 @@ def _read_scalar(at: _At, hint: Any, limits: Mapping[str, Any]) -> Any:
     text = at.node.value
     expected = expected_in_words(hint, limits)
     if not isinstance(at.node, yaml.ScalarNode) or at.is_null or not at.node.tag.startswith(_YAML_TAG):
-        raise at.error("a value of the wrong kind", found=at.found, expected=expected)
+        raise at.error("a value of the wrong type", found=at.found, expected=expected)
     if UNPRINTABLE.search(text):
         raise at.error("a text with control characters", found=repr(text[:MAX_SHOWN]), expected=expected)
     if get_origin(hint) is Literal:
@@ -229,11 +229,11 @@ def _read_scalar(at: _At, hint: Any, limits: Mapping[str, Any]) -> Any:
         return text
     if hint is str:
         if "pattern" in limits and not re.fullmatch(limits["pattern"][0], text):
-            raise at.error("a value of another form", found=text or "an empty text", expected=expected)
+            raise at.error("a value in the wrong format", found=text or "an empty text", expected=expected)
         return text
     if hint is bool:
         if not plain or text not in ("true", "false"):
-            raise at.error("a value of the wrong kind", found=text, expected=expected)
+            raise at.error("a value of the wrong type", found=text, expected=expected)
         return text == "true"
     return _read_number(at, hint, limits, plain=plain)
 
@@ -241,9 +241,9 @@ def _read_scalar(at: _At, hint: Any, limits: Mapping[str, Any]) -> Any:
 def _read_number(at: _At, hint: type, limits: Mapping[str, Any], *, plain: bool) -> int | float:
     text, expected = at.node.value, expected_in_words(hint, limits)
     if len(text) > MAX_DIGITS:
-        raise at.error("not a number of this size", found=f"{len(text):,} characters", expected=expected)
+        raise at.error("a number with too many digits", found=f"{len(text):,} characters", expected=expected)
     if not plain or not (_INTEGER if hint is int else _NUMBER).fullmatch(text):
-        raise at.error("a value of the wrong kind", found=text if plain else repr(text), expected=expected)
+        raise at.error("a value of the wrong type", found=text if plain else repr(text), expected=expected)
     value = hint(text)
     if not is_in_range(value, limits):
         raise at.error("out of range", found=text, expected=expected)
@@ -274,7 +274,7 @@ class _Loader(yaml.SafeLoader):
             node = super().compose_node(parent, index)
             if id(node) not in self._sizes:
                 raise _RefusedError(
-                    "an alias inside what it stands for",
+                    "an alias inside its own value",
                     event.start_mark,
                     found=f"*{event.anchor}",
                     expected="aliases of what is written above",
@@ -325,7 +325,9 @@ def _entries(at: _At) -> dict[str, tuple[_At, _At]]:
     entries: dict[str, tuple[_At, _At]] = {}
     for key_node, value_node in at.node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            raise _At(at.path, at.key, key_node).error("a key that is no text", expected="`key: value` lines")
+            raise _At(at.path, at.key, key_node).error(
+                "a key that is not text", expected="`key: value` lines"
+            )
         name = key_node.value
         key = at.child(name, key_node)
         if UNPRINTABLE.search(name):
@@ -340,7 +342,7 @@ def _entries(at: _At) -> dict[str, tuple[_At, _At]]:
 
 
 def _check_company(at: _At, field: dataclasses.Field, values: Mapping[str, Any], fields: Mapping) -> None:
-    """Raise where a key was given beside a value of another key that makes it meaningless."""
+    """Raise where another key's value makes a given key meaningless."""
     if "only_with" not in field.metadata:
         return
     other, allowed = field.metadata["only_with"]

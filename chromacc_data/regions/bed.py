@@ -76,7 +76,7 @@ class Rows(NamedTuple):
 
 
 def read_intervals(path: Path | str) -> pd.DataFrame:
-    """Intervals of a file, one row a line, in the file's order: BED and its kin, or MACS's table.
+    """Intervals of a BED-like file or MACS table, one row per line, in the file's order.
 
     Plain, gzip or bgzip. Comments, `track` and `browser` lines, blank lines and one line of column names are
     skipped; lines may differ in their number of columns and end in CRLF.
@@ -102,7 +102,7 @@ def read_intervals(path: Path | str) -> pd.DataFrame:
     ------
     InputError
         With file and line: no such file, no intervals, another format (which is named), truncated, or
-        coordinates that are no integers, negative, reversed or of zero length.
+        coordinates are not integers, negative, reversed or of zero length.
 
     Examples
     --------
@@ -273,8 +273,8 @@ def _names(rows: Rows) -> list[str]:
 def _strands(rows: Rows) -> np.ndarray:
     begin, after = rows.bounds[:, 5], rows.bounds[:, 6]
     byte = rows.text[np.minimum(begin, rows.text.size - 1)]
-    blank = rows.text[np.minimum(begin + 1, rows.text.size - 1)] == _SPACE  # whitespace at the line's end
-    known = ((after - begin == 2) | ((after - begin > 2) & blank)) & ((byte == _PLUS) | (byte == _MINUS))
+    is_space = rows.text[np.minimum(begin + 1, rows.text.size - 1)] == _SPACE  # whitespace at the line's end
+    known = ((after - begin == 2) | ((after - begin > 2) & is_space)) & ((byte == _PLUS) | (byte == _MINUS))
     return np.array(["+", "-", "."], dtype=object)[np.where(known, byte == _MINUS, 2)]
 
 
@@ -314,7 +314,7 @@ def _check_bytes(data: bytes, path: Path, first_line: int) -> None:
             where=f"{path} line {first_line + data.count(NEWLINE, 0, nul)}",
             found=f"{data.count(NUL)} bytes of value 0",
             expected="tab-separated text, plain or gzip",
-            remedy="a copy that broke off leaves them: get the file again, or delete them: "
+            remedy="an interrupted copy leaves them: get the file again, or delete them: "
             "tr -d '\\000' < IN > OUT",
         )
     if data.count(b"\r", 0, -1) > data.count(b"\r\n", 0):
@@ -372,7 +372,7 @@ def _split(text: np.ndarray, first_line: int, n_lines: int) -> tuple[np.ndarray,
     lines = np.empty(n_lines, dtype=np.int64)
     row, begin = 0, 0
     for line in range(first_line, first_line + n_lines):
-        n_columns, blank, here = 1, True, begin
+        n_columns, is_blank, here = 1, True, begin
         bounds[row, 0] = begin
         while here < text.size and text[here] != NEWLINE:
             byte = text[here]
@@ -381,12 +381,12 @@ def _split(text: np.ndarray, first_line: int, n_lines: int) -> tuple[np.ndarray,
                     bounds[row, n_columns] = here + 1
                 n_columns += 1
             elif byte != _SPACE and byte != _RETURN:
-                blank = False
+                is_blank = False
             here += 1
         end = here - 1 if here > begin and text[here - 1] == _RETURN else here
         for column in range(n_columns, _KEPT_COLUMNS + 1):
             bounds[row, column] = end + 1
-        if not (blank or text[begin] == _HASH or _is_display_line(text, begin, end)):
+        if not (is_blank or text[begin] == _HASH or _is_display_line(text, begin, end)):
             columns[row] = n_columns
             lines[row] = line
             row += 1

@@ -1,4 +1,4 @@
-"""Do the windows of a store lie on the peaks they are labelled by? Answered by bedtools, from text files.
+"""Check that the windows of a store lie on the peaks they are labelled by, with bedtools, from text files.
 
 Nothing here uses the arithmetic that made the windows: the rows of the peak files go to bedtools as they
 stand, with the names of their chromosomes, and its answers are compared with the store.
@@ -232,7 +232,7 @@ class _Bedtools:
         return self._genome.joined(list(made))
 
     def agreement(self, files: list[pd.DataFrame], least: int) -> pd.DataFrame:
-        """Ranges that intervals of at least so many files cover."""
+        """Ranges covered by intervals of at least this many files."""
         paths = [
             self.write(self.merge(rows[["chrom", "start", "end"]], 0), f"file{number}")
             for number, rows in enumerate(files)
@@ -697,7 +697,7 @@ def _labelling(tools: _Bedtools, files: _PeakFiles, cell_type: int) -> pd.DataFr
 
 
 def _batches(tools: _Bedtools, files: _PeakFiles) -> Iterator[dict[int, pd.DataFrame]]:
-    """Peaks by cell type, with its number: of so many cell types as are compared at once."""
+    """Peaks by cell type, with its number: of as many cell types as are compared at once."""
     batch: dict[int, pd.DataFrame] = {}
     for cell_type in files.readable:
         batch[cell_type] = _labelling(tools, files, cell_type).assign(number=cell_type)

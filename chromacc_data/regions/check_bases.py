@@ -1,4 +1,4 @@
-"""Are the bases of a store those of its genome? Answered by pyfaidx, with an index of its own."""
+"""Check that the bases of a store are those of its genome, with pyfaidx and an index of its own."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Reference:
 
     @staticmethod
     def _open(path: Path, folder: Path) -> pyfaidx.Fasta:
-        # Indexed anew: a wrong index must not hide behind itself.
+        # Indexed from scratch: a wrong index must not confirm itself.
         folder.mkdir()
         stem = str(folder / path.name)
         files = {"indexname": f"{stem}.fai", "gzi_indexname": f"{stem}.gzi"}

@@ -264,7 +264,7 @@ def require_format(path: Path, *, use: Use, stated: StatedFormat | None = None) 
             raise InputError(
                 f"the content contradicts `format: {stated}`",
                 where=path,
-                found=f"{found or 'no format that is known'}: {_first_line(head)}",
+                found=f"{found or 'no known format'}: {_first_line(head)}",
                 expected=stated,
                 remedy=f"remove `format`, or set `format: {found}`"
                 if found in get_args(StatedFormat)

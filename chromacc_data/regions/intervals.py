@@ -99,7 +99,7 @@ def match_chromosomes(
     Raises
     ------
     InputError
-        For a name in neither, with both lists, saying so when adding or removing ``chr`` would mend it.
+        For a name in neither, with both lists; it says so when adding or removing ``chr`` would fix it.
 
     Examples
     --------

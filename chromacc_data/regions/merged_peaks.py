@@ -23,7 +23,7 @@ __all__ = ["excluded_names", "find_peaks", "group_small", "load_peaks", "peak_co
 
 _FOLDER, _BOUNDS = "peaks", "bounds"
 
-#: Bytes of files of peaks that a task takes, where that leaves enough tasks; each starts bedtools anew.
+#: Bytes of peak files per task, where that leaves enough tasks; each task starts its own bedtools.
 _BYTES_PER_TASK = 16 << 20
 _LEAST_TASKS = 8
 
@@ -75,7 +75,7 @@ def peak_counts(peaks: Sequence[Path]) -> dict[str, int]:
 
 
 def remove_peaks(folder: Path) -> None:
-    """Remove the peaks from a working folder: once there is a plan, they are of no more use."""
+    """Remove the peaks from a working folder: once there is a plan, they are no longer needed."""
     shutil.rmtree(folder / _FOLDER, ignore_errors=True)
 
 

@@ -225,7 +225,7 @@ def _joined(files: Sequence[Peaks], sample: Sample, path: Path | str) -> Peaks:
 
 
 def _agreed(files: Sequence[Peaks], least: int) -> Peaks:
-    """Ranges that are open in at least so many files, sorted and apart."""
+    """Ranges that are open in at least this many files, sorted and disjoint."""
     united = [merge_intervals(p.chrom, p.start, p.end, distance=0) for p in files]
     columns = (np.concatenate(parts) for parts in zip(*united, strict=True))
     return Peaks(*merge_intervals(*_coverage(*columns, least), distance=0))
@@ -371,7 +371,7 @@ def _mates(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             where=rows.where(int(bad[0])),
             found=repr(rows.line(int(bad[0]))[:200]),
             expected="chrom1 start1 end1 chrom2 start2 end2, separated by tabs, each end above its start",
-            remedy="correct or delete the line; if the file is no BEDPE, set `format: fragments`",
+            remedy="correct or delete the line; if the file is not BEDPE, set `format: fragments`",
         )
     together = same_text(
         rows.text, rows.bounds[:, 0], rows.bounds[:, 1], rows.bounds[:, 3], rows.bounds[:, 4]

@@ -33,7 +33,7 @@ from chromacc_data.store.plan import Plan, plan_block, save_plan
 
 __all__ = ["GenomeSource"]
 
-#: Nucleotides of chromosomes that a task takes, where that leaves enough tasks; each opens arrays anew.
+#: Nucleotides of chromosomes per task, where that leaves enough tasks; each task reopens the arrays.
 _BASES_PER_TASK = 1 << 27
 
 
@@ -65,7 +65,7 @@ class GenomeSource:
         return {**self.__dict__, "_recipe": None, "_inputs": None}
 
     def template(self, n_windows: int, attrs: Mapping[str, str | int]) -> xr.Dataset:
-        """Empty Dataset of so many windows."""
+        """Empty Dataset of `n_windows` windows."""
         return schema.template(
             n_windows,
             self._length,
@@ -111,7 +111,7 @@ class GenomeSource:
     def check_bases(
         self, ds: xr.Dataset, again: xr.Dataset, rows: np.ndarray, *, path: Path, show_progress: bool
     ) -> list[str]:
-        """Compare the bases of some windows with the genome, read by pyfaidx; what held, in words."""
+        """Compare the bases of some windows with the genome, read by pyfaidx; says which checks passed."""
         from chromacc_data.regions.check_bases import check_bases  # pyfaidx: no build needs it
 
         check_bases(ds, rows, self._inputs.fasta, path=path, show_progress=show_progress)

@@ -242,9 +242,9 @@ def read_fixed_windows(
     codes, names = pd.factorize(given["chrom"])
     chrom = match_chromosomes(names.tolist(), chromosomes, excluded=excluded, where=path)[codes]
     start, end = given["start"].to_numpy(), given["end"].to_numpy()
-    _require_lawful(path, given, end - start == length, f"{length} bp, as `windows.length` says")
+    _require_valid(path, given, end - start == length, f"{length} bp, as `windows.length` says")
     inside = (chrom < 0) | (start < np.asarray(lengths)[chrom])
-    _require_lawful(path, given, inside, "a start within the chromosome: is it of another assembly?")
+    _require_valid(path, given, inside, "a start within the chromosome: is it of another assembly?")
     used = chrom >= 0
     strand = given["strand"].map({"+": 1, "-": -1, ".": 0}).to_numpy(np.int8)
     n_distinct = len(given.loc[used, ["chrom", "start"]].drop_duplicates())
@@ -340,7 +340,7 @@ def _labels(peaks: Sequence[Peaks], chrom: np.ndarray, start: np.ndarray, recipe
             middle = np.sort(keys.of(p.chrom, (p.start + p.end) // 2))
             n_inside = np.searchsorted(middle, last) - np.searchsorted(middle, first)
         else:
-            # Of the peaks that are long enough, those that begin early enough, less those that end too early.
+            # Among peaks that are long enough: those that begin early enough minus those that end too early.
             least = recipe.label_min_overlap
             long = p.end - p.start >= least
             peak_first, peak_last = (keys.of(p.chrom[long], edge[long]) for edge in (p.start, p.end))
@@ -364,10 +364,10 @@ def _touches(chrom: np.ndarray, start: np.ndarray, end: np.ndarray, intervals: P
     return n_begun > np.searchsorted(ended, keys.of(chrom, start), side="right")
 
 
-def _require_lawful(path: Path | str, given: pd.DataFrame, lawful: np.ndarray, expected: str) -> None:
-    if lawful.all():
+def _require_valid(path: Path | str, given: pd.DataFrame, valid: np.ndarray, expected: str) -> None:
+    if valid.all():
         return
-    row = given.iloc[int(np.argmin(lawful))]
+    row = given.iloc[int(np.argmin(valid))]
     raise InputError(
         "a window that cannot be used",
         where=f"{path} line {row['line']}",

@@ -204,8 +204,8 @@ def _corrupt(path: Path, found: str) -> InputError:
 
 def _stale(gzi: Path, path: Path, found: str) -> InputError:
     return InputError(
-        f"this index is not of {path.name} as it stands",
+        f"this index does not match {path.name}",
         where=gzi,
         found=found,
-        remedy=f"delete {gzi.name}, it is built again; or run `bgzip -r {path}`",
+        remedy=f"delete {gzi.name}, and it is rebuilt; or run `bgzip -r {path}`",
     )

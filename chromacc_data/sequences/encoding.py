@@ -66,7 +66,7 @@ BYTE_CLASS = _byte_table(dict.fromkeys(NUCLEOTIDES, 0) | {"U": URACIL}, FOREIGN)
 _PROTEIN_ONLY = frozenset(b"EFILPQefilpq")
 _N_SHOWN = 12
 
-#: Filters that write a FASTA anew, for messages: with one line a sequence, of letters only;
+#: Filters that rewrite a FASTA, for messages: with one line per sequence, letters only;
 REWRAP = (
     r"""awk '/^;/ {next} /^>/ {sub(/\r$/, ""); printf "%s%s\n", end, $0; end = "\n"; next} """
     r"""{gsub(/[ \t\r\v\f0-9]/, ""); printf "%s", $0} END {print ""}'"""
@@ -182,9 +182,9 @@ def codes_from_one_hot(one_hot: np.ndarray) -> np.ndarray:
     # A row of four bytes is one 32-bit word: 0, or 1 in the byte of its base. The product puts the number of
     # that byte into the highest one.
     words = rows.view("<u4")[..., 0]
-    unlawful = (words & np.uint32(0xFEFEFEFE)) | (words & (words - np.uint32(1)))
-    if unlawful.any():
-        bad = np.argwhere(unlawful)[0].tolist()
+    invalid = (words & np.uint32(0xFEFEFEFE)) | (words & (words - np.uint32(1)))
+    if invalid.any():
+        bad = np.argwhere(invalid)[0].tolist()
         raise ValueError(f"row {bad} is neither one-hot nor all zeros: {rows[tuple(bad)].tolist()}")
     codes = ((words * np.uint32(0x00010203)) >> np.uint32(24)).astype(np.uint8)
     codes[words == 0] = N_CODE

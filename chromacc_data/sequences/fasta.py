@@ -1,6 +1,6 @@
 """One FASTA file, plain or bgzip: where each sequence lies in it, and its raw bytes.
 
-The index is in samtools' formats (.fai, and .gzi for bgzip). It stands beside the file where it can be read
+The index is in samtools' formats (.fai, and .gzi for bgzip). It is next to the file where it can be read
 or written there, else in a folder of this user. An index that was found is never rebuilt behind the user's
 back: it is compared with the file, and one that disagrees is an error.
 """
@@ -86,7 +86,7 @@ class FastaFile:
     path
         FASTA, plain or bgzip, as its first bytes say.
     index_dir
-        Where an index is looked for, and written, if not beside the file; None is :func:`default_index_dir`.
+        Where an index is looked for, and written, if not next to the file; None is :func:`default_index_dir`.
 
     Attributes
     ----------
@@ -220,7 +220,7 @@ def _is_compressed(path: Path, raw: np.ndarray) -> bool:
         return False
     if not is_bgzip(raw):
         raise InputError(
-            "the FASTA is compressed with plain gzip, which cannot be read from the middle",
+            "the FASTA is compressed with plain gzip, which does not allow random access",
             where=path,
             expected="plain FASTA or bgzip",
             remedy=f"gunzip -c {path.name} | bgzip > NEW.fa.gz, or gunzip {path.name}",
@@ -238,20 +238,22 @@ def _is_compressed(path: Path, raw: np.ndarray) -> bool:
 
 
 def _find_index(path: Path, index_dir: Path, suffixes: Sequence[str]) -> list[Path]:
-    """The index files of a FASTA file; those neither beside it nor in `index_dir` are built first."""
-    beside = [path.with_name(path.name + suffix) for suffix in suffixes]
-    ours = [index_dir / file.name for file in beside]
-    missing = [s for s, b, o in zip(suffixes, beside, ours, strict=True) if not (b.is_file() or o.is_file())]
+    """The index files of a FASTA file; those neither next to it nor in `index_dir` are built first."""
+    adjacent = [path.with_name(path.name + suffix) for suffix in suffixes]
+    ours = [index_dir / file.name for file in adjacent]
+    missing = [
+        s for s, b, o in zip(suffixes, adjacent, ours, strict=True) if not (b.is_file() or o.is_file())
+    ]
     if missing:
         LOG.info("indexing %s", path)
         write_index(path, _writable_folder(path.parent, index_dir), missing)
-    return [b if b.is_file() else o for b, o in zip(beside, ours, strict=True)]
+    return [b if b.is_file() else o for b, o in zip(adjacent, ours, strict=True)]
 
 
-def _writable_folder(beside: Path, index_dir: Path) -> Path:
+def _writable_folder(adjacent: Path, index_dir: Path) -> Path:
     # Root may write everywhere, but a folder without any write bit is meant to be left alone.
-    if os.access(beside, os.W_OK) and beside.stat().st_mode & 0o222:
-        return beside
+    if os.access(adjacent, os.W_OK) and adjacent.stat().st_mode & 0o222:
+        return adjacent
     return index_dir
 
 
@@ -304,8 +306,8 @@ def _require_fasta(path: Path, head: bytes) -> None:
 
 def _stale(index: Path, path: Path, found: str) -> InputError:
     return InputError(
-        f"this index is not of {path.name} as it stands",
+        f"this index does not match {path.name}",
         where=index,
         found=found,
-        remedy=f"delete {index.name}, it is built again; or run `samtools faidx {path}`",
+        remedy=f"delete {index.name}, and it is rebuilt; or run `samtools faidx {path}`",
     )

@@ -43,7 +43,7 @@ class Record:
     Attributes
     ----------
     name
-        The header up to the first blank.
+        The header up to the first whitespace.
     length
         Bases.
     offset
@@ -131,8 +131,8 @@ def read_fai(fai: Path) -> tuple[Record, ...]:
                 "not a line of a .fai index",
                 where=f"{fai} line {number}",
                 found=line[:80],
-                expected="name, length, offset, bases and bytes of a line, split by tabs",
-                remedy=f"delete {fai.name}; it is built again",
+                expected="name, length, offset, bases and bytes of a line, separated by tabs",
+                remedy=f"delete {fai.name}; it is rebuilt",
             )
         records.append(Record(name, length, offset, max(line_bases, 1), max(line_width, 1)))
     return _unique(records, fai)
@@ -274,7 +274,7 @@ def _count_foreign(byte: int, state: np.ndarray, foreign: np.ndarray) -> None:
 
 @compiled
 def _end_line_of_bases(state: np.ndarray, rows: np.ndarray) -> None:
-    """Add a line to its record, and see whether it may stand there."""
+    """Add a line to its record, and check that it is allowed there."""
     width = state[_BYTES] + 1
     n_bases = state[_BYTES] - state[_ENDS_IN_CR]
     problem = _NO_PROBLEM
@@ -323,8 +323,8 @@ def _raise_problem(state: np.ndarray, foreign: np.ndarray, path: Path) -> None:
             "this FASTA file cannot be indexed",
             where=path,
             found=f"line {state[_PROBLEM_LINE]}: {found}",
-            expected="lines of one length in each sequence but for its last",
-            remedy=f"write it anew: {filter_command(REWRAP, path.name)}",
+            expected="lines of equal length in each sequence, except the last",
+            remedy=f"rewrite it: {filter_command(REWRAP, path.name)}",
         )
 
 
@@ -358,7 +358,7 @@ def _unended_header(text: Text, path: Path, line: int, start: int) -> InputError
     header = text.read(start, min(text.size, start + _MAX_HEADER_BYTES))
     if b"\r" in header[:-1]:
         return InputError(
-            "this FASTA file has line ends of the old Mac kind, CR alone",
+            "this FASTA file has old Mac line ends (CR alone)",
             where=path,
             found=repr(header[:40]),
             remedy=f"change them: {filter_command(_CR_TO_LF, path.name)}",
@@ -379,7 +379,10 @@ def _unique(records: Sequence[Record], where: Path) -> tuple[Record, ...]:
     for record in records:
         if record.name in names:
             raise InputError(
-                "two sequences of one name", where=where, found=record.name, remedy="remove or rename one"
+                "two sequences with the same name",
+                where=where,
+                found=record.name,
+                remedy="remove or rename one",
             )
         names.add(record.name)
     return tuple(records)

@@ -63,13 +63,13 @@ _SAID_URACIL: set[tuple] = set()
 class Genome:
     """Named sequences, read in place from FASTA files.
 
-    Opened with :meth:`Genome.open`. Reads are safe from several threads and release the GIL. Pickled, it is
-    its arguments: the process that receives it opens the files again, once.
+    Opened with :meth:`Genome.open`. Reads are thread-safe and release the GIL. Pickling keeps only the
+    arguments: the process that receives it opens the files again, once.
 
     Attributes
     ----------
     names : tuple of str
-        The sequences, in the order of the files or as chosen; their places here are the `chrom` codes.
+        The sequences, in the order of the files or as chosen; their indices are the `chrom` codes.
     lengths : np.ndarray
         Bases of each, int64, shape (sequence,).
     unused : frozenset of str
@@ -114,7 +114,7 @@ class Genome:
         chromosomes
             The sequences to keep, in this order; all if None.
         index_dir
-            Where an index is looked for and written when it is not, and cannot be, beside its file; None is a
+            Where an index is looked for and written if it is not, and cannot be, next to its file; None is a
             folder of this user's cache.
         cache_bytes
             Memory to keep of inflated bgzip files; the sequence read last is always kept.
@@ -174,7 +174,7 @@ class Genome:
         Raises
         ------
         InputError
-            For names that the genome does not have: with both lists, and the change of prefix that mends it.
+            For names that the genome does not have: with both lists, and the change of prefix that fixes it.
         """
         places, distinct = pd.factorize(np.asarray(names, dtype=object))
         unknown = [name for name in distinct if name not in self._code]
@@ -322,7 +322,7 @@ class Genome:
         elif all(name.startswith("chr") and name[3:] in self._code for name in unknown):
             remedy = "take 'chr' off the names; the genome has them so"
         else:
-            remedy = "rename or leave out these sequences, or take the genome that the coordinates are of"
+            remedy = "rename or leave out these sequences, or use the genome that the coordinates refer to"
         return InputError(
             f"{_listing(unknown)} not in the genome {self._label}",
             where=where,

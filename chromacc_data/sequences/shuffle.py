@@ -15,7 +15,7 @@ def shuffle_dinucleotides(codes: np.ndarray, generator: np.random.Generator) -> 
 
     All sequences with those counts have the same chance (Altschul and Erickson 1985): a sequence is a walk
     over four bases, each dinucleotide an edge; of each base, a last edge is drawn until these lead to the
-    last base from everywhere, the other edges are put in random order, and the walk is made anew.
+    last base from everywhere, the other edges are put in random order, and the walk is taken again.
 
     Parameters
     ----------

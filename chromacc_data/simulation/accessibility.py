@@ -203,7 +203,7 @@ def _drawn(
     if draw == "matching":
         if len(names) % 2:
             raise InputError(
-                "an odd motif is left over",
+                "an odd number of motifs",
                 where=where,
                 found=f"{len(names)} motifs",
                 expected="an even number",

@@ -35,7 +35,7 @@ from chromacc_data.sequences.genome import Genome
 from chromacc_data.simulation.accessibility import Model, models_of, scores
 from chromacc_data.simulation.backgrounds import Background, GenomeWindows, MarkovChain, count_words
 from chromacc_data.simulation.occurrences import Patterns, count_accidental, remove_accidental
-from chromacc_data.simulation.posterior import read_sequences
+from chromacc_data.simulation.posterior import enumerate_configurations
 from chromacc_data.simulation.sites import Pool, Sites, draw_bases, draw_sites, plant, read_pool, require_room
 from chromacc_data.simulation.truth import Truth
 from chromacc_data.sources.inputs import Inputs, genome_attributes, open_genome
@@ -204,7 +204,7 @@ class SimulationSource:
         return {**self.__dict__, "_recipe": None, "_inputs": None, "_genome": None}
 
     def template(self, n_windows: int, attrs: Mapping[str, str | int]) -> xr.Dataset:
-        """Empty Dataset of so many windows."""
+        """Empty Dataset of `n_windows` windows."""
         return schema.template(
             n_windows,
             self.simulator.length,
@@ -252,7 +252,7 @@ class SimulationSource:
     def check_bases(
         self, ds: xr.Dataset, again: xr.Dataset, rows: np.ndarray, *, path: Path, show_progress: bool
     ) -> list[str]:
-        """Compare the bases of all windows of a store with those made `again`; what held, in words."""
+        """Compare the bases of all windows of a store with those made `again`; says which checks passed."""
         _compare_bases(ds, again, path, show_progress=show_progress)
         n = ds.sizes[schema.WINDOW]
         return [f"bases, sites, scores and labels of all {n:,} windows are what the recipe gives"]
@@ -365,16 +365,22 @@ def _scores(simulator: Simulator, sites: Sites, codes: np.ndarray) -> np.ndarray
 
 def _open_probability(simulator: Simulator, patterns: Patterns, codes: np.ndarray) -> np.ndarray:
     """Chance that each window is open, given its sequence alone, (window, cell_type) float32."""
-    readings = read_sequences(codes, simulator.pool, simulator.sites, simulator.background.frequencies)
-    probability = readings.probability
+    configurations = enumerate_configurations(
+        codes, simulator.pool, simulator.sites, simulator.background.frequencies
+    )
+    probability = configurations.probability
     if simulator.removes:
         # What would have been removed must be a site.
-        accidents = count_accidental(codes[readings.window], readings.sites, patterns).outside.any(axis=1)
+        accidents = count_accidental(
+            codes[configurations.window], configurations.sites, patterns
+        ).outside.any(axis=1)
         possible = np.where(accidents, 0.0, probability)
-        total = np.bincount(readings.window, possible, len(codes))[readings.window]
+        total = np.bincount(configurations.window, possible, len(codes))[configurations.window]
         probability = np.divide(possible, total, out=probability.copy(), where=total > 0)
-    is_open = _scores(simulator, readings.sites, codes[readings.window]) >= simulator.truth.thresholds
-    chances = [np.bincount(readings.window, probability * column, len(codes)) for column in is_open.T]
+    is_open = (
+        _scores(simulator, configurations.sites, codes[configurations.window]) >= simulator.truth.thresholds
+    )
+    chances = [np.bincount(configurations.window, probability * column, len(codes)) for column in is_open.T]
     # Six decimals: the last bits of logarithms differ between machines.
     return np.round(np.stack(chances, axis=1), 6).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""A reader who knows the motifs: how likely each set of sites is, given a sequence and how such are made."""
+"""The ideal observer: how likely each configuration of sites is, given a sequence and how it was made."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from chromacc_data.simulation.occurrences import Patterns, find
 from chromacc_data.simulation.sites import Pool, Sites
 from chromacc_data.store.schema import NO_SITE
 
-__all__ = ["Readings", "read_sequences"]
+__all__ = ["Configurations", "enumerate_configurations"]
 
-#: Sites that are thought of at most in a window, the likeliest ones.
+#: Candidate sites considered per window, at most: the likeliest ones.
 _MOST_CANDIDATES = 12
-#: Nats by which a site may be less likely than none and still be thought of.
+#: Nats by which a site may be less likely than no site and still be a candidate.
 _LEAST_ODDS = 6.0
 
 
-class Readings(NamedTuple):
-    """Sets of sites that sequences may have been made with.
+class Configurations(NamedTuple):
+    """Sets of sites that sequences may have been made with, and their probabilities.
 
     Parameters
     ----------
     window
-        (reading,) int64, the window that each is of; sorted, and each window has one or more.
+        (configuration,) int64, the window of each; sorted, and each window has one or more.
     sites
-        The sites, (reading, site) arrays.
+        The sites, (configuration, site) arrays.
     probability
-        (reading,) float64, given the sequence; those of a window sum to 1.
+        (configuration,) float64, given the sequence; those of a window sum to 1.
     """
 
     window: np.ndarray
@@ -55,15 +55,17 @@ class _Prior:
     log_spacing: np.ndarray  # (longest spacing + 1,) of each spacing; empty where sites stand apart
 
 
-def read_sequences(codes: np.ndarray, pool: Pool, recipe: SitesRecipe, frequencies: np.ndarray) -> Readings:
-    """What sites sequences may have been made with, and how likely each set of them is (Bayes' rule).
+def enumerate_configurations(
+    codes: np.ndarray, pool: Pool, recipe: SitesRecipe, frequencies: np.ndarray
+) -> Configurations:
+    """Sets of sites that sequences may have been made with, and the posterior probability of each.
 
-    A set of sites is as likely as it is to be drawn, times, for each site, the probability of its bases in
-    the motif over that in the background. Exact for independent bases while a window has few places that look
-    like sites; for other backgrounds the frequency of each base stands in for what is known of them. Of each
-    window the 12 likeliest sites are thought of, none of them more than 6 nats less likely than no site;
-    where these make no set of a number that can be drawn, sets of all numbers are. Of short or flat motifs in
-    long windows, a reader who thought of more would do better.
+    By Bayes' rule, the weight of a set is its prior probability times, for each site, the likelihood ratio of
+    its bases under the motif and under the background. This is exact for independent bases as long as a
+    window has few places that look like sites; other backgrounds are approximated by the frequency of each
+    base. Each window has at most 12 candidate sites, none more than 6 nats less likely than no site; where
+    they form no set of a size that can be drawn, sets of any size are considered. For short or flat motifs
+    in long windows, more candidates would do better.
 
     Parameters
     ----------
@@ -80,8 +82,9 @@ def read_sequences(codes: np.ndarray, pool: Pool, recipe: SitesRecipe, frequenci
     >>> from chromacc_data.recipe.simulation import MotifsRecipe
     >>> from chromacc_data.simulation.sites import read_pool
     >>> pool = read_pool(MotifsRecipe(sequences={"x": "ACG", "y": "TTTT"}), [])
-    >>> read = read_sequences(encode("ACGCTTTT")[None], pool, SitesRecipe(number=1), np.full(4, 0.25))
-    >>> [(pool.names[m], round(p, 2)) for m, p in zip(read.sites.motif[:, 0], read.probability.tolist())]
+    >>> codes = encode("ACGCTTTT")[None]
+    >>> found = enumerate_configurations(codes, pool, SitesRecipe(number=1), np.full(4, 0.25))
+    >>> [(pool.names[m], round(p, 2)) for m, p in zip(found.sites.motif[:, 0], found.probability.tolist())]
     [('x', 0.17), ('y', 0.83)]
     """
     patterns = Patterns.of(pool, recipe)
@@ -104,12 +107,12 @@ def read_sequences(codes: np.ndarray, pool: Pool, recipe: SitesRecipe, frequenci
         rest,
         recipe.bases == "consensus",
     )
-    n_readings = _enumerate(length, *candidates, *tables, *given, np.zeros(0, dtype=np.int64))[0]
-    ends = np.cumsum(n_readings)
+    n_configurations = _enumerate(length, *candidates, *tables, *given, np.zeros(0, dtype=np.int64))[0]
+    ends = np.cumsum(n_configurations)
     _, motif, start, strand, log_weight = _enumerate(length, *candidates, *tables, *given, ends)
-    window = np.repeat(np.arange(len(codes)), n_readings)
-    weight = np.exp(log_weight - np.maximum.reduceat(log_weight, ends - n_readings)[window])
-    return Readings(window, Sites(motif, start, strand), weight / np.bincount(window, weight)[window])
+    window = np.repeat(np.arange(len(codes)), n_configurations)
+    weight = np.exp(log_weight - np.maximum.reduceat(log_weight, ends - n_configurations)[window])
+    return Configurations(window, Sites(motif, start, strand), weight / np.bincount(window, weight)[window])
 
 
 def sites_per_window(pool: Pool, recipe: SitesRecipe) -> np.ndarray:
@@ -292,9 +295,9 @@ def _enumerate(
     log_spacing: np.ndarray,
     ends: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Readings of each window: how many, (window,), and where `ends` says where they go, the readings too."""
+    """Configurations of each window: their number, (window,), and with `ends` (where they go) themselves."""
     n_windows, most = len(pattern), len(log_number) - 1
-    n_readings = np.zeros(n_windows, dtype=np.int64)
+    n_configurations = np.zeros(n_windows, dtype=np.int64)
     total = ends[-1] if ends.size else 0
     out_motif = np.full((total, most), NO_SITE, dtype=np.int16)
     out_start = np.full((total, most), NO_SITE, dtype=np.int32)
@@ -305,7 +308,7 @@ def _enumerate(
         first = ends[row - 1] if ends.size and row else 0
         # A second round, of sets of any number of sites, only where none that can be drawn was found.
         for any_number in (False, True):
-            if n_readings[row]:
+            if n_configurations[row]:
                 break
             # `depth` sites are chosen, by growing start; the next set adds one, or moves the last one on.
             depth, following = 0, 0
@@ -326,14 +329,14 @@ def _enumerate(
                 )
                 if weight > -np.inf:
                     if ends.size:
-                        place = first + n_readings[row]
+                        place = first + n_configurations[row]
                         out_weight[place] = weight
                         for i in range(depth):
                             one = chosen[i]
                             out_motif[place, i] = motif[pattern[row, one]]
                             out_start[place, i] = start[row, one]
                             out_strand[place, i] = strand[pattern[row, one]]
-                    n_readings[row] += 1
+                    n_configurations[row] += 1
                 while depth >= 0:
                     while following < n_candidates[row] and not (
                         depth < most
@@ -359,7 +362,7 @@ def _enumerate(
                         following = chosen[depth] + 1
                 if depth < 0:
                     break
-    return n_readings, out_motif, out_start, out_strand, out_weight
+    return n_configurations, out_motif, out_start, out_strand, out_weight
 
 
 @compiled

@@ -114,7 +114,10 @@ def read_pool(recipe: MotifsRecipe, files: Sequence[Path], *, where: str = "simu
     absent = [name for name in recipe.decoys if name not in chosen]
     if absent:
         raise InputError(
-            "a decoy that is no motif", where=f"{where}.decoys", found=absent[0], expected=_some(chosen)
+            "a decoy that is not among the motifs",
+            where=f"{where}.decoys",
+            found=absent[0],
+            expected=_some(chosen),
         )
     return Pool(tuple(chosen), tuple(chosen.values()), recipe.decoys)
 
@@ -150,7 +153,7 @@ def require_room(pool: Pool, recipe: SitesRecipe, length: int, *, where: str = "
             last = i == n - 1
             if start + width > end:
                 raise InputError(
-                    "motifs that cannot stand there without overlapping",
+                    "motifs that would overlap at these positions",
                     where=f"{where}.positions",
                     found=f"a motif of {width} bp at {start}",
                     expected=f"an end at {end} or before, where the {'window ends' if last else 'next is'}",

@@ -1,4 +1,4 @@
-"""The truth of a simulated store: its motifs and models, the best that can be read from it, and its check."""
+"""The truth of a simulated store: its motifs and models, the ideal observer's AUROC, and its check."""
 
 from __future__ import annotations
 
@@ -196,12 +196,12 @@ def read_sites(ds: xr.Dataset, start: int, stop: int) -> Sites:
 
 
 def ceiling(ds: xr.Dataset, *, indices: Sequence[int] | np.ndarray | None = None) -> dict[str, float]:
-    """AUROC that a perfect reader of the planted motifs reaches, by cell type.
+    """AUROC of an ideal observer of the planted motifs, by cell type.
 
-    The reader sees the sequence alone, accidental occurrences included, and knows everything about how such
-    sequences are made: it orders windows by the chance that they are open, by
-    :func:`~chromacc_data.simulation.posterior.read_sequences`. No other order beats that chance; where the
-    reading is an estimate (see there), the ceiling is one, from below.
+    The observer sees the sequence alone, accidental occurrences included, and knows exactly how such
+    sequences are made. It ranks windows by their probability of being open
+    (:func:`~chromacc_data.simulation.posterior.enumerate_configurations`). No other ranking does better;
+    where that probability is an estimate (see there), so is the ceiling, from below.
 
     Parameters
     ----------
@@ -226,12 +226,12 @@ def ceiling(ds: xr.Dataset, *, indices: Sequence[int] | np.ndarray | None = None
 def every_occurrence(
     ds: xr.Dataset, *, indices: Sequence[int] | np.ndarray | None = None
 ) -> dict[str, float]:
-    """AUROC that a reader reaches who takes each occurrence of a consensus for a site, by cell type.
+    """AUROC when every consensus occurrence is scored as a site, by cell type.
 
-    It adds up their true contributions, as it cannot tell accidental occurrences from sites. Occurrences
-    inside other sites do not count: they can be taken off the motif that holds them. This is no bound: a
-    reader who gives less weight to motifs with accidental occurrences may reach a little more. Of additive
-    cell types only, and of none where sites were sampled: few of these are the consensus.
+    The score is the sum of their true contributions: accidental occurrences are not told from sites.
+    Occurrences inside other sites do not count: they can be subtracted from the motif that contains them.
+    This is not an upper bound: giving less weight to motifs with accidental occurrences may score slightly
+    better. Only for additive cell types, and only where sites are written as consensus, not sampled.
 
     Parameters
     ----------
@@ -313,7 +313,9 @@ def _check_sites(sequence: str, sites: Sequence[np.ndarray], truth: Truth, *, wh
                 f"the site of {name} overlaps another, or an end", where=where, found=found, expected=expected
             )
         if strand not in (1, -1):
-            raise CheckError(f"no strand of a site of {name}", where=where, found=strand, expected="1 or -1")
+            raise CheckError(
+                f"invalid strand of a site of {name}", where=where, found=strand, expected="1 or -1"
+            )
         end = start + width
         found = sequence[start:end]
         if strand < 0:

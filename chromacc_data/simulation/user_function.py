@@ -40,7 +40,7 @@ class UserFunction:
     path
         The file that its code is in, where that is known.
     digest
-        SHA-256 of the file: a changed file is loaded anew.
+        SHA-256 of the file: a changed file is loaded again.
     """
 
     reference: str
@@ -64,9 +64,9 @@ class UserFunction:
         """
         if self.is_of_store:
             raise InputError(
-                "the function that a store names is not run",
+                "functions named by a store are not run",
                 where=f"function {self.reference}",
-                remedy="build a store from its recipe: its function is run then",
+                remedy="build the store from its recipe, which runs the function",
             )
         function = load_function(self.reference, self.path, self.digest)
         # Views that a function cannot change: the store holds the arrays themselves.
@@ -87,7 +87,9 @@ class UserFunction:
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values))[0])
             raise self._error(
-                "the function gives a score that is no number", found=values[row], expected="finite numbers"
+                "the function gives a score that is not a number",
+                found=values[row],
+                expected="finite numbers",
             )
         return values
 
@@ -165,7 +167,7 @@ def load_function(reference: str, path: Path | None, digest: str = "") -> Callab
             "the function's module cannot be imported",
             where=where,
             found=f"{type(error).__name__}: {error}",
-            expected="FILE.py:NAME beside the recipe, or MODULE:NAME of an installed module",
+            expected="FILE.py:NAME next to the recipe, or MODULE:NAME of an installed module",
         ) from error
     function = getattr(module, name, None)
     if not callable(function):
@@ -181,7 +183,7 @@ def load_function(reference: str, path: Path | None, digest: str = "") -> Callab
 
 def _module(path: Path) -> ModuleType:
     module = ModuleType(path.stem)
-    # Executed from its text: importing it would leave compiled files beside it, and take an old one of the
+    # Executed from its text: importing it would leave compiled files next to it, and take an old one of the
     # same second.
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
     return module

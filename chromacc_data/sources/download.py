@@ -71,7 +71,7 @@ class ResumingDownloader:
                 self._continue(url)
                 break
             except _TransientError as error:
-                # Attempts are counted anew whenever bytes arrived that no attempt had brought before.
+                # The count of attempts restarts whenever bytes arrived that no attempt had fetched before.
                 failures = 1 if self._size() > most else failures + 1
                 most = max(most, self._size())
                 if failures >= self.attempts:
@@ -80,7 +80,7 @@ class ResumingDownloader:
                         where=url,
                         found=f"{error}; {most:,} bytes arrived",
                         remedy="check the network and run the same command again to resume; "
-                        "or fetch the file otherwise and name its folder with --sources",
+                        "or download the file another way and name its folder with --sources",
                     ) from error
                 wait = self.backoff * 2 ** (failures - 1)
                 LOG.info("%s: %s; trying again in %g s", url, error, wait)
@@ -107,7 +107,7 @@ class ResumingDownloader:
         except (requests.ConnectionError, requests.Timeout) as error:
             raise _TransientError(f"no answer from {url.split('/')[2]} ({_cause(error)})") from error
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
-            raise _TransientError(f"the answer was broken ({_cause(error)})") from error
+            raise _TransientError(f"the response was broken ({_cause(error)})") from error
         except requests.RequestException as error:
             raise InputError(
                 "cannot be downloaded", where=url, found=error, remedy="check the address"
@@ -120,7 +120,7 @@ class ResumingDownloader:
                 have = 0
             elif not re.match(rf"bytes\s+{have}-", response.headers.get("Content-Range", ""), re.I):
                 self._discard()  # several parts, or another range: the next attempt asks for the whole file
-                raise _TransientError("the server sent another range than was asked for")
+                raise _TransientError("the server sent a different range than requested")
             self._append(response, have, url)
 
     def _is_complete(self, response: requests.Response, have: int) -> bool:
@@ -141,7 +141,8 @@ class ResumingDownloader:
                 where=url,
                 found=status,
                 expected="200 OK",
-                remedy="check the address; or fetch the file otherwise and name its folder with --sources",
+                remedy="check the address; or download the file another way and name its folder with "
+                "--sources",
             )
 
     def _append(self, response: requests.Response, have: int, url: str) -> None:

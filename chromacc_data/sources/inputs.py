@@ -120,7 +120,7 @@ def open_genome(recipe: Recipe, inputs: Inputs) -> Genome | None:
     for name, expected in recipe.genome.md5.items():
         if genome.md5(name) != expected:
             raise InputError(
-                f"{name} is not the sequence that the recipe means",
+                f"{name} is not the sequence that the recipe specifies",
                 where=", ".join(map(str, inputs.fasta)),
                 found=f"MD5 {genome.md5(name)}, {genome.length(name):,} bp",
                 expected=f"MD5 {expected} ({recipe.genome.assembly})",

@@ -1,4 +1,4 @@
-"""Sources of a recipe to local files: found beside the recipe or in a folder, or downloaded once and checked.
+"""Local files for a recipe's sources: next to the recipe, in a folder, or downloaded once and checked.
 
 Downloads go into a cache. The SHA-256 of a file is recorded there on first use and checked ever after; a
 checksum in the recipe comes before it. A file has its final name only when it is whole and its checksum is
@@ -102,7 +102,7 @@ def resolve(
 
 
 def resolve_fasta(source: Source, *, base: Path, cache_dir: Path | None = None, **options: object) -> Path:
-    """Local FASTA that can be read from the middle: as :func:`resolve`, but plain gzip is unpacked.
+    """Local FASTA with random access: as :func:`resolve`, but plain gzip is unpacked.
 
     A plain or bgzip file is returned as it is. A plain gzip one is unpacked once, in a folder of the cache
     that is named by its checksum.
@@ -122,7 +122,7 @@ def _checked(path: Path, source: Source) -> Path:
         raise InputError("not a file", where=path, expected="a file", remedy="correct the path in the recipe")
     if source.sha256 is not None and file_digest(path) != source.sha256:
         raise InputError(
-            "not the file that the recipe means",
+            "not the file that the recipe specifies",
             where=path,
             found=f"SHA-256 {file_digest(path)}",
             expected=f"SHA-256 {source.sha256}",
@@ -149,13 +149,13 @@ def _downloaded(source: Source, cache_dir: Path, show_progress: bool) -> Path:
                 LOG.debug("%s: in the cache, %s", source.url, path)
             else:
                 if path.is_file():
-                    LOG.warning("%s is not the file it was: downloading it again", path)
+                    LOG.warning("%s has changed: downloading it again", path)
                 _download(source, part, recorded, folder, show_progress)
                 publish(part, path)
             if recorded != file_digest(path):
                 _record(folder, name, _Recorded(file_digest(path), source.url))
         finally:
-            if not part.exists():  # nothing that the next run could go on with
+            if not part.exists():  # nothing that the next run could resume from
                 remove_working_folder(working)
     return path
 
@@ -180,7 +180,7 @@ def _require_right_file(part: Path, source: Source, recorded: str | None, folder
             where=source.url,
             found=repr(head[:40]),
             expected="a gzip file",
-            remedy="fetch the file otherwise and name its folder with --sources",
+            remedy="download the file another way and name its folder with --sources",
         )
     expected = source.sha256 or recorded
     if expected in (None, file_digest(part)):

@@ -1,7 +1,7 @@
 """Store to batches of base codes and labels: shuffled, larger than memory, the same by seed and epoch.
 
 A selection that fits into `memory_limit` is kept in memory as base codes, 1 byte a base. A larger one is
-streamed: chunks in random order, so many at a time as fill a buffer, whose windows are shuffled. Reading
+streamed: chunks in random order, as many at a time as fill a buffer, whose windows are shuffled. Reading
 and shuffling run in a thread ahead of the consumer.
 """
 
@@ -64,14 +64,14 @@ class Batches:
     batch_size
         Windows in a batch.
     shuffle
-        Random order, another one in each epoch; else the order of the store.
+        Use a new random order in each epoch instead of the order of the store.
     seed
         Seed of order and strands.
     reverse_complement
-        "augment" gives each window on a strand drawn anew in every epoch: half of them are reverse
-        complemented. An epoch stays as long as without, and over the epochs both strands are seen equally.
+        "augment" draws a strand for each window in every epoch: half of them are reverse-complemented.
+        Epochs stay as long as without, and over the epochs both strands are seen equally often.
     memory_limit
-        Bytes; a selection that needs at most so many as base codes and labels is kept in memory.
+        Bytes; a selection that needs at most this much as base codes and labels is kept in memory.
     buffer_windows
         Windows among which a streamed one is shuffled (at least one chunk).
     prefetch
@@ -333,8 +333,8 @@ def _cut(pools: Iterator[Batch], batch_size: int, order: np.random.Generator | N
 
 
 def _on_random_strand(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    turned = rng.random(len(codes)) < 0.5
-    codes[turned] = reverse_complement(codes[turned])
+    reversed_ = rng.random(len(codes)) < 0.5
+    codes[reversed_] = reverse_complement(codes[reversed_])
     return codes
 
 

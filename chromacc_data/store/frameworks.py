@@ -53,7 +53,7 @@ def torch_dataset(batches: Batches, *, one_hot: bool = False) -> torch.utils.dat
     """See :meth:`chromacc_data.store.batches.Batches.to_torch`."""
     if importlib.util.find_spec("torch") is None:
         raise InputError("PyTorch is not installed", where="to_torch", remedy='pip install "chromacc[torch]"')
-    # Passes of each worker so far: workers may be started anew for each epoch, and this memory stays.
+    # Passes of each worker so far: workers may be restarted for each epoch, and this memory stays.
     return _make(batches, one_hot, multiprocessing.RawArray("q", _MOST_WORKERS))
 
 

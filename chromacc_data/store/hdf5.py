@@ -1,4 +1,4 @@
-"""HDF5 files that keep to themselves: no link, virtual dataset or storage that leads to another file."""
+"""Checks that an HDF5 file is self-contained: no link, virtual dataset or storage that leads elsewhere."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _require_inside(dataset: h5py.Dataset, limit: int, where: Path | str) -> Non
 
 def _refused(where: Path | str, name: str, found: str) -> InputError:
     return InputError(
-        "an HDF5 file that is not opened",
+        "this HDF5 file is refused",
         where=f"{where}, {name}",
         found=found,
         expected="datasets whose values are in the file itself",

@@ -40,7 +40,7 @@ class Partial:
         """Lock and enter the working folder of the store `path`, made now or left by a killed run.
 
         When the work ends with an error of its input before the first chunk is finished, the folder is
-        removed: there is nothing to go on with.
+        removed: there is nothing to resume from.
 
         Parameters
         ----------
@@ -69,11 +69,11 @@ class Partial:
             return
         if found is not None and self._has_chunks() and not restart:
             raise InputError(
-                "an unfinished build of something else stands here",
+                "this is an unfinished build of another recipe or other inputs",
                 where=self.folder,
                 found=f"build key {found[:12]}",
                 expected=f"build key {key[:12]} (recipe and inputs have changed since)",
-                remedy="--restart throws the unfinished build away; a finished store is not touched",
+                remedy="discard the unfinished build with --restart; a finished store is not touched",
             )
         empty_working_folder(self.folder)
         write_text_atomically(key_file, key)

@@ -1,7 +1,7 @@
 """The plan of a store on disk: all that is known of its windows before their bases are made.
 
-A plan is small (bytes a window) and kept in the working folder of a build, so that a killed build does not
-make it again.
+A plan is small (some bytes per window) and kept in the working folder of a build, so that a killed build
+does not make it again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def load_plan(folder: Path) -> Plan | None:
             "the plan of an unfinished build is damaged",
             where=getattr(error, "where", None) or plan,
             found=getattr(error, "found", None) or error,
-            remedy="--restart throws the unfinished build away; a finished store is not touched",
+            remedy="discard the unfinished build with --restart; a finished store is not touched",
         ) from error
     return Plan(plan, arrays, counts, leaks)
 

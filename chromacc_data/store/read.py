@@ -157,7 +157,7 @@ def read_window_block(ds: xr.Dataset, name: str, start: int, stop: int) -> np.nd
             f"a chunk of {name!r} is damaged",
             where=f"{ds.encoding.get('source', 'store')} windows {start} to {stop}",
             found=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            remedy="the disk or a copy changed it: build or fetch the store again",
+            remedy="it changed on disk or in a copy: build or fetch the store again",
         ) from error
 
 

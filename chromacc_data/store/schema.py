@@ -326,7 +326,7 @@ def _text(value: object, where: str) -> str:
 
 
 def _require_attributes(ds: xr.Dataset, where: str) -> None:
-    """Raise unless each attribute is of its type."""
+    """Raise unless each attribute has its type."""
     chunk = ds.attrs.get(ATTR_WINDOW_CHUNK, 1)
     whole = isinstance(chunk, (int, np.integer)) and not isinstance(chunk, (bool, np.bool_))
     if not whole or not 1 <= chunk < 2**31:
@@ -380,7 +380,7 @@ def validate(ds: xr.Dataset, *, where: str = "store") -> None:
     version = ds.attrs.get(ATTR_FORMAT_VERSION)
     if str(version)[:20] != str(FORMAT_VERSION):
         raise InputError(
-            "a store of another format version",
+            "a store with another format version",
             where=where,
             found=str(version)[:80],
             expected=FORMAT_VERSION,
@@ -403,12 +403,12 @@ def validate(ds: xr.Dataset, *, where: str = "store") -> None:
             )
     if tuple(map(str, ds[BASE].values)) != BASES:
         raise InputError(
-            "bases in another order", where=where, found=list(ds[BASE].values), expected=list(BASES)
+            "bases in the wrong order", where=where, found=list(ds[BASE].values), expected=list(BASES)
         )
     truth = [variable.name for variable in TRUTH if variable.name in ds]
     if truth and (len(truth) < len(TRUTH) or ATTR_TRUTH not in ds.attrs or MOTIF not in ds.coords):
         raise InputError(
-            "a simulated set without its whole truth",
+            "a simulated set with incomplete truth",
             where=where,
             found=", ".join(truth),
             expected=", ".join([*(variable.name for variable in TRUTH), f"the attribute {ATTR_TRUTH}"]),

@@ -33,7 +33,7 @@ __all__ = [
 
 _METADATA = "zarr.json"
 _NUMBERS = {variable.dtype for variable in schema.VARIABLES.values()}
-_DAMAGED = "the disk or a copy changed it: build or fetch the store again"
+_DAMAGED = "it changed on disk or in a copy: build or fetch the store again"
 
 
 def attribute_checksums(ds: xr.Dataset) -> str:
@@ -106,7 +106,7 @@ def require_chunks(path: Path) -> None:
                 where=path,
                 found=f"{found:,} chunks",
                 expected=f"{expected:,}",
-                remedy="the copy is not whole: build or fetch the store again",
+                remedy="the copy is incomplete: build or fetch the store again",
             )
         if (size := math.prod(chunks) * itemsize) > schema.LARGEST_CHUNK:
             raise InputError(

@@ -1,6 +1,6 @@
 """Write a store, or write it again in the other format. Zarr or HDF5 by suffix.
 
-A store is written beside its final name, in ``NAME.partial``, chunk by chunk in any order by any number of
+A store is written next to its final name, in ``NAME.partial``, chunk by chunk in any order by any number of
 workers; each finished chunk leaves a marker with its digest, so that a killed build can be resumed.
 When all chunks are there and have been read back, it is renamed: a visible store is a whole store.
 """
@@ -66,7 +66,7 @@ def write_store(
     engine
         Where the tasks run.
     partial
-        The working folder beside `path`, held open by the caller.
+        The working folder next to `path`, held open by the caller.
     expected
         Content hash that the store must have, when it is known.
 
@@ -107,7 +107,7 @@ def write_store(
             found=root,
             expected=expected,
         )
-    # What was converted keeps its checksums: anew, they would vouch for attributes that nobody has checked.
+    # A converted store keeps its checksums: new ones would vouch for attributes that nobody has checked.
     _seal(staged, root, checksums=expected is None)
     if store_format(path) == "zarr":
         layout.unlink()  # a kill after the next line leaves the older store in the place of this one
@@ -128,7 +128,7 @@ def convert(
     source
         The store.
     out
-        ``NAME.zarr`` or ``NAME.h5``; nothing may be there.
+        ``NAME.zarr`` or ``NAME.h5``; must not exist.
     engine
         Where dask tasks run; threads on all cores when not given.
     show_progress
@@ -137,7 +137,7 @@ def convert(
     Raises
     ------
     CheckError
-        If what was read is not what the store's content hash says.
+        If the content does not match the store's content hash.
     InputError
         If there is no store, or something is at `out`.
 
@@ -155,7 +155,7 @@ def convert(
     require_sealed(ds, where=source)
     require_disk(out, stored_bytes(ds), what="the store")
     expected = ds.attrs[schema.ATTR_CONTENT_HASH]
-    # What another conversion left unfinished is of no use to this one.
+    # This conversion cannot use what another one left unfinished.
     with Partial.open(out, key=f"convert {expected}", restart=_left_by_another(out, expected)) as partial:
         if out.exists():
             partial.remove()

@@ -29,7 +29,7 @@ _NAMES = option(
     "Interpretation",
     "--names",
     type=FILE,
-    help="Name filters by this motifs.tsv of `motifs --database` [default: the one beside the network].",
+    help="Name filters by this motifs.tsv of `motifs --database` [default: the one next to the network].",
 )
 
 

@@ -83,7 +83,9 @@ def reproduce(
     """
     if bool(experiments) == all_of_them:
         raise InputError(
-            "which experiments?", found=" ".join(experiments) or "none", expected="names of some, or --all"
+            "give either experiments or --all",
+            found=" ".join(experiments) or "none",
+            expected="names of experiments, or --all",
         )
     start_tensorflow()
     from chromacc_models.experiments import reproduce as reproducing

@@ -1,4 +1,4 @@
-"""Commands that ask networks for predictions."""
+"""Commands that predict with networks."""
 
 from __future__ import annotations
 

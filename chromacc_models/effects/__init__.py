@@ -1,1 +1,1 @@
-"""What single bases do to a trained network's answer, exactly."""
+"""Exact effects of single bases on a trained network's output."""

@@ -19,7 +19,7 @@ __all__ = ["AlleleEffects", "AlleleScorer"]
 
 #: Windows computed at a time: bounds memory. Results do not depend on it.
 _BATCH = 2048
-#: A stretch of windows that overlap begins anew after so many bases: its scans then fit a processor's cache.
+#: A stretch of overlapping windows is restarted after this many bases, so that its scans fit the CPU cache.
 _LONGEST = 2048
 _PIECE = 64  # bases read at a time
 

@@ -41,8 +41,8 @@ class Contributions:
     A filter adds its Shapley value in the head, with a pooled value of 0 where it is absent: in a
     factorization machine its own weight, and half of each of its interactions (``W_f m_f + 1/2 sum_g
     <V_f, V_g> m_f m_g``). That is split among the places it is pooled over (the highest; all, by their
-    activations; or by their exponentials), and at each place among the bases by their weights, less those of
-    the worst base. So the bases of a window add up to its logits less the biases of the head, to rounding.
+    activations; or by their exponentials), and at each place among the bases by their weights, minus those of
+    the worst base. So the bases of a window add up to its logits minus the biases of the head, to rounding.
 
     Places that a maximum passes over have no part in it: a second copy of a motif has a contribution of 0,
     and takes the first one's place when that is broken. Substitutions
@@ -91,9 +91,9 @@ class Contributions:
         codes
             Base codes (window, position), uint8; N is 4.
         hypothetical
-            Give numbers for each base that could stand at a position, the filters and their places kept: what
-            TF-MoDISco takes beside one-hot DNA. The base that is there has its contribution. What a filter
-            adds at a place of nothing but N has no base, and is left out.
+            Give values for each base that could be at a position, with the same filters and places:
+            what TF-MoDISco takes in addition to one-hot DNA. The base in the sequence gets its contribution.
+            What a filter adds where all its bases are N belongs to no base and is left out.
 
         Returns
         -------

@@ -77,12 +77,12 @@ def hits(
     cell_types
         The cell types to list, in this order; all when not given.
     names
-        Table of ``chromacc-models motifs --database`` with the motifs of filters: `motifs.tsv` beside the
+        Table of ``chromacc-models motifs --database`` with the motifs of filters: `motifs.tsv` next to the
         network when not given, if there is one.
     at_least
         List places that add more than this to a logit, or take more from it; smaller ones are in the rest.
     bed
-        Write ``NAME.CELL_TYPE.bed`` beside it, too: BED9 with 1,000 times the size of the contribution as
+        Also write ``NAME.CELL_TYPE.bed`` next to it: BED9 with 1,000 times the size of the contribution as
         score (at most 1,000), blue where it is positive and orange where it is negative.
     engine
         Where the tasks run; local threads when not given.

@@ -1,7 +1,7 @@
 """Regions to a result in parts: what the commands on bases share, from the BED file to the finished output.
 
 Tasks each make one part, of the windows of some regions, in any order and any process, and write it whole or
-not at all into the working folder beside the output. A run that was killed leaves its parts there, and the
+not at all into the working folder next to the output. A run that was killed leaves its parts there, and the
 next one with the same inputs makes only the missing ones. So memory is bounded by a part.
 """
 

@@ -283,7 +283,7 @@ def _require_writable(out: Path, *, overwrite: bool) -> None:
         if path.exists() and not overwrite:
             raise InputError("exists already", where=path, remedy="name another file, or give --overwrite")
         if path.is_dir() and not (path / "zarr.json").is_file():
-            raise InputError("a folder that is no Zarr store", where=path, remedy="name another file")
+            raise InputError("a folder that is not a Zarr store", where=path, remedy="name another file")
 
 
 def _indexes(out: Path) -> list[Path]:

@@ -61,7 +61,7 @@ class Substitutions:
         scanned = scorer.scan_codes(codes)
         n_positions = scanned.shape[1]
         out = np.zeros((len(codes), stop - first, _N_BASES, scorer.n_cell_types), np.float32)
-        # Positions of the window, in those of what is scanned; beside them nothing has an effect.
+        # Positions of the window within the scanned sequence; outside of it nothing has an effect.
         begin, end = (max(0, min(at - scorer.scan_offset, n_positions)) for at in (first, stop))
         begin = max(begin, scorer.padding[0])
         end = min(end, n_positions - scorer.padding[1])

@@ -93,7 +93,7 @@ def require_format(out: Path) -> None:
 
 
 def write_variants(variants: ScoredVariants, path: Path) -> list[Path]:
-    """Write a file, and an index beside it where the format has one.
+    """Write a file, and an index next to it where the format has one.
 
     - `.tsv`, `.tsv.gz`: a row for each allele under a line of names; six decimals, nothing is quoted, and
       what there is not is empty.

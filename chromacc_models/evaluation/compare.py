@@ -60,7 +60,7 @@ class ResampledTest(NamedTuple):
 
 @dataclass(frozen=True)
 class CellTypeComparison:
-    """Two networks on one cell type; `difference` is AUROC of b less that of a; p-values are two-sided."""
+    """Two networks on one cell type; `difference` is AUROC of b minus that of a; p-values are two-sided."""
 
     cell_type: str
     fold: int | None
@@ -77,7 +77,7 @@ class CellTypeComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two networks, or two sets of folds, on the same windows; differences are b less a.
+    """Two networks, or two sets of folds, on the same windows; differences are b minus a.
 
     `auroc_folds` and `auprc_folds` are None unless two folds or more were compared.
     """
@@ -92,7 +92,7 @@ class Comparison:
     auprc_folds: ResampledTest | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON, which knows no NaN: a number that there is not is None."""
+        """As plain values for JSON, which has no NaN: missing numbers are None."""
         names = ("auroc", "auprc", "auroc_folds", "auprc_folds")
         found = {name: getattr(self, name) for name in names}
         tests = {name: test and without_nan(test._asdict()) for name, test in found.items()}
@@ -116,7 +116,7 @@ class Comparison:
                     f"{name} over {test.n_folds} folds, which share training windows: corrected resampled "
                     f"t-test p = {test.p_two_sided:.3g} (two-sided), {test.p_greater:.3g} (b better)"
                 )
-        lines.append("cell type by cell type, AUROC by DeLong's paired test:")
+        lines.append("cell type by cell type, AUROC of a and b, by DeLong's paired test:")
         for c in self.cell_types:
             fold = "" if c.fold is None else f" (fold {c.fold})"
             lines.append(
@@ -124,7 +124,7 @@ class Comparison:
                 f"Holm {c.p_holm:.3g}, Benjamini-Hochberg {c.p_bh:.3g}"
             )
         if self.n_undefined:
-            lines.append(f"{self.n_undefined} pairs of one class have no score")
+            lines.append(f"{self.n_undefined} pairs have no score: all windows open, or all closed")
         return "\n".join(lines)
 
 
@@ -192,7 +192,7 @@ def compare_predictions(
     Hochberg's correction over all of them. Cell types of one class are left out and counted.
 
     Wilcoxon's test takes differences as independent. Those of folds are not: the folds share most of their
-    training windows. So beside it stands :func:`corrected_resampled_t` of the mean difference of each fold.
+    training windows. So :func:`corrected_resampled_t` is given as well, of the mean difference of each fold.
 
     Parameters
     ----------
@@ -361,7 +361,7 @@ def _read_pair(a: Run, b: Run, split: str) -> tuple[np.ndarray, np.ndarray, np.n
             "the runs were tested on different windows",
             where=f"{a.folder}, {b.folder}",
             found=f"stores {hashes[0][:12]} and {hashes[1][:12]}, folds {folds[0]} and {folds[1]}",
-            expected="two runs of one store and fold",
+            expected="two runs of the same store and fold",
         )
     first, second = (read_predictions(run, split=split) for run in (a, b))
     return first["labels"], first["predictions"], second["predictions"]

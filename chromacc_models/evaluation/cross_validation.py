@@ -1,4 +1,4 @@
-"""Cross-validation: a run for each fold of a store, side by side where workers are given, and its scores."""
+"""Cross-validation: a run for each fold of a store, in parallel if workers are given, and its scores."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
     "train_runs",
 ]
 
-#: Table of scores, beside the folders of the folds.
+#: Table of scores, next to the folders of the folds.
 SCORES = "scores.tsv"
 
 
@@ -62,7 +62,7 @@ class CrossValidation:
         for name, row in of_cell_types.iterrows():
             cells = (f"{row[score, 'mean']:.4f} ± {row[score, 'std']:.4f}" for score in ("auroc", "auprc"))
             lines.append(f"{name:<{width}}  " + "  ".join(cells))
-        lines.append("± is the standard deviation over folds, which share data: no standard error")
+        lines.append("±: standard deviation over folds (not a standard error, as folds share training data)")
         lines.append(f"scores of each fold are in {self.folder / SCORES}, runs in {self.folder}/fold-*")
         records = self.scores.astype(object).where(self.scores.notna(), None).to_dict("records")
         return {"runs": [run.info.to_dict() for run in self.runs], "scores": records}, "\n".join(lines)
@@ -80,23 +80,23 @@ def cross_validate(
     engine: str = "auto",
     workers: Engine | None = None,
 ) -> CrossValidation:
-    """Train one network per fold of a store, into `out/fold-0`, `out/fold-1`, ...; goes on after a kill.
+    """Train one network per fold of a store, into `out/fold-0`, `out/fold-1`, ...; resumes if interrupted.
 
-    Each is then scored on the windows that it holds out, and `out/scores.tsv` is written. A fold that was
-    finished is left alone, and one that was begun goes on after its last epoch. Where a fold is trained does
-    not change its result.
+    Each is then scored on the windows that it holds out, and `out/scores.tsv` is written. Finished folds are
+    left alone; an interrupted one resumes after its last epoch. Where a fold is trained does not change its
+    result.
 
     Parameters
     ----------
     store, config, out, engine
-        As in :func:`~chromacc_models.training.train.train`; `out` holds a run folder for each fold. Where
-        `initial_filters` is such a folder of another cross-validation, each fold takes the filters of the
-        same fold: of the same store, these have not seen its held-out windows either.
+        As in :func:`~chromacc_models.training.train.train`; `out` holds a run folder for each fold. If
+        `initial_filters` is the folder of another cross-validation, each fold takes the filters of the same
+        fold, which have not seen its held-out windows either if the store is the same.
     progress
         Show a bar: of each training, or with `workers` of the folds.
     workers
-        Where folds are trained side by side: processes of their own, or workers of a cluster, which need the
-        store and `out` by the same paths. One after the other in this process when not given.
+        Train folds in parallel, in separate processes or on the workers of a cluster, which need the store
+        and `out` under the same paths. When not given, folds are trained one by one in this process.
 
     Raises
     ------
@@ -117,15 +117,17 @@ def cross_validate(
     config = with_recommended(config, store, out)
     if config.fold is not None:
         raise InputError(
-            "all folds are trained",
+            "a fold was chosen, but cross-validation trains all folds",
             where="fold",
             found=config.fold,
-            expected="no fold",
-            remedy="train one fold by `chromacc-models train --set fold=...`",
+            expected="no option `fold`",
+            remedy="train one fold with `chromacc-models train --set fold=...`",
         )
     if (out / "run.json").exists():
         raise InputError(
-            "a run of one network is in the folder", where=out, remedy="name another folder for the folds"
+            "the folder holds the run of a single network",
+            where=out,
+            remedy="name another folder for the folds",
         )
     folds = range(n_folds(open_store(store)))
     configs = [_config_of_fold(config, fold) for fold in folds]
@@ -225,7 +227,7 @@ def _config_of_fold(config: TrainConfig, fold: int) -> TrainConfig:
             filters = str(fold_folder(filters, fold))
         elif fold_folders(filters):
             raise InputError(
-                "a fold is missing whose filters are to be taken", where=filters, expected=f"fold-{fold}"
+                "the fold to take initial filters from is missing", where=filters, expected=f"fold-{fold}"
             )
     motifs = None if config.motifs is None else str(Path(config.motifs).absolute())
     return dataclasses.replace(config, fold=fold, initial_filters=filters, motifs=motifs)

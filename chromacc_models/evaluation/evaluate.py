@@ -55,7 +55,7 @@ def evaluate(
     Raises
     ------
     InputError
-        If the store has other cell types or windows, is not what the run was trained on any more, or the
+        If the store has other cell types or another window length, has changed since the training, or the
         split is empty.
 
     Examples

@@ -1,4 +1,4 @@
-"""What `evaluation.json` says, typed: for the commands that show scores and do not compute them."""
+"""Content of `evaluation.json`, typed: for commands that show scores without computing them."""
 
 from __future__ import annotations
 

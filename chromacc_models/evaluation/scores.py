@@ -97,7 +97,7 @@ class Evaluation:
     confidence: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON, which knows no NaN: a score that there is not is None."""
+        """As plain values for JSON, which has no NaN: missing scores are None."""
         scores = [without_nan(dataclasses.asdict(s)) for s in self.cell_types]
         return without_nan(dataclasses.asdict(self)) | {"cell_types": scores}
 
@@ -115,7 +115,7 @@ class Evaluation:
             )
         lines.append(f"{'mean':<{width}}  {'':>6}  {self.mean_auroc:.3f}{'':16}{self.mean_auprc:.3f}")
         if self.n_undefined:
-            lines.append(f"{self.n_undefined} cell types are open everywhere or nowhere and have no score")
+            lines.append(f"{self.n_undefined} cell types have no score: all windows open, or all closed")
         return "\n".join(lines)
 
 

@@ -36,7 +36,7 @@ class Cell(NamedTuple):
     goal: str = ""
     #: None without a goal, or where nothing was measured.
     met: bool | None = None
-    #: Whether options were tuned on windows that the figure is of.
+    #: Whether options were tuned on windows that the figure uses.
     tuned: bool = False
 
 

@@ -46,12 +46,12 @@ class Claim:
     improved: Value | None = None
     #: What the figure of the thesis refers to, where that is not what the row says.
     note: str = ""
-    #: A few words for the table at the top of the page; empty for rows that do not stand there.
+    #: A few words for the table at the top of the page; empty for rows that are not in it.
     headline: str = ""
 
     @property
     def values(self) -> tuple[Value, ...]:
-        """The values of both settings, as far as they are there."""
+        """The values of both settings, as far as they exist."""
         return tuple(value for value in (self.thesis, self.improved) if value is not None)
 
 

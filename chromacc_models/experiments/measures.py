@@ -27,7 +27,7 @@ from chromacc_models.interpretation.filters import base_weights
 from chromacc_models.interpretation.importance import filter_importance
 from chromacc_models.interpretation.insertions import FilterResponses
 from chromacc_models.interpretation.matching import FilterMatches, match_filters
-from chromacc_models.interpretation.run_filters import FilterReading, read_filters_of_run
+from chromacc_models.interpretation.run_filters import RunFilters, read_filters_of_run
 from chromacc_models.interpretation.run_insertions import responses_of
 from chromacc_models.interpretation.run_interactions import interactions_of
 from chromacc_models.training.run import Run
@@ -75,29 +75,31 @@ def measure_runs(runs: Sequence[Run], *, database: Sequence[Motif] | None = None
     learned: list[LearnedPairs] = []
     for run in runs:
         measures = _scores(run)
-        reading = read_filters_of_run(run)
+        run_filters = read_filters_of_run(run)
         truth = _truth(run)
         matched: DatabaseMatches | None = None
-        names = ["" for _ in reading.motifs]
+        names = ["" for _ in run_filters.motifs]
         if truth is not None:
-            matches = match_filters(reading.motifs, truth.pool.motifs, both_strands=reading.both_strands)
-            responses = responses_of(reading, run.config.scan_length, truth.written_motifs)
-            measures["filters"] = _filters(reading, matches, truth, responses)
-            measures["decomposed"] = _decomposed(reading, matches, truth, responses)
+            matches = match_filters(
+                run_filters.motifs, truth.pool.motifs, both_strands=run_filters.both_strands
+            )
+            responses = responses_of(run_filters, run.config.scan_length, truth.written_motifs)
+            measures["filters"] = _filters(run_filters, matches, truth, responses)
+            measures["decomposed"] = _decomposed(run_filters, matches, truth, responses)
             names = filter_names(group_names(truth.pool.motifs, matches.group), matches.in_group)
-            interactions = interactions_of(reading)
+            interactions = interactions_of(run_filters)
             if interactions is not None and any(model.pairs for model in truth.models):
-                learned.append(LearnedPairs.of(reading, interactions, responses, matches, truth))
-                measures["interactions"] = rank_pairs(learned[-1]) | confirm_pairs(run, reading, truth)
+                learned.append(LearnedPairs.of(run_filters, interactions, responses, matches, truth))
+                measures["interactions"] = rank_pairs(learned[-1]) | confirm_pairs(run, run_filters, truth)
         elif database is not None:
-            matched = search_database(reading, tuple(database))
-            measures["database"] = _database(reading, matched)
+            matched = search_database(run_filters, tuple(database))
+            measures["database"] = _database(run_filters, matched)
             names = [
                 matched.targets[i].symbol if e <= MAX_E else ""
                 for i, e in zip(matched.best, matched.best_e, strict=True)
             ]
         if not found["runs"]:
-            found["logos"] = _logos(reading, names, matched)
+            found["logos"] = _logos(run_filters, names, matched)
             found["histogram"] = _histogram(run)
         found["runs"].append(measures)
     if "database" in found["runs"][0]:
@@ -128,7 +130,7 @@ def values_of(measured: Mapping[str, Any], measure: str) -> np.ndarray:
 
 
 def paired_differences(measured: Mapping[str, Any], other: Mapping[str, Any]) -> np.ndarray:
-    """AUROC of each cell type in each run, less that of the same in another arm: (run, cell_type) float64.
+    """AUROC of each cell type in each run, minus that of the same in another arm: (run, cell_type) float64.
 
     NaN where either has none.
     """
@@ -172,7 +174,7 @@ def _truth(run: Run) -> Truth | None:
 
 
 def _filters(
-    reading: FilterReading, matches: FilterMatches, truth: Truth, responses: FilterResponses
+    run_filters: RunFilters, matches: FilterMatches, truth: Truth, responses: FilterResponses
 ) -> dict[str, Any]:
     """Kinds of filters and groups found, by the rule of the thesis; and those of filters by chance.
 
@@ -180,7 +182,7 @@ def _filters(
     A filter may look like a motif by chance and not respond to it.
     """
     responds = (responses.drives & matches.matched).any(axis=1)
-    by_chance = planted_by_chance(reading, truth.pool.motifs)
+    by_chance = planted_by_chance(run_filters, truth.pool.motifs)
     return matches.summary() | {
         "n_groups": matches.n_groups,
         "found_driven": matches.of(responds).summary()["found"],
@@ -189,7 +191,7 @@ def _filters(
 
 
 def _decomposed(
-    reading: FilterReading, matches: FilterMatches, truth: Truth, responses: FilterResponses
+    run_filters: RunFilters, matches: FilterMatches, truth: Truth, responses: FilterResponses
 ) -> dict[str, Any]:
     """Filters decomposed into motifs: the planted ones, or their mirror images, which were never planted.
 
@@ -205,13 +207,13 @@ def _decomposed(
     kept = [
         i
         for i, image in enumerate(images)
-        if not match_filters([image], planted, both_strands=reading.both_strands).in_group.any()
+        if not match_filters([image], planted, both_strands=run_filters.both_strands).in_group.any()
     ]
     # Groups of the planted ones, and of the images behind them.
     groups = np.concatenate([group, matches.n_groups + group[kept]])
-    kernel = np.asarray(reading.model.get_layer("filters").kernel)
+    kernel = np.asarray(run_filters.model.get_layer("filters").kernel)
     found = decompose_filters(
-        base_weights(kernel), [*planted, *(images[i] for i in kept)], both_strands=reading.both_strands
+        base_weights(kernel), [*planted, *(images[i] for i in kept)], both_strands=run_filters.both_strands
     )
     parts = [decomposition.motifs for decomposition in found]
     held = {int(groups[motif]) for motif in frozenset[int]().union(*parts)}
@@ -238,7 +240,7 @@ def _decomposed(
     }
 
 
-def _database(reading: FilterReading, found: DatabaseMatches) -> dict[str, Any]:
+def _database(run_filters: RunFilters, found: DatabaseMatches) -> dict[str, Any]:
     """Filters matched at E <= 0.01, alongside filters that learned nothing.
 
     `chance_NULL`: how many of as many filters match that learned nothing, with one match more than were seen
@@ -249,7 +251,7 @@ def _database(reading: FilterReading, found: DatabaseMatches) -> dict[str, Any]:
     for name, e in found.nulls.items():
         expected = (1 + (e <= MAX_E).sum()) / (1 + len(e)) * len(matched)
         measures[f"chance_{name}"] = rounded(expected)
-    interactions = interactions_of(reading)
+    interactions = interactions_of(run_filters)
     if interactions is not None:
         measures["matched_of_top100"] = rounded(np.mean([_n_matched(v, matched) for v in interactions.raw]))
     return measures
@@ -272,22 +274,25 @@ def _n_matched(values: np.ndarray, matched: np.ndarray, n_top: int = 100) -> int
 
 
 def _logos(
-    reading: FilterReading, names: Sequence[str], found: DatabaseMatches | None
+    run_filters: RunFilters, names: Sequence[str], found: DatabaseMatches | None
 ) -> list[dict[str, Any]]:
     """Filters for a picture, those that predictions depend on most; and what they match in a database.
 
     With a database those that match first, else in turn one of a single motif, of several and of none, so
     that some are hard to interpret. `target_ppm` is the known motif where it lies on the filter.
     """
-    importance = filter_importance(reading.model, reading.codes)
+    importance = filter_importance(run_filters.model, run_filters.codes)
     order = np.argsort(-importance, kind="stable").tolist()
     order = _in_turn(order, names) if found is None else sorted(order, key=lambda i: not names[i])
     logos = []
     for i in order[:_N_LOGOS]:
-        logo = {"title": names[i] or reading.motifs[i].id, "ppm": reading.motifs[i].ppm.round(4).tolist()}
+        logo = {
+            "title": names[i] or run_filters.motifs[i].id,
+            "ppm": run_filters.motifs[i].ppm.round(4).tolist(),
+        }
         if found is not None and names[i]:
             logo["title"] += f", E = {found.best_e[i]:.0e}"
-            logo["target_ppm"] = _laid_on(found, int(i), reading.motifs[i].width).round(4).tolist()
+            logo["target_ppm"] = _laid_on(found, int(i), run_filters.motifs[i].width).round(4).tolist()
         logos.append(logo)
     return logos
 
@@ -304,7 +309,7 @@ def _in_turn(order: Sequence[int], names: Sequence[str]) -> list[int]:
 
 
 def _laid_on(found: DatabaseMatches, query: int, width: int) -> np.ndarray:
-    """The best target of a filter, turned and shifted to lie on it, (width, 4); equal bases elsewhere."""
+    """The best target of a filter, aligned with it, (width, 4); equal bases elsewhere."""
     best = found.best[query]
     target = found.targets[best]
     ppm = (target if found.matches.strand[query, best] > 0 else reverse_complement(target)).ppm

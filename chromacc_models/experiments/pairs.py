@@ -24,7 +24,7 @@ from chromacc_models.interpretation.interactions import (
     ranking_scores,
 )
 from chromacc_models.interpretation.matching import FilterMatches
-from chromacc_models.interpretation.run_filters import FilterReading
+from chromacc_models.interpretation.run_filters import RunFilters
 from chromacc_models.interpretation.run_insertions import inserter_of, mean_of_groups
 from chromacc_models.interpretation.run_interactions import Interactions
 from chromacc_models.training.run import Run
@@ -76,7 +76,7 @@ class LearnedPairs:
     @classmethod
     def of(
         cls,
-        reading: FilterReading,
+        run_filters: RunFilters,
         values: Interactions,
         responses: FilterResponses,
         matches: FilterMatches,
@@ -92,7 +92,7 @@ class LearnedPairs:
             of_motifs=of_motifs,
             membership=matches.in_group,
             driven=mean_of_groups(responses.drives, matches.group) > 0,
-            kernel=np.asarray(reading.model.get_layer("filters").kernel),
+            kernel=np.asarray(run_filters.model.get_layer("filters").kernel),
             planted=planted,
             pair_names=pair_names,
             names=filter_names(groups, matches.in_group),
@@ -175,13 +175,13 @@ def _top_table(learned: LearnedPairs) -> list[dict[str, Any]]:
     ]
 
 
-def confirm_pairs(run: Run, reading: FilterReading, truth: Truth) -> dict[str, int]:
+def confirm_pairs(run: Run, run_filters: RunFilters, truth: Truth) -> dict[str, int]:
     """Pairs of the first cell type whose interaction predictions show when both motifs are inserted.
 
     `confirmed`: planted ones; `confirmed_others`: of as many others, the first motif of a pair with the
     second of the next.
     """
-    insert = inserter_of(reading, run.config.scan_length)
+    insert = inserter_of(run_filters, run.config.scan_length)
     motif = dict(zip(truth.pool.names, truth.written_motifs, strict=True))
     pairs = truth.models[0].pairs
     others = [(a.first, b.second) for a, b in zip(pairs, (*pairs[1:], pairs[0]), strict=True)]

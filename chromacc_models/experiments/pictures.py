@@ -20,10 +20,10 @@ __all__ = ["CAPTIONS", "DRAWN", "Measures"]
 #: Measures of arms, by the names of the arms or of the legend.
 Measures = Mapping[str, Mapping[str, Any]]
 
-#: What a picture of a kind shows.
+#: Caption of each kind of picture.
 CAPTIONS = {
     "filters": "Filters that match one planted motif or several: mean and standard deviation over runs",
-    "logos": "The filters that predictions depend on most: in turn one that matches one motif, several, none",
+    "logos": "The filters that predictions depend on most, alternating: one motif matched, several, none",
     "matched": "Filters that match a known motif, most important for predictions first, each with its motif",
     "roc": "ROC curves, mean over cell types and runs",
     "loss": "Loss by epoch, first run; the training loss includes the penalties on the weights",
@@ -56,7 +56,7 @@ def _draw_logos(drawn: Measures, n_columns: int = 4) -> Figure:
 
 
 def _short(title: str, n_named: int = 2) -> str:
-    """The first motifs of a filter of many, and how many more there are."""
+    """The first motifs of a filter that matches many, and the number of further ones."""
     names = title.split("+")
     return "+".join(names[:n_named]) + (f" and {len(names) - n_named} more" if len(names) > n_named else "")
 
@@ -99,7 +99,7 @@ def _draw_pairs(drawn: Measures, *, scale: str, xlabel: str) -> Figure:
     return plots.histograms(counted, xlabel=xlabel, ylabel="Share of pairs", normalised=True)
 
 
-#: How a picture of a kind is drawn, of the measures of its arms by their names in the legend.
+#: How each kind of picture is drawn, from the measures of its arms by their names in the legend.
 DRAWN: dict[str, Callable[[Measures], Figure]] = {
     "filters": _draw_filters,
     "logos": _draw_logos,
@@ -110,7 +110,7 @@ DRAWN: dict[str, Callable[[Measures], Figure]] = {
     "interactions": functools.partial(
         _draw_pairs,
         scale="scaled",
-        xlabel="Added to the logit when both rise by a standard deviation",
+        xlabel="Added to the logit when both rise by one standard deviation",
     ),
     "products": functools.partial(_draw_pairs, scale="raw", xlabel="Inner product of the vectors"),
 }

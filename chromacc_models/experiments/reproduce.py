@@ -89,7 +89,7 @@ def reproduce(
     workers: Engine | None = None,
     progress: bool = False,
 ) -> Reproduction:
-    """Train, measure and write down experiments of the thesis.
+    """Train and measure the experiments of the thesis, and write the page.
 
     An arm is skipped if its measures, of the same recipe and options, are in the page's folder, even if
     another machine made them. Stores and runs in `out` are used again, unfinished ones are resumed. The page
@@ -107,12 +107,12 @@ def reproduce(
     sources
         Folder with the files of recipes that do not ship theirs; arms of such recipes are left out without.
     database
-        File of known motifs, for filters of real data; they are not matched without.
+        File of known motifs to match filters of real data with; without it they are not matched.
     report
         Folder of `reproduction.md`, and of `reproduction/` with measures and pictures; `out` when None.
     quick
-        Small sets, few filters and epochs, in folders `quick` of `out` and `report`: whether all works, in
-        minutes. No figure of it means anything.
+        Use small sets, few filters and few epochs, in folders `quick` of `out` and `report`, to test the
+        setup in minutes. The figures mean nothing.
     again
         Recompute measures; keep trained runs.
     workers

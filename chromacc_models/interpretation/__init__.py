@@ -1,1 +1,1 @@
-"""Networks read: filters to motifs, motifs to known factors, vectors to interactions."""
+"""Interpretation of networks: filters to motifs, motifs to known factors, vectors to interactions."""

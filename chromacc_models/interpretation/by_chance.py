@@ -10,7 +10,7 @@ import numpy as np
 from chromacc_data.motifs.motif import Motif
 from chromacc_models.interpretation.filters import untrained_motifs
 from chromacc_models.interpretation.matching import match_filters
-from chromacc_models.interpretation.run_filters import FilterReading
+from chromacc_models.interpretation.run_filters import RunFilters
 from chromacc_models.interpretation.tomtom import Matches, best_e_values, match_motifs, shuffle_columns
 
 __all__ = ["DatabaseMatches", "planted_by_chance", "search_database"]
@@ -18,7 +18,7 @@ __all__ = ["DatabaseMatches", "planted_by_chance", "search_database"]
 #: Filters of each empirical null.
 _N_NULL = 1000
 
-#: As many filters as a network has, drawn so many times, match planted motifs by chance.
+#: Number of draws of as many filters as a network has, for chance matches with planted motifs.
 _N_DRAWS = 20
 
 
@@ -42,17 +42,17 @@ class DatabaseMatches(NamedTuple):
 
 
 def search_database(
-    reading: FilterReading,
+    run_filters: RunFilters,
     targets: tuple[Motif, ...],
     *,
     method: Literal["weights", "smoothed", "activations"] = "weights",
     seed: int = 0,
 ) -> DatabaseMatches:
-    """Match filters with known motifs, beside filters that learned nothing: untrained, and shuffled columns.
+    """Match filters with known motifs; also filters that learned nothing: untrained, or columns shuffled.
 
     Parameters
     ----------
-    reading
+    run_filters
         Filters of a run.
     targets
         Known motifs.
@@ -61,16 +61,16 @@ def search_database(
     seed
         Of the filters that learned nothing.
     """
-    nulls = _learned_nothing(reading, max(_N_NULL, len(reading.motifs)), method, seed)
+    nulls = _learned_nothing(run_filters, max(_N_NULL, len(run_filters.motifs)), method, seed)
     return DatabaseMatches(
         targets,
-        match_motifs(reading.motifs, targets),
+        match_motifs(run_filters.motifs, targets),
         {name: best_e_values(motifs, targets) for name, motifs in nulls.items()},
     )
 
 
 def planted_by_chance(
-    reading: FilterReading,
+    run_filters: RunFilters,
     planted: Sequence[Motif],
     *,
     method: Literal["weights", "smoothed", "activations"] = "weights",
@@ -82,7 +82,7 @@ def planted_by_chance(
 
     Parameters
     ----------
-    reading, method, seed
+    run_filters, method, seed
         As in :func:`search_database`.
     planted
         Planted motifs.
@@ -93,10 +93,10 @@ def planted_by_chance(
         By null, `untrained` and `shuffled`: means of :meth:`~.matching.FilterMatches.summary` over draws of
         as many filters.
     """
-    n_filters = len(reading.motifs)
+    n_filters = len(run_filters.motifs)
     means = {}
-    for name, motifs in _learned_nothing(reading, _N_DRAWS * n_filters, method, seed).items():
-        matches = match_filters(motifs, planted, both_strands=reading.both_strands)
+    for name, motifs in _learned_nothing(run_filters, _N_DRAWS * n_filters, method, seed).items():
+        matches = match_filters(motifs, planted, both_strands=run_filters.both_strands)
         draws = [
             matches.of(np.arange(first, first + n_filters)).summary()
             for first in range(0, len(motifs), n_filters)
@@ -106,11 +106,11 @@ def planted_by_chance(
 
 
 def _learned_nothing(
-    reading: FilterReading, n: int, method: Literal["weights", "smoothed", "activations"], seed: int
+    run_filters: RunFilters, n: int, method: Literal["weights", "smoothed", "activations"], seed: int
 ) -> dict[str, tuple[Motif, ...]]:
     """Motifs of untrained filters and of the filters with shuffled columns: `n` of each."""
     if method == "activations":
         # To scan the windows once more with as many untrained filters is enough of a wait.
-        n = len(reading.motifs)
-    untrained = untrained_motifs(reading.model, n, method=method, codes=reading.codes, seed=seed)
-    return {"untrained": untrained, "shuffled": shuffle_columns(reading.motifs, n=n, seed=seed)}
+        n = len(run_filters.motifs)
+    untrained = untrained_motifs(run_filters.model, n, method=method, codes=run_filters.codes, seed=seed)
+    return {"untrained": untrained, "shuffled": shuffle_columns(run_filters.motifs, n=n, seed=seed)}

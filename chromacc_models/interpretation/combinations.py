@@ -1,4 +1,4 @@
-"""Filters that look for several motifs at once, taken apart into known motifs (thesis, section 7.2).
+"""Filters that detect several motifs at once, decomposed into known motifs (thesis, section 7.2).
 
 A filter that scans DNA scores a sequence by a sum of weights. One that serves several motifs holds, on its
 positive weights, about the sum of theirs, each at its place: weights = a + sum_k b_k motif_k(offset, strand),
@@ -35,9 +35,10 @@ class Part(NamedTuple):
 
     #: Index of the motif.
     motif: int
-    #: Position in the filter of the (turned) motif's first, below 0 where it begins before.
+    #: Offset in the filter of the motif (reverse-complemented where `strand` is -1); negative where the motif
+    #: begins before the filter.
     offset: int
-    #: 1, or -1 where the motif is turned to its reverse complement.
+    #: 1, or -1 where the motif is reverse-complemented.
     strand: int
     #: Weight b: 1 for the motif's log2 odds themselves.
     weight: float
@@ -87,7 +88,7 @@ def decompose_filters(
     motifs
         Known motifs, as positive log2 odds against equal base frequencies.
     both_strands
-        Whether motifs are turned as well.
+        Whether reverse complements of motifs are tried as well.
     max_parts
         Motifs in a filter, at most.
     penalty
@@ -262,7 +263,7 @@ def _best_addition(y: np.ndarray, placements: _Placements, chosen: list[int]) ->
 
 
 def _fit(y: np.ndarray, placements: _Placements, chosen: list[int]) -> tuple[np.ndarray, float]:
-    """Weights of the chosen placements beside a constant, and the squared error that is left."""
+    """Weights of the chosen placements, fitted along with a constant, and the squared error that is left."""
     columns = np.stack([np.ones(len(y)), *placements.columns[chosen]], axis=1)
     weight, error = nnls(columns, y)
     return weight[1:], error**2

@@ -26,7 +26,7 @@ __all__ = [
     "similar_motifs",
 ]
 
-#: E-value up to which a filter is said to match a motif (thesis, section 5.2.3).
+#: Largest E-value at which a filter matches a motif (thesis, section 5.2.3).
 MAX_E = 0.01
 
 

@@ -92,7 +92,7 @@ class FoldMotifs:
         n_folds, n_filters = len(self.folds), int(self.table["filters"].sum())
         recurring = self.table[self.table["folds"] > 1]
         lines = [
-            f"{int(recurring['filters'].sum())} of {n_filters} filters match one of another fold: "
+            f"{int(recurring['filters'].sum())} of {n_filters} filters match a filter of another fold: "
             f"{len(recurring)} motifs found by at least 2 of {n_folds} folds, "
             f"{int((self.table['folds'] == n_folds).sum())} by all",
         ]
@@ -341,7 +341,7 @@ def _open(folder: Path | str, store: Path | str | None) -> tuple[Path, tuple[Run
 
 
 def _e_values(motifs: Sequence[Motif]) -> np.ndarray:
-    """E-values of all motifs against each other; p-values of few are taken from shuffled ones beside them."""
+    """E-values of all motifs against each other; few motifs get shuffled ones added, for the p-values."""
     n_shuffled = max(0, _LEAST_TARGETS - len(motifs))
     shuffled = shuffle_columns(motifs, n=n_shuffled) if n_shuffled else ()
     return match_motifs(motifs, [*motifs, *shuffled]).p[:, : len(motifs)] * len(motifs)

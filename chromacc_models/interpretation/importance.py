@@ -16,12 +16,12 @@ _BATCH = 256
 
 
 def has_importance(model: keras.Model) -> bool:
-    """Whether a network pools over the whole window, so that :func:`filter_importance` can be told."""
+    """Whether a network pools over the whole window, as :func:`filter_importance` requires."""
     return {"pool", "head"} <= {layer.name for layer in model.layers}
 
 
 def filter_importance(model: keras.Model, codes: np.ndarray) -> np.ndarray:
-    """How much the logits move with each filter: its spread over windows times its slope.
+    """How much the logits depend on each filter: its spread over windows times the logit's slope.
 
     The spread is the standard deviation of the pooled activation. The slope is the root mean square, over
     windows and cell types, of the derivative of the logit: the linear weight, and with factorization machines

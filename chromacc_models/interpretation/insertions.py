@@ -1,8 +1,8 @@
-"""Networks seen from outside: motifs put into backgrounds, and what filters and predictions make of them.
+"""Motifs inserted into backgrounds, and their effects on filters and predictions: networks as black boxes.
 
-Interactions are measured on any network or function that predicts from DNA, whatever is inside, which
-confirms (or not) what the vectors of a factorization machine say. Backgrounds are shuffled windows: their own
-motifs would hide what an inserted one does.
+Interactions can be measured on any network or function that predicts from DNA, to confirm (or not) what the
+vectors of a factorization machine say. Backgrounds are shuffled windows: their own motifs would hide the
+effect of an inserted one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 _BATCH = 256
 
-#: Area under the ROC curve from which on an inserted motif is said to drive a filter: half way from chance to
+#: Smallest area under the ROC curve at which an inserted motif drives a filter: half way from chance to
 #: certainty.
 _DRIVEN = 0.75
 
@@ -59,7 +59,7 @@ class InsertionEffect(NamedTuple):
 
 
 class FilterResponses(NamedTuple):
-    """What filters make of motifs that are inserted; arrays of shape (filter, motif), float64."""
+    """Responses of filters to inserted motifs; arrays of shape (filter, motif), float64."""
 
     #: How surely the filter tells backgrounds with the motif from those without: the area under the ROC curve
     #: of its pooled activation. 0.5 where the motif leaves it alone, 1 where it always raises it above all
@@ -116,7 +116,7 @@ def filter_responses(
     within: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> FilterResponses:
-    """What each filter makes of backgrounds with a motif; what the filter looks like plays no part.
+    """Response of each filter to backgrounds with a motif, whatever the filter looks like.
 
     Parameters
     ----------
@@ -172,10 +172,10 @@ def insertion_effect(
     a, b
         Their consensus is inserted.
     both_strands
-        Whether each insertion is turned by the toss of a coin.
+        Whether each insertion is on a random strand.
     within
-        First position and the one behind the last where motifs may stand: for a network that scans the
-        middle alone. The whole window when None.
+        Half-open range of positions to insert motifs into, for a network that scans only the middle. The
+        whole window when None.
     seed
         Of places and strands.
 
@@ -259,8 +259,8 @@ def _insert(
 ) -> np.ndarray:
     """Backgrounds with the consensus of a motif at the starts."""
     consensus = encode(motif.consensus)
-    turned = rng.random(len(backgrounds)) < (0.5 if both_strands else 0)
-    sites = np.where(turned[:, None], reverse_complement(consensus), consensus)
+    is_reverse = rng.random(len(backgrounds)) < (0.5 if both_strands else 0)
+    sites = np.where(is_reverse[:, None], reverse_complement(consensus), consensus)
     inserted = backgrounds.copy()
     np.put_along_axis(inserted, starts[:, None] + np.arange(motif.width), sites, axis=1)
     return inserted

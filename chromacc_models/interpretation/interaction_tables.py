@@ -31,7 +31,7 @@ def motif_table(
     insert: Callable[[Motif, Motif], InsertionEffect],
     n_insert: int,
 ) -> pd.DataFrame:
-    """Interactions by motif; homotypic ones stand behind the others of a cell type, ranked for themselves."""
+    """Interactions by motif; homotypic ones follow the others of a cell type and are ranked separately."""
     first, second = np.triu_indices(len(names.motifs))
     motif = np.array(names.motifs, dtype=object)
     homotypic = first == second
@@ -100,7 +100,7 @@ def score_pairs(
     cell_types: Sequence[str],
     planted: Mapping[str, Sequence[tuple[int, int]]],
 ) -> pd.DataFrame:
-    """How far up planted pairs are: a row for each cell type that has any."""
+    """How highly planted pairs are ranked: a row for each cell type that has any."""
     rows = []
     for cell_type, pairs in planted.items():
         c = cell_types.index(cell_type)

@@ -46,7 +46,7 @@ class PairTest(NamedTuple):
 
 
 class RankingScores(NamedTuple):
-    """How far up planted pairs are in a ranking."""
+    """How highly planted pairs are ranked."""
 
     #: Share of planted pairs among the first k, or among all where there are fewer.
     precision_at_k: float
@@ -143,13 +143,13 @@ def interaction_table(
 
 
 def motif_interactions(products: np.ndarray, rises: np.ndarray) -> np.ndarray:
-    """Interactions of motifs, in logits: what a machine adds where two motifs are there and not one alone.
+    """Interactions of motifs, in logits: what the machine adds for both motifs, beyond each alone.
 
     A motif A in a window raises the pooled activation of filter i by r_i(A). Where rises add up, the logit
-    with A and B, less that with either, plus that with none, is the sum over all pairs of filters i != j of
-    <V_i, V_j> r_i(A) r_j(B) (from thesis, eq. 2.2). So every filter counts for a motif as much as the motif
-    drives it, one that holds several motifs for each of these; neither the looks of a filter nor its scale
-    play a part. Rises do not add up where two motifs raise the same filters under max pooling: compare with
+    with A and B, minus those with either one, plus that with none, is the sum over all pairs of filters i !=
+    j of <V_i, V_j> r_i(A) r_j(B) (from thesis, eq. 2.2). So a filter is weighted by how much the motif drives
+    it, and may count for several motifs; neither its appearance nor its scale matters. Rises do not add up
+    where two motifs raise the same filters under max pooling: compare with
     :func:`chromacc_models.interpretation.insertions.insertion_effect`, which predicts.
 
     Parameters
@@ -242,7 +242,7 @@ def ranking_scores(values: np.ndarray, is_correct: np.ndarray, *, k: int = 10) -
 
 
 def rank_motif_pairs(values: np.ndarray, planted: Sequence[tuple[int, int]], *, k: int = 10) -> RankingScores:
-    """How far up planted pairs are among pairs of motifs, each pair once, homotypic ones left out.
+    """How highly planted pairs are ranked among pairs of motifs, each pair once, homotypic ones left out.
 
     A pair without any interaction, such as one of motifs that no filter sees, has no place in the ranking; a
     planted one among them was missed, and average precision counts it with 0, as precision does where fewer
@@ -289,10 +289,10 @@ def compare_pairs(
     Welch's t-test takes every pair of every network as independent, as the thesis does (section 5.2.1), which
     pairs that share a filter and folds that share data are not. The permutation test does not: its null
     hypothesis is that interactions know nothing of which motifs were planted as pairs. The motifs that
-    filters match are dealt out anew among the planted pairs, the same for all networks, as networks of the
+    filters match are shuffled among the planted pairs, in the same way for all networks, as networks of the
     same data agree with each other whatever they have learned (Mantel's test). The statistic is the mean of
-    correct less the mean of incorrect pairs over all networks, and p = (1 + k) / (1 + n) for k of n dealings
-    with a statistic at least as large, or without any pair of a kind.
+    correct minus the mean of incorrect pairs over all networks, and p = (1 + k) / (1 + n), where k of n
+    permutations have a statistic at least as large, or lack correct or incorrect pairs.
 
     Parameters
     ----------
@@ -327,8 +327,8 @@ def compare_pairs(
     as_large = 0
     for _ in range(n_permutations):
         motif[matched] = rng.permutation(matched)
-        dealt = [(int(motif[a]), int(motif[b])) for a, b in planted]
-        ours, others = judged_values(values, memberships, dealt, all_pairs=all_pairs)
+        shuffled = [(int(motif[a]), int(motif[b])) for a, b in planted]
+        ours, others = judged_values(values, memberships, shuffled, all_pairs=all_pairs)
         if not len(ours) or not len(others):
             as_large += 1
             continue

@@ -42,9 +42,10 @@ class Alignments(NamedTuple):
 
     #: Bases in common over the width of the narrower one, 0 to 1; float64.
     score: np.ndarray
-    #: Position in the filter of the (turned) motif's first, below 0 where it begins before; int64.
+    #: Offset of the motif (reverse-complemented where `strand` is -1) in the filter; negative where it begins
+    #: before; int64.
     offset: np.ndarray
-    #: 1, or -1 where the motif is turned to its reverse complement; int8.
+    #: 1, or -1 where the motif is reverse-complemented; int8.
     strand: np.ndarray
 
 
@@ -76,7 +77,7 @@ class FilterMatches:
 
     @property
     def kind_by_motif(self) -> np.ndarray:
-        """As :attr:`kind`, every motif for itself: the count of the thesis."""
+        """As :attr:`kind`, but counting each motif separately, as in the thesis."""
         return _kind(self.matched)
 
     @property
@@ -164,7 +165,7 @@ def match_scores(present: np.ndarray, motifs: Sequence[Motif], *, both_strands: 
     motifs
         Their consensus is aligned.
     both_strands
-        Whether motifs are turned as well; of equal scores the forward strand and the first position win.
+        Whether reverse complements are tried as well; ties go to the forward strand and the first position.
     """
     if not len(motifs):
         raise ValueError("no motifs to match with")
@@ -204,11 +205,11 @@ def _best_strand(
     if not both_strands:
         return forward
     reverse = _align(present, widths, [reverse_complement(motif) for motif in motifs])
-    turned = reverse.score > forward.score
+    is_reverse = reverse.score > forward.score
     return Alignments(
-        np.where(turned, reverse.score, forward.score),
-        np.where(turned, reverse.offset, forward.offset),
-        np.where(turned, -1, 1).astype(np.int8),
+        np.where(is_reverse, reverse.score, forward.score),
+        np.where(is_reverse, reverse.offset, forward.offset),
+        np.where(is_reverse, -1, 1).astype(np.int8),
     )
 
 

@@ -19,10 +19,10 @@ from chromacc_models.interpretation.filters import filter_motifs
 from chromacc_models.networks.known_motifs import known_names
 from chromacc_models.training.run import Run
 
-__all__ = ["FilterReading", "read_filters_of_run", "read_planted"]
+__all__ = ["RunFilters", "read_filters_of_run", "read_planted"]
 
 
-class FilterReading(NamedTuple):
+class RunFilters(NamedTuple):
     """Filters of a run as they stand in its network."""
 
     model: keras.Model
@@ -35,7 +35,7 @@ class FilterReading(NamedTuple):
 
 def read_filters_of_run(
     run: Run, *, method: Literal["weights", "smoothed", "activations"] = "weights"
-) -> FilterReading:
+) -> RunFilters:
     """Motifs of the filters of a run, its network, and its validation windows.
 
     Filters that were set to known motifs and still are have the motifs' names.
@@ -58,7 +58,7 @@ def read_filters_of_run(
     motifs = filter_motifs(model, method=method, codes=codes)
     names = known_names(run.folder, len(motifs))
     motifs = tuple(dataclasses.replace(m, name=name or "") for m, name in zip(motifs, names, strict=True))
-    return FilterReading(model, motifs, codes, strands == "both")
+    return RunFilters(model, motifs, codes, strands == "both")
 
 
 def read_planted(path: Path | str, *, as_written: bool = False) -> tuple[Motif, ...]:

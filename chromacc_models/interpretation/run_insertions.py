@@ -16,7 +16,7 @@ from chromacc_models.interpretation.insertions import (
     insertion_effect,
     shuffled_backgrounds,
 )
-from chromacc_models.interpretation.run_filters import FilterReading
+from chromacc_models.interpretation.run_filters import RunFilters
 from chromacc_models.scoring.keras_scorer import scorer_of
 
 __all__ = ["inserter_of", "mean_of_groups", "responses_of"]
@@ -25,15 +25,17 @@ __all__ = ["inserter_of", "mean_of_groups", "responses_of"]
 _N_BACKGROUNDS = 200
 
 
-def responses_of(reading: FilterReading, scan_length: int | None, motifs: Sequence[Motif]) -> FilterResponses:
-    """What filters make of motifs in shuffled validation windows, inserted where the network scans.
+def responses_of(
+    run_filters: RunFilters, scan_length: int | None, motifs: Sequence[Motif]
+) -> FilterResponses:
+    """Responses of filters to motifs inserted into shuffled validation windows, where the network scans.
 
     Raises
     ------
     InputError
         If a motif is longer than what the network scans, or there is nothing to insert it into.
     """
-    start, end = _scanned(reading, scan_length)
+    start, end = _scanned(run_filters, scan_length)
     for motif in motifs:
         if motif.width > end - start:
             raise InputError(
@@ -44,10 +46,10 @@ def responses_of(reading: FilterReading, scan_length: int | None, motifs: Sequen
                 remedy="take it out of the file of motifs",
             )
     return filter_responses(
-        reading.model,
-        shuffled_backgrounds(reading.codes, _N_BACKGROUNDS),
+        run_filters.model,
+        shuffled_backgrounds(run_filters.codes, _N_BACKGROUNDS),
         motifs,
-        both_strands=reading.both_strands,
+        both_strands=run_filters.both_strands,
         within=(start, end),
     )
 
@@ -62,20 +64,22 @@ def mean_of_groups(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     return values @ (belongs / belongs.sum(axis=0))
 
 
-def inserter_of(reading: FilterReading, scan_length: int | None) -> Callable[[Motif, Motif], InsertionEffect]:
+def inserter_of(
+    run_filters: RunFilters, scan_length: int | None
+) -> Callable[[Motif, Motif], InsertionEffect]:
     """Effect of two motifs in shuffled validation windows, where a network scans them."""
     return functools.partial(
         insertion_effect,
-        scorer_of(reading.model),
-        shuffled_backgrounds(reading.codes, _N_BACKGROUNDS),
-        both_strands=reading.both_strands,
-        within=_scanned(reading, scan_length),
+        scorer_of(run_filters.model),
+        shuffled_backgrounds(run_filters.codes, _N_BACKGROUNDS),
+        both_strands=run_filters.both_strands,
+        within=_scanned(run_filters, scan_length),
     )
 
 
-def _scanned(reading: FilterReading, scan_length: int | None) -> tuple[int, int]:
+def _scanned(run_filters: RunFilters, scan_length: int | None) -> tuple[int, int]:
     """First position that a network scans, and the one behind the last."""
-    length = reading.codes.shape[1]
+    length = run_filters.codes.shape[1]
     scan_length = min(scan_length or length, length)
     start = (length - scan_length) // 2
     return start, start + scan_length

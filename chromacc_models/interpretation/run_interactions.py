@@ -1,4 +1,4 @@
-"""Read a run with factorization machines: interactions of its filters, under the names of their motifs."""
+"""Interpret a run with factorization machines: interactions of its filters, named by their motifs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from chromacc_models.interpretation.interactions import (
     motif_interactions,
     scale_by_spread,
 )
-from chromacc_models.interpretation.run_filters import FilterReading, read_filters_of_run, read_planted
+from chromacc_models.interpretation.run_filters import RunFilters, read_filters_of_run, read_planted
 from chromacc_models.interpretation.run_insertions import inserter_of, mean_of_groups, responses_of
 from chromacc_models.networks.known_motifs import read_known_motifs
 from chromacc_models.networks.layers import FactorizationMachine
@@ -80,8 +80,8 @@ class RunInteractions:
             scores = self.scores.astype(object).where(self.scores.notna(), None)
             value["planted_pairs"] = scores.to_dict("records")
             lines += [
-                "planted pairs among those of motifs, and against other pairs of filters (Welch's test takes "
-                "pairs as independent, the permutation test does not):",
+                "ranking of planted pairs of motifs, and test against other pairs of filters (Welch's test "
+                "assumes independent pairs, the permutation test does not):",
                 self.scores.to_string(index=False, float_format="{:.3g}".format),
             ]
         files = ", ".join(f"{self.folder / name}" for name in self.files)
@@ -132,12 +132,12 @@ def run_interactions(
     n_top
         Pairs of each cell type, in either table.
     absolute
-        Rank by the size of an interaction, not its signed value.
+        Rank by absolute value instead of signed value.
     n_insert
-        Pairs of motifs of each cell type that are inserted into the same windows, to see whether predictions
-        hold the interaction: `inserted`, with its standard error, is
+        Pairs of motifs of each cell type to insert into the same windows, to see whether the predictions
+        show the interaction: `inserted`, with its standard error, is
         :func:`chromacc_models.interpretation.insertions.insertion_effect` of the first motif of either group.
-        Homotypic pairs are not, and neither is any without motifs.
+        Homotypic pairs are not inserted, and without motifs no pair is.
 
     Raises
     ------
@@ -167,8 +167,8 @@ def run_interactions(
     known = None
     if database is not None or truth is not None:
         known = read_planted(truth) if database is None else read_motifs(database)
-    reading = read_filters_of_run(run, method=method)
-    found = interactions_of(reading)
+    run_filters = read_filters_of_run(run, method=method)
+    found = interactions_of(run_filters)
     if found is None:
         raise InputError(
             "the network has no interactions",
@@ -178,7 +178,7 @@ def run_interactions(
             remedy="train one with `--network factorization_machine`",
         )
     raw, scaled = found
-    filters = [motif.id for motif in reading.motifs]
+    filters = [motif.id for motif in run_filters.motifs]
     table = interaction_table(raw, scaled, run.cell_types, filters, n_top=n_top, absolute=absolute)
     tables = {"interactions.tsv": table}
     filter_labels = [""] * len(filters)
@@ -186,19 +186,21 @@ def run_interactions(
         if own is not None:
             names = own
         elif database is not None:
-            names = name_by_database(reading.motifs, known)
+            names = name_by_database(run_filters.motifs, known)
         else:
-            names = name_by_truth(reading.motifs, known, both_strands=reading.both_strands)
+            names = name_by_truth(run_filters.motifs, known, both_strands=run_filters.both_strands)
         filter_labels = names.of_filters()
         name = dict(zip(filters, filter_labels, strict=True))
         table["motif_a"], table["motif_b"] = table["filter_a"].map(name), table["filter_b"].map(name)
-        responses = responses_of(reading, run.config.scan_length, names.known)
+        responses = responses_of(run_filters, run.config.scan_length, names.known)
         by_motif = motif_interactions(raw, mean_of_groups(responses.rise, names.group))
-        insert = inserter_of(reading, run.config.scan_length)
+        insert = inserter_of(run_filters, run.config.scan_length)
         tables["motif_interactions.tsv"] = motif_table(
             by_motif, names, run.cell_types, n_top=n_top, absolute=absolute, insert=insert, n_insert=n_insert
         )
-        planted = planted_pairs(truth, run.cell_types, both_strands=reading.both_strands, absolute=absolute)
+        planted = planted_pairs(
+            truth, run.cell_types, both_strands=run_filters.both_strands, absolute=absolute
+        )
         if planted:
             ranked = [np.abs(values) if absolute else values for values in (by_motif, scaled)]
             tables["interaction_scores.tsv"] = score_pairs(*ranked, names, run.cell_types, planted)
@@ -217,7 +219,7 @@ def run_interactions(
         tables.get("motif_interactions.tsv"),
         files,
         tables.get("interaction_scores.tsv"),
-        reading.motifs,
+        run_filters.motifs,
         tuple(filter_labels),
         scaled,
     )
@@ -238,13 +240,15 @@ def _own_names(run: Run) -> FilterNames | None:
     return None if known is None else name_by_known(known)
 
 
-def interactions_of(reading: FilterReading) -> Interactions | None:
+def interactions_of(run_filters: RunFilters) -> Interactions | None:
     """Interactions that a network's factorization machines learned; None if it has none."""
-    head = next((layer for layer in reading.model.layers if isinstance(layer, FactorizationMachine)), None)
+    head = next(
+        (layer for layer in run_filters.model.layers if isinstance(layer, FactorizationMachine)), None
+    )
     if head is None:
         return None
     raw = inner_products(np.asarray(head.vectors))
-    spread = pooled_activations(reading.model, reading.codes).std(axis=0, dtype=np.float64)
+    spread = pooled_activations(run_filters.model, run_filters.codes).std(axis=0, dtype=np.float64)
     return Interactions(raw, scale_by_spread(raw, spread))
 
 

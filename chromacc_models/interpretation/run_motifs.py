@@ -1,4 +1,4 @@
-"""Read a run: its filters as motifs, what they match, and how much the predictions depend on them."""
+"""Interpret a run: its filters as motifs, what they match, and how much predictions depend on them."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class RunMotifs:
         if self.chance is not None:
             value["chance"] = self.chance.to_dict("records")
             lines += [
-                f"how many of {len(self.motifs)} filters match the database, and how many would that learned "
-                "nothing (untrained, or with their positions shuffled):",
+                f"how many of the {len(self.motifs)} filters match the database, and how many are expected "
+                "of filters that learned nothing (untrained, or with shuffled positions):",
                 self.chance.to_string(index=False, float_format="{:.4g}".format),
             ]
         if self.kinds is not None and self.planted_chance is not None:
@@ -82,7 +82,7 @@ class RunMotifs:
             counts = ", ".join(f"{n} {kind}" for kind, n in self.kinds.items())
             lines.append(
                 f"filters by planted motif: {counts}; {self.n_found} of {self.n_groups} motifs (or groups of "
-                "motifs that match each other) have a filter of their own"
+                "motifs that match each other) have a single-motif filter"
             )
             for null, by_chance in self.planted_chance.items():
                 counts = ", ".join(f"{by_chance[kind]:.1f} {kind}" for kind in self.kinds)
@@ -115,11 +115,12 @@ def run_motifs(
     method
         How a filter becomes a motif: see :func:`chromacc_models.interpretation.filters.filter_motifs`.
     database
-        File of known motifs that the filters are searched for in (Tomtom). All matches of an E-value up to 1
-        are written to `tomtom.tsv`, in Tomtom's own columns, and what chance gives to `tomtom_null.tsv`.
+        File of known motifs to search for the filters (Tomtom). All matches with an E-value up to 1 are
+        written to `tomtom.tsv`, in Tomtom's own columns, and the numbers expected by chance to
+        `tomtom_null.tsv`.
     truth
-        Motifs that were planted into simulated windows, to match by the rule of the thesis and to take
-        filters apart into: of a simulated store, or a motif file.
+        Motifs planted into simulated windows, from a simulated store or a motif file. Filters are matched
+        with them by the rule of the thesis, and decomposed into them.
     n_logos
         Logos in the picture, of the most important filters.
     seed
@@ -144,13 +145,13 @@ def run_motifs(
     run = Run.open(run, store=store)
     targets = None if database is None else read_motifs(database)
     planted = None if truth is None else read_planted(truth)
-    reading = read_filters_of_run(run, method=method)
-    motifs = reading.motifs
+    run_filters = read_filters_of_run(run, method=method)
+    motifs = run_filters.motifs
     columns: dict[str, Any] = {"filter": [motif.id for motif in motifs]}
     if run.config.motifs is not None:
         columns["known"] = [motif.name for motif in motifs]
-    if has_importance(reading.model):
-        columns["importance"] = filter_importance(reading.model, reading.codes)
+    if has_importance(run_filters.model):
+        columns["importance"] = filter_importance(run_filters.model, run_filters.codes)
     columns["bits"] = np.array([information(motif.ppm).sum() for motif in motifs])
     columns["consensus"] = [motif.iupac for motif in motifs]
     tables: dict[str, pd.DataFrame] = {}
@@ -158,18 +159,18 @@ def run_motifs(
     matched: FilterMatches | None = None
     by_chance: dict[str, dict[str, float]] | None = None
     if targets is not None:
-        found = search_database(reading, targets, method=method, seed=seed)
+        found = search_database(run_filters, targets, method=method, seed=seed)
         columns |= _database_columns(found)
         tables["tomtom.tsv"] = match_table(found.matches, motifs, targets, nulls=found.nulls)
         tables["tomtom_null.tsv"] = null_table(found.best_e, found.nulls)
     if planted is not None:
-        matched = match_filters(motifs, planted, both_strands=reading.both_strands)
+        matched = match_filters(motifs, planted, both_strands=run_filters.both_strands)
         columns |= _truth_columns(matched, planted)
-        by_chance = planted_by_chance(reading, planted, method=method, seed=seed)
+        by_chance = planted_by_chance(run_filters, planted, method=method, seed=seed)
     known = targets if truth is None else read_planted(truth, as_written=True)
     if known is not None:
-        kernel = np.asarray(reading.model.get_layer("filters").kernel)
-        parts = decompose_filters(base_weights(kernel), known, both_strands=reading.both_strands)
+        kernel = np.asarray(run_filters.model.get_layer("filters").kernel)
+        parts = decompose_filters(base_weights(kernel), known, both_strands=run_filters.both_strands)
         columns |= _part_columns(parts, known)
     order = np.argsort(-columns.get("importance", columns["bits"]), kind="stable")
     ranked = [motifs[i] for i in order]

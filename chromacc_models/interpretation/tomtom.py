@@ -5,8 +5,8 @@ gives the probability that the best alignment with a target is as good by chance
 memelite's, the Euclidean distance between columns is the only one (Tomtom's default, `-dist ed`). What is
 around them (pseudocounts, strands, q-values) follows Tomtom 5, so that its numbers come out.
 
-An E-value says what random columns of the database would give. Filters are no random columns, so the same
-search with filters that have not learned anything stands beside it: an empirical null.
+An E-value says what random columns of the database would give. Filters are not random columns, so the same
+search is also done with filters that have learned nothing: an empirical null.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ class Matches(NamedTuple):
     e: np.ndarray
     #: False discovery rate among the query's matches, Storey's; float64.
     q: np.ndarray
-    #: Columns between the first of the (turned) target and the first of the query; below 0 where the target
-    #: begins inside the query; int64.
+    #: Columns from the first of the target (reverse-complemented where `strand` is -1) to the first of the
+    #: query; negative where the target begins inside the query; int64.
     offset: np.ndarray
     #: Columns that lie on each other; int64.
     overlap: np.ndarray
-    #: 1, or -1 where the target is turned to its reverse complement; int8.
+    #: 1, or -1 where the target is reverse-complemented; int8.
     strand: np.ndarray
 
 
@@ -105,7 +105,7 @@ def match_motifs(queries: Sequence[Motif], targets: Sequence[Motif], *, pseudoco
     if not len(queries) or not len(targets):
         raise ValueError(f"{len(queries)} queries and {len(targets)} targets; expected one or more of each")
     if len(targets) < _FEW_TARGETS:
-        _LOG.warning("%d targets are few: p-values depend on which ones they are", len(targets))
+        _LOG.warning("only %d targets: p-values depend on which ones they are", len(targets))
     return _match(queries, targets, pseudocount)
 
 
@@ -192,13 +192,14 @@ def match_table(
     -------
     pd.DataFrame
         Query_ID, Target_ID, Target_name, Optimal_offset, p-value, E-value, q-value, Overlap, Query_consensus,
-        Target_consensus (turned where Orientation is -), Orientation, and null_NAME for each null.
+        Target_consensus (reverse-complemented where Orientation is -), Orientation, and null_NAME for each
+        null.
     """
     query, target = np.nonzero(matches.e <= max_e)
     order = np.lexsort((matches.p[query, target], query))
     query, target = query[order], target[order]
     strand = np.where(matches.strand[query, target] > 0, "+", "-")
-    consensus = [_turned(targets[t].consensus, s) for t, s in zip(target, strand, strict=True)]
+    consensus = [_oriented(targets[t].consensus, s) for t, s in zip(target, strand, strict=True)]
     return pd.DataFrame(
         {
             "Query_ID": [queries[i].id for i in query],
@@ -257,7 +258,7 @@ def null_table(
     *,
     thresholds: Sequence[float] = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0),
 ) -> pd.DataFrame:
-    """How many filters match at each E-value, and how many would that learned nothing.
+    """Filters that match at each E-value, and the number expected of filters that learned nothing.
 
     Parameters
     ----------
@@ -305,5 +306,5 @@ def _share_of_nulls(p: np.ndarray) -> np.ndarray:
     return np.minimum(best, 1)
 
 
-def _turned(consensus: str, strand: str) -> str:
+def _oriented(consensus: str, strand: str) -> str:
     return consensus if strand == "+" else consensus.translate(_COMPLEMENT)[::-1]

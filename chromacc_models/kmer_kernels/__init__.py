@@ -1,1 +1,1 @@
-"""The front end of networks on base codes, by tables of k-mers: kernels, and the Keras model around them."""
+"""K-mer kernels, which compute the front end of networks from base codes, and the Keras model around them."""

@@ -42,7 +42,7 @@ LINEAR, RELU, EXPONENTIAL = range(3)
 ACTIVATIONS = {"linear": LINEAR, "relu": RELU, "exponential": EXPONENTIAL}
 
 _N_BASES = 4
-#: A sum of exponentials is added up anew where less than this is left of it.
+#: A sum of exponentials is recomputed where less than this is left of it.
 _CANCELLED = 1 - 1e-8
 
 _kernel = compiled
@@ -189,8 +189,8 @@ def _find_candidates(
 ) -> int:
     """Places of one tile that some substitution of one base can make matter.
 
-    Places are looked at in runs of as many as a filter covers bases. Near the winner, in its run and those
-    beside it, a place matters if it can rise above all that are farther; elsewhere, if it can rise above
+    Places are looked at in runs of as many as a filter covers bases. Near the winner, in its run and the
+    adjacent ones, a place matters if it can rise above all that are farther; elsewhere, if it can rise above
     the winner.
 
     Parameters
@@ -484,7 +484,7 @@ def _log_sum(
     position: int,
     base: int,
 ) -> float:
-    """Logarithm of a filter's sum of exponentials with one base substituted, added up anew in float64.
+    """Logarithm of a filter's sum of exponentials with one base substituted, recomputed in float64.
 
     Where the place that outweighs all others loses its motif, what is left of the sum cannot be had by
     subtraction.

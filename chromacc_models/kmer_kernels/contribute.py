@@ -1,8 +1,8 @@
 """numba kernels that share out what filters add to logits among the bases under their places.
 
-A place's value is split over the bases that it covers in proportion to their weights, less those of the worst
-base there: all parts of a place have one sign. With blocks of bases, a base's weight is what its block weighs
-less what it would with the worst base in its place.
+A place's value is split over the bases that it covers in proportion to their weights, minus those of the
+worst base there: all parts of a place have one sign. With blocks of bases, a base's weight is what its block
+weighs minus what it would weigh with the worst base in its place.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Grid(NamedTuple):
 def share_place(
     weights: np.ndarray, letters: np.ndarray, place: int, grid: Grid, shares: np.ndarray
 ) -> float:
-    """Weights of the bases under a place, less those of the worst base at each.
+    """Weights of the bases under a place, minus those of the worst base at each.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def share_place(
     grid
         How places lie.
     shares
-        Filled: (tap * block_length, base) float32, for each base that could stand there; 0 where a block
+        Filled: (tap * block_length, base) float32, for each base that could be there; 0 where a block
         holds an N.
 
     Returns
@@ -155,7 +155,7 @@ def share_among_bases(
     parts: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Share out what filters add to the logits of windows among positions, or bases that could stand there.
+    """Share out what filters add to the logits of windows among positions, or bases that could be there.
 
     Parameters
     ----------

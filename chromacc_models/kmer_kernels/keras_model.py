@@ -127,8 +127,8 @@ def _pooled(front_end: FrontEnd, codes: tf.Tensor, kernel: tf.Tensor, bias: tf.T
 def _by_kernels(model: keras.Model, found: _Found) -> keras.Model:
     codes = keras.Input(model.input_shape[1:-1], dtype="uint8", name="codes")
     scanned = codes[:, found.scanned]
-    if any(found.beside):
-        scanned = keras.ops.pad(scanned, ((0, 0), found.beside), constant_values=N_CODE)
+    if any(found.padding):
+        scanned = keras.ops.pad(scanned, ((0, 0), found.padding), constant_values=N_CODE)
     pooled = _KernelPooling(found.front_end, found.filters)(scanned)
     head = keras.Model(found.pool.output, model.outputs)
     return keras.Model(codes, head(pooled), name=model.name)
@@ -150,7 +150,7 @@ class _Found(NamedTuple):
     #: Positions of the window that are scanned.
     scanned: slice
     #: Unknown bases before and behind them.
-    beside: tuple[int, int]
+    padding: tuple[int, int]
     filters: keras.layers.Layer
     pool: keras.layers.Layer
 
@@ -166,7 +166,7 @@ def _find_front_end(model: keras.Model) -> _Found:
     ends = keras.layers.Cropping1D, keras.layers.ZeroPadding1D
     first = _layer_before(blocks or filters, keras.layers.InputLayer, *ends)
     left, right = first.cropping if isinstance(first, keras.layers.Cropping1D) else (0, 0)
-    beside = first.padding if isinstance(first, keras.layers.ZeroPadding1D) else (0, 0)
+    padding = first.padding if isinstance(first, keras.layers.ZeroPadding1D) else (0, 0)
     if isinstance(first, ends):
         _layer_before(first, keras.layers.InputLayer)
     if filters.compute_dtype != "float32":
@@ -183,7 +183,7 @@ def _find_front_end(model: keras.Model) -> _Found:
         )
     except ValueError as error:
         raise _NotByKernelsError(str(error)) from error
-    return _Found(front_end, slice(left, model.input_shape[1] - right), tuple(beside), filters, pool)
+    return _Found(front_end, slice(left, model.input_shape[1] - right), tuple(padding), filters, pool)
 
 
 def _layer_before(layer: keras.layers.Layer, *kinds: type) -> keras.layers.Layer:

@@ -84,7 +84,7 @@ class FrontEnd:
     Raises
     ------
     ValueError
-        If a value is unlawful or a filter does not fit the window.
+        If a value is invalid or a filter does not fit the window.
 
     Examples
     --------

@@ -92,7 +92,7 @@ def runs_of(n: int, n_runs: int) -> list[slice]:
 class _OneBlasThread:
     """Context in which products of matrices take one thread, whatever number of threads is in it.
 
-    Those of the network's heads are small, and the threads of BLAS wait for each other in a busy loop: beside
+    Those of the network's heads are small, and the threads of BLAS wait for each other in a busy loop: with
     threads of kernels, or other work on the machine, that costs more than everything else.
     """
 

@@ -73,7 +73,7 @@ def require_safe(path: Path) -> None:
 
 
 def _require_known_classes(config: Any, path: Path) -> None:
-    """Raise unless each object that a configuration describes is of a class on the list."""
+    """Raise unless the class of each object that a configuration describes is on the list."""
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
         raise refused("not the configuration of a network", path, found=str(type(config).__name__))
     # Keras is told not to compile: what is here is never made.

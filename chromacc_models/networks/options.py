@@ -1,4 +1,4 @@
-"""Options of the networks: each stands here once, with its type, limits, meaning, and default by network.
+"""Options of the networks: each is declared once, with its type, limits, meaning, and default by network.
 
 The configuration of a training, its table in the documentation, the checks of what users give and the
 functions of :mod:`chromacc_models.networks.architectures` all read this declaration, which needs no
@@ -136,7 +136,7 @@ class NetworkOptions(Options):
     # An open region is often shorter than the window around it, and what its flanks hold is noise to the
     # pooling. Beyond the window's ends, filters see motifs that do not fit in.
     scan_length: int | None = _network_option(
-        "bp around the middle of the window that the filters scan, N beyond its ends; all of it when absent",
+        "bp in the middle of the window that the filters scan, N past its ends; the whole window when absent",
         _in_all(None),
         minimum=1,
         maximum=10**9,
@@ -161,7 +161,7 @@ class NetworkOptions(Options):
     # The thesis has free weights and l2=0.01, with which the network did not learn on real data. See
     # layers.BlockConv1D.
     tables: BlockWeights | None = _network_option(
-        "weights of blocks: of their bases and a deviation, or each its own", {"motif_builder": "additive"}
+        "weight of a block: sum of its bases' weights and a deviation, or free", {"motif_builder": "additive"}
     )
     # Times the sum of the squared weights of the filters; where tables are additive, of their bases' weights.
     l2: float | None = _network_option(

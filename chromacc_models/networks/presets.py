@@ -1,4 +1,4 @@
-"""Presets: the options that a network is trained with when a user names none, and why.
+"""Presets: the options that a network is trained with when a user gives none, and why.
 
 `recommended` is the default of training; `thesis` has the architectures and sizes of the thesis. Each has one
 set of options for stores of real data and one for simulated stores. Plain values: nothing here imports Keras.

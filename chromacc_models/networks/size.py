@@ -15,7 +15,7 @@ _BASSET, _POOLED, _UNITS = ((300, 19), (200, 11), (200, 7)), 3 * 4 * 4, 1000
 
 
 def training_bytes(config: TrainConfig, window_length: int, n_cell_types: int, n_windows: int) -> int:
-    """At least what a training takes in memory: weights, and what the filters give for one batch.
+    """Lower bound on the memory of a training: weights, and the activations of the filters for one batch.
 
     Parameters
     ----------

@@ -162,7 +162,7 @@ def interactions(table: pd.DataFrame, *, n_bars: int = 10, n_columns: int = 3) -
         axes.set_title(cell_type)
     for axes in panels[len(cell_types) :]:
         axes.set_axis_off()
-    figure.supxlabel("Added to the logit when both filters rise by a standard deviation", fontsize=8)
+    figure.supxlabel("Added to the logit when both filters rise by one standard deviation", fontsize=8)
     return figure
 
 
@@ -200,7 +200,7 @@ def stacked_counts(counts: Mapping[str, Mapping[str, np.ndarray]], *, ylabel: st
 
 @mpl.rc_context(_STYLE)
 def losses(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Training and validation loss of several networks by epoch, on a scale of logarithms.
+    """Training and validation loss of several networks by epoch, on a log scale.
 
     The first epochs and a jump on the way may be a hundred times what a network ends at.
 

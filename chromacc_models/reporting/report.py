@@ -44,7 +44,7 @@ class _Table:
 
 @dataclass(frozen=True)
 class _Part:
-    """A section of the page: files that a command writes into a run folder, those of them that are there."""
+    """A section of the page: the files that a command writes into a run folder, as far as they exist."""
 
     title: str
     command: str
@@ -92,8 +92,8 @@ def write_report(
     Parameters
     ----------
     run
-        A finished run, its folder, or the folder of a cross-validation. What has not been made in it yet is
-        named on the page, with the command that makes it.
+        A finished run, its folder, or the folder of a cross-validation. The page names what is
+        still missing, with the command that makes it.
     out
         The page; `report.html` in the folder when not given.
     store
@@ -107,7 +107,8 @@ def write_report(
     Raises
     ------
     InputError
-        If the run has not finished, one of its files cannot be read, or `out` is not a name of a page.
+        If the run has not finished, one of its files cannot be read, or `out` is not the name of an HTML
+        file.
 
     Examples
     --------
@@ -126,7 +127,7 @@ def write_report(
         template, values, parts = "report.html.j2", {"run": opened}, _PARTS
     out = folder / "report.html" if out is None else Path(out)
     if out.suffix not in (".html", ".htm"):
-        raise InputError("not the name of a page", where="--out", found=out, expected="NAME.html")
+        raise InputError("not the name of an HTML file", where="--out", found=out, expected="NAME.html")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -1,1 +1,1 @@
-"""Trained networks asked without TensorFlow: base codes to predictions."""
+"""Predictions of trained networks from base codes, without TensorFlow."""

@@ -1,4 +1,4 @@
-"""Base codes to what a network in memory gives for them: the one way of everything that comes after training.
+"""Predictions of a network in memory from base codes: the single entry point for everything after training.
 
 A network of the form that :class:`~chromacc_models.scoring.scorer.Scorer` computes is computed by it, any
 other by Keras; both answer the same questions.
@@ -84,7 +84,7 @@ class KerasScorer:
 
     def __init__(self, model: keras.Model, *, obstacle: str | None = None) -> None:
         self.model, self.obstacle = model, obstacle
-        # XLA compiles each number of windows anew, so all batches are of one size.
+        # XLA compiles for each number of windows, so all batches have one size.
         self._jit = gains_from_xla(model)
 
     @property

@@ -283,7 +283,7 @@ class Model:
         sequences, genome, cell_types
             As in :meth:`mutagenesis`.
         names
-            Table of ``chromacc-models motifs --database`` that names the filters; the one beside the network
+            Table of ``chromacc-models motifs --database`` that names the filters; the one next to the network
             when not given, if there is one.
         at_least
             List places that add more than this to a logit, or take more from it.

@@ -74,7 +74,7 @@ def resumable_folder(out: Path, key: str) -> Iterator[Path]:
         mark = folder / "key"
         if not mark.is_file() or mark.read_text() != key:
             if mark.is_file():
-                LOG.info("%s: starting anew; what stands there was made of other inputs or options", folder)
+                LOG.info("%s: starting again; the files there were made from other inputs or options", folder)
             empty_working_folder(folder)
             with disk_errors(out):
                 write_text_atomically(mark, key)

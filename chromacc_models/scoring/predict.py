@@ -67,7 +67,7 @@ def predict(
 
     Each region gets the prediction of the window of the network's length around its midpoint, N past the
     ends of its chromosome; regions of mostly N are counted in a warning. Tasks of 4,096 regions write into an
-    array beside `out`, in any order and from any process; then the file is written from it in blocks and
+    array next to `out`, in any order and from any process; then the file is written from it in blocks and
     renamed, so that a visible file is whole and memory does not grow with the number of predictions.
 
     Parameters
@@ -289,7 +289,7 @@ def require_writable(paths: Sequence[Path], *, overwrite: bool, mark: str = "zar
         if path.exists() and not overwrite:
             raise InputError("exists already", where=path, remedy="name another file, or give --overwrite")
         if path.is_dir() and not (path / mark).is_file():
-            what = "a folder that is no Zarr store" if mark == "zarr.json" else f"a folder without {mark}"
+            what = "a folder that is not a Zarr store" if mark == "zarr.json" else f"a folder without {mark}"
             raise InputError(what, where=path, remedy="name another file")
 
 

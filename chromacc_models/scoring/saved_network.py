@@ -74,7 +74,7 @@ def find_network(model: runs.Run | Path | str) -> Network:
     raise InputError(
         "no network here",
         where=path,
-        found="nothing of this name" if not path.exists() else "a folder without model.yaml and run.json",
+        found="no such file or folder" if not path.exists() else "a folder without model.yaml and run.json",
         expected="a model folder, a run folder of `chromacc-models train`, or a .keras file",
     )
 
@@ -93,7 +93,7 @@ def chosen_cell_types(
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) < len(names):
         raise InputError(
-            "unknown cell type" if unknown else "cell types are none, or given twice",
+            "unknown cell type" if unknown else "no cell types, or one given twice",
             where="--cell-type",
             found=", ".join(unknown or names) or "none",
             expected=", ".join(known),

@@ -92,7 +92,7 @@ class Scorer:
     scanned
         Positions of the window that the filters scan.
     padding
-        Unknown bases beside them, before and behind.
+        Unknown bases added before and after them.
     front_end
         Scan, activation and pooling.
     kernel

@@ -1,4 +1,4 @@
-"""Which options a training takes where a user names none: those of a preset that suits the store."""
+"""The options of a training where a user gives none: those of a preset that suits the store."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def choose_config(
     traits = traits_of(open_store(store))
     chosen = load_config(path, settings=settings, preset=preset or DEFAULT_PRESET, traits=traits)
     if preset is None and chosen != own_defaults and _stands_in(Path(out), own_defaults):
-        LOG.info("%s: a run that was made without a preset; it keeps its options", out)
+        LOG.info("%s: this run was made without a preset and keeps its options", out)
         return own_defaults
     return chosen
 

@@ -32,8 +32,8 @@ _RECORDED = {
 class TrainConfig(NetworkOptions):
     """Everything that decides the result of a training, given the store: the network, and how it is trained.
 
-    Options of the network that are not given take the network's own defaults, written out in the instance.
-    :meth:`preset` begins with the options of a preset instead, as the commands do.
+    Options that are not given take the network's own defaults, filled in by the constructor. :meth:`preset`
+    starts from the options of a preset instead, as the commands do.
 
     Examples
     --------
@@ -43,10 +43,10 @@ class TrainConfig(NetworkOptions):
     (64, 5, None)
     """
 
-    learning_rate: float = option("of RMSprop", 0.001, above=0, maximum=10)
-    momentum: float = option("of RMSprop", 0.0, minimum=0, maximum=1)
+    learning_rate: float = option("learning rate of RMSprop", 0.001, above=0, maximum=10)
+    momentum: float = option("momentum of RMSprop", 0.0, minimum=0, maximum=1)
     batch_size: int = option("windows in a step", 128, minimum=1, maximum=1_000_000)
-    epochs: int = option("most epochs", 100, minimum=1, maximum=1_000_000)
+    epochs: int = option("maximum number of epochs", 100, minimum=1, maximum=1_000_000)
     patience: int = option("epochs without a better validation loss before training stops", 10, minimum=1)
     min_delta: float = option(
         "a validation loss is better when it is lower by more than this", 0.0, minimum=0, maximum=LARGEST
@@ -56,7 +56,7 @@ class TrainConfig(NetworkOptions):
         None,
         minimum=1,
     )
-    plateau_factor: float = option("what it is multiplied by then", 0.5, above=0, maximum=1)
+    plateau_factor: float = option("factor on the learning rate then", 0.5, above=0, maximum=1)
     average_decay: float | None = option(
         "decay per step of the moving average of the weights that is validated and saved; none when absent",
         None,
@@ -64,7 +64,7 @@ class TrainConfig(NetworkOptions):
         maximum=0.9999,
     )
     reverse_complement: Literal["none", "augment"] = option(
-        "`augment`: each window on a random strand, drawn anew in each epoch", "none"
+        "`augment`: each window on a random strand in each epoch", "none"
     )
     class_weights: Literal["none", "balanced"] = option(
         "`balanced`: open windows weigh as much as closed ones, in each cell type", "none"
@@ -72,7 +72,7 @@ class TrainConfig(NetworkOptions):
     fold: int | None = option(
         "hold out this fold instead of the store's test split", None, minimum=0, maximum=126
     )
-    seed: int = option("of initial weights, order of windows and strands", 0, minimum=0)
+    seed: int = option("seed of initial weights, order of windows and strands", 0, minimum=0)
 
     @classmethod
     def preset(
@@ -193,7 +193,7 @@ def _override(text: str, settings: Sequence[str], where: Path) -> str:
 
 
 def _at_setting(error: InputError, settings: Sequence[str]) -> InputError:
-    """The error, under the setting whose key it is about instead of a line of the text made with it."""
+    """The error, located at the setting it is about instead of at a line of the generated text."""
     key = str(error.where).rpartition(", ")[2]
     for setting in settings:
         if setting.partition("=")[0].strip() == key:

@@ -1,4 +1,4 @@
-"""The run folder: all that a training made and was made from, and the only place that knows its files.
+"""The run folder: everything that a training used and made; the only module that knows its files.
 
 `model.keras` (best weights), `config.yaml` (every option), `history.csv`, `curves.png`, and `run.json` (store
 and its hash, cell types, genome, versions, result); of a network that begins with known motifs also
@@ -90,12 +90,12 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder.
+    """A trained network in its run folder.
 
     Parameters
     ----------
     folder
-        Its path; :meth:`open` checks what is there.
+        Its path; :meth:`open` checks the content.
     info
         Content of `run.json`.
     moved_store
@@ -147,7 +147,7 @@ class Run:
             raise InputError("not a run folder", where=folder, remedy="make one with `chromacc-models train`")
         if info.result is None:
             raise InputError(
-                "its training has not finished", where=folder, remedy="give the same `train` command again"
+                "its training has not finished", where=folder, remedy="run the same `train` command again"
             )
         opened = cls(folder, info)
         return opened if store is None else opened._with_store(Path(store))
@@ -210,7 +210,7 @@ class Run:
         name_it = "name its present path: --store PATH"
         if not self.store.exists():
             raise InputError(
-                f"the store of the run {self.folder} is not here",
+                f"the store of the run {self.folder} was not found",
                 where=self.store,
                 expected=f"the store with content hash {recorded[:12]}",
                 remedy=f"{name_it}; or build it again",
@@ -326,9 +326,9 @@ def claim_folder(out: Path, info: RunInfo) -> RunInfo:
                 "not a run folder, and not empty",
                 where=out,
                 found=", ".join(foreign[:5]),
-                remedy="name another",
+                remedy="name another folder",
             )
-        # First what makes it a run folder: after a kill in between, the same command goes on.
+        # First what makes it a run folder: if killed in between, the same command resumes.
         write_text_atomically(out / "run.json", info.to_json())
         _write_config(out, info)
         return info
@@ -336,7 +336,7 @@ def claim_folder(out: Path, info: RunInfo) -> RunInfo:
     different = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     if different:
         raise InputError(
-            "a run of another store or configuration stands here",
+            "this folder holds a run of another store or configuration",
             where=out,
             found=", ".join(f"{key} {theirs.get(key)}" for key in different),
             expected=", ".join(f"{key} {mine.get(key)}" for key in different),

@@ -1,4 +1,4 @@
-"""What `run.json` says of a run, typed: the one way from its text to its values, and back."""
+"""Content of `run.json`, typed: the only module that parses and writes it."""
 
 # ruff: noqa: RUF009 -- `option` makes a dataclass field, as `dataclasses.field` does.
 
@@ -63,7 +63,7 @@ class RunInfo(Options):
         super().__post_init__()
         if not self.cell_types or len(set(self.cell_types)) < len(self.cell_types):
             raise InputError(
-                "cell types are none, or given twice",
+                "no cell types, or one given twice",
                 where="cell_types",
                 found=", ".join(self.cell_types) or "none",
                 expected="one different name for each output",

@@ -1,7 +1,7 @@
-"""Training: a store and a configuration in, a run folder out, the same after a kill as without one.
+"""Training: a store and a configuration in, a run folder out, the same whether interrupted or not.
 
 The order of windows, their strands and the learning rate follow from seed, epoch and history; weights and the
-optimiser's state are in the checkpoint. So a run that was killed goes on to the same weights, bit by bit.
+optimiser's state are in the checkpoint. So an interrupted run ends with the same weights, bit for bit.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def train(
     progress: bool = False,
     engine: str = "auto",
 ) -> Run:
-    """Train a network on a store; a run that was killed goes on after its last whole epoch.
+    """Train a network on a store; an interrupted run resumes after its last complete epoch.
 
-    Binary cross-entropy over all cell types, from logits, is minimised by RMSprop. After each epoch the
-    validation loss is taken without penalties; when `patience` epochs have brought no better one, training
-    stops, and the weights of the best epoch are saved. With `average_decay`, a moving average of the weights
-    is what is validated and saved: on small sets it is better than the weights of any step, and jumps less.
+    RMSprop minimises binary cross-entropy over all cell types, from logits. After each epoch the validation
+    loss is computed without penalties; after `patience` epochs without improvement training stops, and the
+    weights of the best epoch are saved. With `average_decay`, a moving average of the weights is validated
+    and saved: on small sets it is better and steadier than the weights of any single step.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ def train(
     progress
         Show a bar: epoch, losses, windows per second, time left to the last epoch.
     engine
-        How it is computed: see :func:`chromacc_models.kmer_kernels.keras_model.accelerated`. A run that
-        goes on keeps the engine that it began with. The same weights up to rounding, whatever the engine.
+        How it is computed: see :func:`chromacc_models.kmer_kernels.keras_model.accelerated`. A resumed
+        run keeps the engine that it began with. The weights are the same up to rounding, whatever the engine.
 
     Returns
     -------
@@ -340,7 +340,7 @@ class _Training:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             found = error.found if isinstance(error, InputError) else error
             raise InputError(
-                "is no checkpoint of this run", where=path, found=found, remedy=remedy
+                "is not a checkpoint of this run", where=path, found=found, remedy=remedy
             ) from error
 
 

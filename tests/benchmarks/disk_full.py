@@ -32,7 +32,7 @@ from tests.reliability.scene import make_scene
 from tests.reliability.tables import Tally, add_write_option
 from tests.reliability.tables import finish as finish_table
 
-#: What a later run of the same command goes on with.
+#: What a later run of the same command resumes from.
 _TO_GO_ON_WITH = (".partial", "checkpoint", ".lock", "run.json", "config.yaml", "history.csv", "fold-")
 _ROOM = 256 << 20
 

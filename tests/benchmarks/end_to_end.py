@@ -5,8 +5,8 @@
     python tests/benchmarks/end_to_end.py memory STORE
     python tests/benchmarks/end_to_end.py predict MODEL FASTA [--regions 1000000]
 
-- train: `chromacc-models train` of baseline and motif building network with 300 filters, by tables and
-  by plain Keras, same epochs. The ratio is of whole commands, start of Python and TensorFlow included.
+- train: `chromacc-models train` of baseline and motif building network, 300 filters, by k-mer kernels and by
+  plain Keras, same epochs. The ratio is of whole commands, start of Python and TensorFlow included.
 - scaling: seconds of a training step as windows, filters and cell types are multiplied, over linear growth.
 - memory: largest memory of a training of one epoch, for a store larger than what is kept in memory (the one
   that build_scale.py leaves, of two million windows).
@@ -49,19 +49,19 @@ def command(*arguments: str | Path) -> float:
 
 
 def compare_trainings(store: Path, n_epochs: int, n_filters: int) -> None:
-    """Whole commands by tables and by plain Keras, in turn."""
+    """Whole commands by k-mer kernels and by plain Keras, alternating."""
     shared = ["--set", f"epochs={n_epochs}", "--set", f"n_filters={n_filters}", "--set", "batch_size=256"]
     with tempfile.TemporaryDirectory() as folder:
         for network in ("baseline", "motif_builder"):
             seconds, rates = {}, {}
-            for engine in ("tables", "keras"):
+            for engine in ("kernels", "keras"):
                 run = Path(folder) / f"{network}-{engine}"
                 options = ["--network", network, *shared, "--engine", engine, "-o", run]
                 seconds[engine] = command("train", store, *options)
                 history = np.genfromtxt(run / "history.csv", delimiter=",", names=True)
                 rates[engine] = float(np.median(history["windows_per_second"]))
             print(
-                f"{network}, {n_filters} filters, {n_epochs} epochs: {seconds['tables']:.0f} s by tables, "
+                f"{network}, {n_filters} filters, {n_epochs} epochs: {seconds['kernels']:.0f} s by kernels, "
                 f"{seconds['keras']:.0f} s by Keras, ratio {seconds['keras'] / seconds['tables']:.1f} "
                 f"(baseline: at least {REQUIRED_TRAIN_RATIO}); steps alone {rates['tables']:,.0f} and "
                 f"{rates['keras']:,.0f} windows/s, ratio {rates['tables'] / rates['keras']:.1f}",
@@ -70,7 +70,7 @@ def compare_trainings(store: Path, n_epochs: int, n_filters: int) -> None:
 
 
 def step_seconds(n_windows: int, n_filters: int, n_cell_types: int, *, n_rounds: int = 7) -> float:
-    """Median seconds of a training step of the baseline network by tables."""
+    """Median seconds of a training step of the baseline network by k-mer kernels."""
     import keras
     import tensorflow as tf
 
@@ -81,7 +81,7 @@ def step_seconds(n_windows: int, n_filters: int, n_cell_types: int, *, n_rounds:
     codes = tf.constant(rng.integers(0, 4, (n_windows, WINDOW_LENGTH), dtype=np.uint8))
     labels = tf.constant(rng.integers(0, 2, (n_windows, n_cell_types)).astype(np.float32))
     model = accelerated(
-        logits_model(baseline(WINDOW_LENGTH, n_cell_types, n_filters=n_filters)), "tables"
+        logits_model(baseline(WINDOW_LENGTH, n_cell_types, n_filters=n_filters)), "kernels"
     ).model
     optimizer = keras.optimizers.RMSprop(1e-4)
     optimizer.build(model.trainable_variables)

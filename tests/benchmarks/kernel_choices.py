@@ -1,4 +1,4 @@
-"""What each choice of the table kernels gives, all ways in one run.
+"""What each choice in the k-mer kernels gives, all variants in one run.
 
     python tests/benchmarks/kernel_choices.py [--filters 20 300] [--batch 512] [--rounds 15]
 
@@ -8,8 +8,8 @@ over rounds that go through all ways in turn, by the clock that is named.
 - taps in a table (k): larger tables mean fewer rows to add, until they leave the first-level cache;
 - width of a tile: filters that are summed side by side, in vectors of the processor;
 - silent places: the gradient skips places where no filter of a tile is active;
-- kept tables: they are made anew only when the weights have changed;
-- calls: what one call costs beside the kernels: in Python, and in TensorFlow;
+- kept tables: they are rebuilt only when the weights have changed;
+- calls: overhead of one call on top of the kernels: in Python, and in TensorFlow;
 - bfloat16: how far predictions would move if tables were kept in half the bytes.
 """
 

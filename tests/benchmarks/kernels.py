@@ -1,11 +1,11 @@
-"""How fast the table kernels are, beside Keras and PyTorch in one run, and how near to the machine's limit.
+"""How fast the k-mer kernels are, compared with Keras and PyTorch in one run and with the machine's limit.
 
     python tests/benchmarks/kernels.py [--filters 20 64 300] [--batch 256 2048] [--json kernels.json]
 
 Each line is a network of 600 bp windows, filters of 20 bp and six cell types: its forward pass or training
 step (binary cross-entropy, RMSprop), computed by
 
-- tables: our kernels under the Keras model (`--engine tables`);
+- kernels: our kernels under the Keras model (`--backend kernels`);
 - keras, xla: the same model as Keras computes it, as a TensorFlow graph and compiled by XLA;
 - torch: PyTorch's conv1d with the same shapes, where it is installed.
 
@@ -90,7 +90,7 @@ class Line(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        return self.rates["tables"] / max(rate for engine, rate in self.rates.items() if engine != "tables")
+        return self.rates["kernels"] / max(rate for engine, rate in self.rates.items() if engine != "kernels")
 
 
 # The machine.
@@ -175,7 +175,7 @@ def tables_and_keras(model: keras.Model, codes: np.ndarray, labels: np.ndarray) 
     """Calls of the forward pass and of the training step by engine."""
     logits = logits_model(model)
     engines = {
-        "tables": (accelerated(logits, "tables"), False),
+        "kernels": (accelerated(logits, "kernels"), False),
         "keras": (accelerated(logits, "keras"), False),
         "xla": (accelerated(logits, "keras"), True),
     }
@@ -266,7 +266,7 @@ def compare(
             call()  # the caches are its own
             times[name].append(setting.clock(call, setting.n_threads))
     rates = {name: batch / statistics.median(seconds) for name, seconds in times.items()}
-    return Line(what, n_filters, batch, rates, None if limit is None else limit * rates["tables"] / batch)
+    return Line(what, n_filters, batch, rates, None if limit is None else limit * rates["kernels"] / batch)
 
 
 def _data(batch: int) -> tuple[np.ndarray, np.ndarray]:

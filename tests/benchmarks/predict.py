@@ -1,4 +1,4 @@
-"""How fast BED regions become predictions: our loader beside ``kipoiseq.SeqIntervalDl``, in one run.
+"""How fast BED regions become predictions: our loader and ``kipoiseq.SeqIntervalDl``, in one run.
 
     python tests/benchmarks/predict.py --fasta hg19.chr20.fa.gz
     python tests/benchmarks/predict.py --fasta hg19.chr20.fa.gz --model models/hg19-dnase-6/Baseline
@@ -78,7 +78,7 @@ def check_same_numbers(regions: Path, fasta: Path) -> None:
 def measure_loaders(fasta: Path, n_regions: int, batch_size: int, folder: Path) -> list[Measurement]:
     """Times of kipoiseq's loader, of ours on the same plain FASTA, and of ours on the FASTA as given.
 
-    Files are written to `folder`: kipoiseq would write its index beside the FASTA.
+    Files are written to `folder`: kipoiseq would write its index next to the FASTA.
     """
     plain = _plain_copy(fasta, folder / "plain.fa")
     genome = Genome.open(plain)

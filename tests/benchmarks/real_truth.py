@@ -8,7 +8,7 @@ For each model, three kinds of truth, with 95 % intervals by bootstrap over site
   correlation of effects, of all single base changes with 10 barcodes and of the significant ones;
 - SNPs that change what reporters make (SuRE; van Arensbergen 2019): correlation, and the share of signs;
 - DNase QTLs (Degner 2012; Lee 2015): correlation and signs of effects; QTLs against controls by the largest
-  of the three substitutions at a site, beside the published deltaSVM and being in a peak.
+  of the three substitutions at a site, compared with the published deltaSVM and with being in a peak.
 
 `--sites odd` shows the sites at odd positions only: choose options by those, and report the even ones.
 Nothing here was trained on; the SNPs lie on chromosomes 20 and X, which the shipped models see in training
@@ -211,7 +211,7 @@ def _windows_of_genome(genome: Genome, table: pd.DataFrame, length: int) -> np.n
 
 
 def _windows_of(codes: np.ndarray, offsets: np.ndarray, length: int) -> np.ndarray:
-    """Windows of an element centred on positions, N beside it."""
+    """Windows of an element centred on positions, padded with N."""
     padded = np.pad(codes, length, constant_values=N_CODE)
     return np.lib.stride_tricks.sliding_window_view(padded, length)[offsets + length - length // 2]
 

@@ -3,8 +3,8 @@
     python tests/benchmarks/results.py --sources ../shared/data --folder runs
 
 Builds the stores of `hg19-dnase-6-chr20-chrX` and `hg19-atac-6`, trains each network with three seeds on the
-block hold-out, all but Basset on each fold as well, and with one option changed on DNase-6. Killed, the same
-command goes on where it was. What a finished run scored is a few rows of docs/results.tsv; a run whose store
+block hold-out, all but Basset on each fold as well, and with one option changed on DNase-6. Safe to
+interrupt: the same command resumes. A finished run's scores are rows of docs/results.tsv; a run whose store
 and options are those of its rows is not made again, on any machine. `--only` takes a part, `--page` writes
 the page from the rows alone.
 Options were chosen by the validation windows of DNase-6, seed 0.

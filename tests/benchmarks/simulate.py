@@ -21,7 +21,7 @@ from chromacc_data.engine import Engine
 from chromacc_data.recipe.recipe import load_recipe
 from chromacc_data.simulation.occurrences import Patterns, count_accidental
 from chromacc_data.simulation.plan import BLOCK, SimulationSource
-from chromacc_data.simulation.posterior import read_sequences
+from chromacc_data.simulation.posterior import enumerate_configurations
 from chromacc_data.sources.inputs import resolve_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,7 @@ def measure(recipe_path: Path, engine: Engine, n_blocks: int) -> dict[str, float
             lambda: [count_accidental(made.codes, made.sites, patterns) for _ in range(n_blocks)]
         )
         known = (simulator.pool, simulator.sites, simulator.background.frequencies)
-        read = seconds(lambda: [read_sequences(made.codes, *known) for _ in range(n_blocks)])
+        read = seconds(lambda: [enumerate_configurations(made.codes, *known) for _ in range(n_blocks)])
         whole = seconds(lambda: build(recipe_path, Path(folder) / "a.zarr", engine=engine))
     rates = {"sequences": n / begun, "accidental": n / counted, "reader": n / read}
     return rates | {"build": simulator.n_windows / whole}

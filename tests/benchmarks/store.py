@@ -2,9 +2,9 @@
 
     python tests/benchmarks/store.py STORE.zarr
 
-Writes the store as HDF5 beside it for the comparison (and removes that again). Windows per second of shuffled
-batches, once streamed from disk and once kept in memory as base codes, against h5py reading one window at a
-time in random order, all in one run; the median of several.
+Writes the store as HDF5 next to it for the comparison and removes it afterwards. Windows per second of
+shuffled batches, once streamed from disk and once kept in memory as base codes, against h5py reading one
+window at a time in random order, all in one run; the median of several.
 """
 
 from __future__ import annotations

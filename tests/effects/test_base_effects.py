@@ -280,7 +280,7 @@ def test_resumes__not_with_parts_of_other_options(
     monkeypatch.undo()
     caplog.set_level("INFO", logger="chromacc")
     contributions(MODEL, place.regions, place.genome, out, cell_types=["HepG2"])
-    assert "starting anew; what stands there was made of other inputs or options" in caplog.text
+    assert "starting again; the files there were made from other inputs or options" in caplog.text
     assert opened(out)["cell_type"].tolist() == ["HepG2"]
 
 
@@ -352,7 +352,7 @@ def test_bad_input__formats_that_cannot_hold_it(
 
 
 def test_bad_input__a_folder_of_something_else(place: Place, tmp_path: Path):
-    for name, found in (("out.zarr", "no Zarr store"), ("out.modisco", "without ohe.npz")):
+    for name, found in (("out.zarr", "not a Zarr store"), ("out.modisco", "without ohe.npz")):
         (tmp_path / name).mkdir()
         with pytest.raises(InputError, match=found):
             contributions(

@@ -372,7 +372,7 @@ def test_variants__of_another_assembly_stop_early(place: Path, tmp_path: Path, b
         ({}, "a.vcf", "does not name a format"),
         ({}, "a.bcf", "does not name a format"),
         ({"cell_types": ["T cell"]}, "new/a.tsv", "unknown cell type"),
-        ({"cell_types": []}, "a.tsv", "none, or given twice"),
+        ({"cell_types": []}, "a.tsv", "no cell types, or one given twice"),
         ({"rename": "ucsc"}, "a.tsv", "unknown renaming"),
         ({"chunk": 0}, "a.tsv", "records in a task below 1"),
         ({"vcf": "absent.vcf"}, "a.tsv", "cannot be read"),
@@ -386,7 +386,7 @@ def test_variants__bad_options(place: Path, tmp_path: Path, options: dict, name:
 
 def test_variants__a_folder_that_is_no_store(place: Path, tmp_path: Path):
     (tmp_path / "a.zarr").mkdir()
-    with pytest.raises(InputError, match="no Zarr store"):
+    with pytest.raises(InputError, match="not a Zarr store"):
         run(place, tmp_path / "a.zarr", overwrite=True)
 
 

@@ -82,13 +82,13 @@ def test_cross_validate__a_store_without_folds(make_store: Callable[..., Path], 
 
 
 def test_cross_validate__bad_input(store: Path, in_turn: tuple[Run, ...], tmp_path: Path):
-    with pytest.raises(InputError, match="all folds are trained"):
+    with pytest.raises(InputError, match="a fold was chosen, but cross-validation trains all folds"):
         cross_validate(store, config(fold=1), tmp_path / "folds")
-    with pytest.raises(InputError, match="a run of one network is in the folder"):
+    with pytest.raises(InputError, match="the folder holds the run of a single network"):
         cross_validate(store, config(), in_turn[0].folder)
     (in_turn[2].folder).rename(tmp_path / "elsewhere")
     chosen = config(initial_filters=str(in_turn[0].folder.parent))
-    with pytest.raises(InputError, match=r"a fold is missing(.|\n)*fold-2"):
+    with pytest.raises(InputError, match=r"filters from is missing(.|\n)*fold-2"):
         cross_validate(store, chosen, tmp_path / "folds")
     assert not (tmp_path / "folds").exists()
 

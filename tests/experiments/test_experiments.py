@@ -35,7 +35,7 @@ from chromacc_models.experiments.measures import held_out_ratio, measure_runs, p
 from chromacc_models.experiments.pictures import CAPTIONS
 from chromacc_models.experiments.reproduce import Reproduction, chosen_experiments, reproduce
 from chromacc_models.interpretation.by_chance import DatabaseMatches
-from chromacc_models.interpretation.run_filters import FilterReading, read_filters_of_run
+from chromacc_models.interpretation.run_filters import RunFilters, read_filters_of_run
 from chromacc_models.interpretation.run_interactions import Interactions
 from chromacc_models.interpretation.tomtom import Matches
 from chromacc_models.networks.architectures import baseline
@@ -128,7 +128,7 @@ def test_reproduce__of_a_part_keeps_the_other_parts_and_needs_no_database(quick:
     assert quick.page.read_text() == before
 
 
-def test_reproduce__another_database_is_searched_anew(quick: Reproduction, folder: Path, tmp_path: Path):
+def test_reproduce__another_database_is_searched_again(quick: Reproduction, folder: Path, tmp_path: Path):
     before = quick.page.read_text()
     shutil.copytree(quick.page.parent, tmp_path / "quick")
     write_motifs(tmp_path / "other.meme", read_motifs(DATASETS / "additive-20" / "motifs.meme")[:2])
@@ -233,7 +233,7 @@ def test_reproduce__again(quick: Reproduction, folder: Path, tmp_path: Path, mon
     assert len(measured) == 2
 
 
-def test_reproduce__a_store_of_other_content_is_measured_anew(
+def test_reproduce__a_store_of_other_content_is_measured_again(
     quick: Reproduction, folder: Path, tmp_path: Path
 ):
     arm = ARMS["positional/thesis-builder"]
@@ -519,8 +519,8 @@ def test_measure_runs__a_filter_of_two_motifs_is_driven_by_both(known: Run, pair
     assert (decomposed["combinations"], decomposed["combination_recall"]) == (1, 1)
 
 
-def hand_made_matches(n_filters: int) -> tuple[FilterReading, DatabaseMatches]:
-    """Filters of which the first is the second target, turned and two columns in; and nulls of 99 and 199."""
+def hand_made_matches(n_filters: int) -> tuple[RunFilters, DatabaseMatches]:
+    """Filters: the first is the second target, reverse-complemented, two columns in; nulls of 99 and 199."""
     targets = (Motif("A", one_hot(encode("AAAAA"))), Motif("B", one_hot(encode("GGATC"))))
     filters = [
         Motif("f0", np.concatenate([np.full((2, 4), 0.25), one_hot(encode("GATCC")), np.full((1, 4), 0.25)]))
@@ -529,16 +529,16 @@ def hand_made_matches(n_filters: int) -> tuple[FilterReading, DatabaseMatches]:
     e = np.full((n_filters, 2), 1.0)
     e[:2, 1] = 0.001, 0.01
     model = baseline(30, 2, n_filters=n_filters, filter_width=8)
-    reading = FilterReading(model, tuple(filters), np.zeros((4, 30), np.uint8), both_strands=True)
+    run_filters = RunFilters(model, tuple(filters), np.zeros((4, 30), np.uint8), both_strands=True)
     place = np.zeros((n_filters, 2), dtype=np.int64)
     place[0, 1] = -2
     strand = np.ones((n_filters, 2), dtype=np.int8)
     strand[0, 1] = -1
     nulls = {"untrained": np.full(99, 0.5), "shuffled": np.array([0.001] * 4 + [0.5] * 195)}
-    return reading, DatabaseMatches(targets, Matches(e / 2, e, e, place, place, strand), nulls)
+    return run_filters, DatabaseMatches(targets, Matches(e / 2, e, e, place, place, strand), nulls)
 
 
-def test_database__matches_beside_those_of_filters_that_learned_nothing():
+def test_database__matches_and_those_of_filters_that_learned_nothing():
     found = measures._database(*hand_made_matches(n_filters=10))
     # One in a hundred of the untrained ones at most, five in two hundred of the shuffled ones.
     assert found == {"matched": 2, "n_filters": 10, "chance_untrained": 0.1, "chance_shuffled": 0.25}
@@ -625,17 +625,17 @@ def test_confirm_pairs__three_standard_errors(
 
 
 def test_laid_on__the_target_lies_where_it_matches():
-    reading, found = hand_made_matches(n_filters=2)
-    np.testing.assert_allclose(measures._laid_on(found, 0, 8), reading.motifs[0].ppm)
+    run_filters, found = hand_made_matches(n_filters=2)
+    np.testing.assert_allclose(measures._laid_on(found, 0, 8), run_filters.motifs[0].ppm)
     wide = found._replace(matches=found.matches._replace(offset=np.array([[0, 3], [0, 0]])))
     laid = measures._laid_on(wide, 0, 8)  # begins before the filter: CC is left of GATCC
     np.testing.assert_allclose(laid[:2], one_hot(encode("CC")))
     assert (laid[2:] == 0.25).all()
 
 
-def test_draw_matched__each_filter_beside_its_known_motif():
-    reading, found = hand_made_matches(n_filters=3)
-    logos = measures._logos(reading, ["GATA1", "", "CTCF"], found)
+def test_draw_matched__each_filter_next_to_its_known_motif():
+    run_filters, found = hand_made_matches(n_filters=3)
+    logos = measures._logos(run_filters, ["GATA1", "", "CTCF"], found)
     figure = pictures._draw_matched({"one": {"logos": logos}, "none": {"logos": []}})
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert len(titles) == 4

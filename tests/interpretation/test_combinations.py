@@ -47,9 +47,9 @@ def plant(
         places = {}
         for m in chosen:
             strand = int(rng.choice([1, -1])) if both_strands else 1
-            turned = motifs[m] if strand == 1 else reverse_complement(motifs[m])
-            offset = int(rng.integers(0, WIDTH - turned.width + 1))
-            kernel[offset : offset + turned.width, :, f] += rng.uniform(0.7, 1.3) * turned.ppm
+            oriented = motifs[m] if strand == 1 else reverse_complement(motifs[m])
+            offset = int(rng.integers(0, WIDTH - oriented.width + 1))
+            kernel[offset : offset + oriented.width, :, f] += rng.uniform(0.7, 1.3) * oriented.ppm
             places[int(m)] = (offset, strand)
         truth.append(places)
     return kernel, truth
@@ -108,10 +108,10 @@ def test_decompose_filters__laws():
     assert [f.motifs for f in decompose_filters(weights[::-1], motifs)][::-1] == [f.motifs for f in found]
     backwards = decompose_filters(weights, motifs[::-1])
     assert [{7 - m for m in f.motifs} for f in backwards] == [f.motifs for f in found]
-    # The reverse complement of a filter holds the same motifs turned.
+    # The reverse complement of a filter holds the same motifs, reverse-complemented.
     both = decompose_filters(weights, motifs, both_strands=True)
-    turned = decompose_filters(weights[:, ::-1, ::-1], motifs, both_strands=True)
-    for a, b in zip(both, turned, strict=True):
+    oriented = decompose_filters(weights[:, ::-1, ::-1], motifs, both_strands=True)
+    for a, b in zip(both, oriented, strict=True):
         assert {(p.motif, p.strand, p.offset) for p in a.parts} == {
             (p.motif, -p.strand, WIDTH - motifs[p.motif].width - p.offset) for p in b.parts
         }

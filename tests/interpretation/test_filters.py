@@ -74,8 +74,8 @@ def test_ppms_from_weights__smoothed_by_hand():
 def test_ppms_from_weights__a_flat_position_takes_nothing_from_the_others():
     positions = [[2, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]]
     alone = ppms_from_weights(kernel_of(positions), smoothing=0.1)[0]
-    beside = ppms_from_weights(kernel_of([*positions, [9, 9, 9, 9]]), smoothing=0.1)[0]
-    np.testing.assert_array_equal(beside, [*alone, [0.25] * 4])
+    extended = ppms_from_weights(kernel_of([*positions, [9, 9, 9, 9]]), smoothing=0.1)[0]
+    np.testing.assert_array_equal(extended, [*alone, [0.25] * 4])
 
 
 def test_ppms_from_weights__blocks_by_hand():

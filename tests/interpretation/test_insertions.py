@@ -184,15 +184,15 @@ def test_filter_responses__is_an_area_under_the_curve():
     # Random backgrounds hold sites by chance: a filter is raised by a motif less surely.
     codes = np.random.default_rng(0).integers(0, 4, (300, 40), dtype=np.uint8)
     codes[:150, 10:15] = encode("GATAA")
-    found = filter_responses(network_of_a_pair(), codes, [GATA, EBOX], within=(20, 40))  # beside the sites
+    found = filter_responses(network_of_a_pair(), codes, [GATA, EBOX], within=(20, 40))  # next to the sites
     assert found.auroc[0, 0] == pytest.approx(0.75, abs=0.02)
     assert found.auroc[0, 1] == pytest.approx(0.5, abs=0.05)
     assert 0 < found.rise[0, 0] < 0.75  # half of the windows have the best site already
     assert found.rise[0, 1] == pytest.approx(0, abs=0.05)
 
 
-def test_filter_responses__turned_where_both_strands_are_scanned(empty: np.ndarray):
+def test_filter_responses__either_strand_where_both_are_scanned(empty: np.ndarray):
     found = filter_responses(network_of_a_pair(), empty, [GATA], both_strands=True, seed=1)
     assert (
         0.65 < found.auroc[0, 0] < 0.85
-    )  # half of the insertions are turned, and this network reads one strand
+    )  # half of the insertions are reverse-complemented, and this network scans one strand

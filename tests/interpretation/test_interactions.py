@@ -225,9 +225,9 @@ def test_compare_pairs__permutation_by_enumeration():
     values, planted = symmetric(4, seed=3), [(0, 1)]
 
     def statistic(order: np.ndarray) -> float:
-        dealt = values[np.ix_(order.astype(int), order.astype(int))]
-        others = dealt[np.triu_indices(4, 1)].sum() - dealt[0, 1]
-        return dealt[0, 1] - others / 5
+        shuffled = values[np.ix_(order.astype(int), order.astype(int))]
+        others = shuffled[np.triu_indices(4, 1)].sum() - shuffled[0, 1]
+        return shuffled[0, 1] - others / 5
 
     exact = np.mean(
         [statistic(np.array(o)) >= statistic(np.arange(4)) - 1e-12 for o in itertools.permutations(range(4))]

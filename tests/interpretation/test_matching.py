@@ -72,10 +72,10 @@ def test_match_scores__overhang_on_both_sides():
 def test_match_scores__both_strands_do_not_change_under_reverse_complement(words: list[str], seed: int):
     present = np.random.default_rng(seed).random((3, 8, 4)) < 0.4
     found = match_scores(present, exact(*words), both_strands=True)
-    turned = match_scores(present[:, ::-1, ::-1], exact(*words), both_strands=True)
-    np.testing.assert_allclose(found.score, turned.score)
-    of_turned = match_scores(present, [reverse_complement(m) for m in exact(*words)], both_strands=True)
-    np.testing.assert_allclose(found.score, of_turned.score)
+    reversed_ = match_scores(present[:, ::-1, ::-1], exact(*words), both_strands=True)
+    np.testing.assert_allclose(found.score, reversed_.score)
+    of_complements = match_scores(present, [reverse_complement(m) for m in exact(*words)], both_strands=True)
+    np.testing.assert_allclose(found.score, of_complements.score)
 
 
 def test_match_scores__strand_and_offset():

@@ -95,9 +95,9 @@ def test_run_interactions__by_motif(run: Run, tmp_path: Path, source: str):
     liver = motifs[motifs["cell_type"] == "liver"]
     heterotypic = liver[~liver["homotypic"]].iloc[0]
     assert heterotypic[["rank", "motif_a", "motif_b"]].tolist() == [1, "GATA4", "CTCF/CTCFL"]
-    reading = read_filters_of_run(run)
-    rise = responses_of(reading, None, PLANTED).rise
-    of_motifs = motif_interactions(interactions_of(reading).raw, rise)[0]
+    run_filters = read_filters_of_run(run)
+    rise = responses_of(run_filters, None, PLANTED).rise
+    of_motifs = motif_interactions(interactions_of(run_filters).raw, rise)[0]
     assert heterotypic["interaction"] == pytest.approx(of_motifs[0, 1:].mean())
     homotypic = liver[liver["homotypic"]].iloc[0]
     assert homotypic[["rank", "motif_a"]].tolist() == [1, "CTCF/CTCFL"]
@@ -114,10 +114,10 @@ def test_run_interactions__inserted(run: Run, tmp_path: Path):
     saved = pd.read_csv(run.folder / "motif_interactions.tsv", sep="\t")
     assert motifs["inserted"].notna().tolist() == (~motifs["homotypic"]).tolist()
     np.testing.assert_allclose(saved["inserted"], motifs["inserted"], rtol=1e-5)
-    reading = read_filters_of_run(run)
-    backgrounds = shuffled_backgrounds(reading.codes, 200)
+    run_filters = read_filters_of_run(run)
+    backgrounds = shuffled_backgrounds(run_filters.codes, 200)
     effect = insertion_effect(
-        reading.model, backgrounds, PLANTED[0], PLANTED[1], both_strands=reading.both_strands
+        run_filters.model, backgrounds, PLANTED[0], PLANTED[1], both_strands=run_filters.both_strands
     )
     pair = motifs[(motifs["motif_a"] == "GATA4") & (motifs["motif_b"] == "CTCF/CTCFL")]
     assert pair["cell_type"].tolist() == ["liver", "T cell"]

@@ -1,4 +1,4 @@
-"""Reading a run: motifs of its filters from the store that it was trained on, or none."""
+"""Interpreting a run: motifs of its filters from the store that it was trained on, or none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chromacc_data.errors import InputError
 from chromacc_data.motifs.files import write_motifs
 from chromacc_data.motifs.motif import Motif
 from chromacc_data.sequences.encoding import encode, one_hot
-from chromacc_models.interpretation import run_motifs as reading
+from chromacc_models.interpretation import run_motifs as interpreting
 from chromacc_models.interpretation.run_filters import read_planted
 from chromacc_models.interpretation.run_motifs import run_motifs
 from chromacc_models.training.config import TrainConfig
@@ -81,7 +81,7 @@ def test_run_motifs__draws_before_it_writes(run: Run, monkeypatch: pytest.Monkey
     def fail(_motifs: object, **_options: object) -> None:
         raise ValueError("cannot draw")
 
-    monkeypatch.setattr(reading, "logo_grid", fail)
+    monkeypatch.setattr(interpreting, "logo_grid", fail)
     with pytest.raises(ValueError, match="cannot draw"):
         run_motifs(run)
     assert not files(run) & FILES

@@ -123,7 +123,7 @@ def test_match_motifs__equals_tomtom_on_cisbp(cisbp: Reference):
 # By hand and by law
 
 
-def test_match_motifs__a_target_finds_itself_turned_and_shifted(database: list[Motif]):
+def test_match_motifs__a_target_finds_itself_reversed_and_shifted(database: list[Motif]):
     flat = np.full((3, 4), 0.25)
     longer = Motif("x", np.concatenate([flat, database[5].ppm]))
     found = match_motifs([longer, reverse_complement(database[9])], database)
@@ -151,8 +151,8 @@ def test_match_motifs__queries_do_not_influence_each_other(database: list[Motif]
 def test_match_motifs__both_strands_of_a_query_are_the_same(database: list[Motif]):
     queries = random_motifs(3, width=10, seed=3)
     found = match_motifs(queries, database)
-    turned = match_motifs([reverse_complement(query) for query in queries], database)
-    np.testing.assert_allclose(turned.p, found.p, rtol=1e-9)
+    reversed_ = match_motifs([reverse_complement(query) for query in queries], database)
+    np.testing.assert_allclose(reversed_.p, found.p, rtol=1e-9)
 
 
 def test_match_motifs__counts_of_one_site_are_shrunk(database: list[Motif]):
@@ -181,7 +181,7 @@ def test_match_motifs__p_values_of_random_queries_are_uniform():
     assert 0.4 < (p <= 0.5).mean() < 0.6
 
 
-def test_match_table__best_first_and_turned(database: list[Motif]):
+def test_match_table__best_first_and_reversed(database: list[Motif]):
     queries = [reverse_complement(database[9]), database[2]]
     queries = [dataclasses.replace(query, id=f"filter_{i}") for i, query in enumerate(queries)]
     table = match_table(match_motifs(queries, database), queries, database, max_e=60)
@@ -193,9 +193,11 @@ def test_match_table__best_first_and_turned(database: list[Motif]):
     assert table.groupby("Query_ID")["p-value"].apply(lambda p: p.is_monotonic_increasing).all()
     assert len(match_table(match_motifs(queries, database), queries, database, max_e=1e-6)) == 2
     nulls = {"shuffled": np.array([1e-9, 0.5, 60])}
-    beside = match_table(match_motifs(queries, database), queries, database, nulls=nulls, max_e=60)
-    np.testing.assert_array_equal(beside["null_shuffled"], null_share(nulls["shuffled"], beside["E-value"]))
-    assert beside["null_shuffled"].nunique() > 1
+    with_nulls = match_table(match_motifs(queries, database), queries, database, nulls=nulls, max_e=60)
+    np.testing.assert_array_equal(
+        with_nulls["null_shuffled"], null_share(nulls["shuffled"], with_nulls["E-value"])
+    )
+    assert with_nulls["null_shuffled"].nunique() > 1
 
 
 # Q-values

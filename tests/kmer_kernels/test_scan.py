@@ -225,7 +225,7 @@ def test_forward__arguments_are_not_changed():
         ({"scale": 0}, "scale is 0"),
     ],
 )
-def test_front_end__unlawful_option(options, message):
+def test_front_end__invalid_option(options, message):
     with pytest.raises(ValueError, match=message):
         FrontEnd(**{"window_length": 20, "n_filters": 3, "width": 5, **options})
 

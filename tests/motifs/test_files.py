@@ -147,8 +147,8 @@ def test_iter_motifs__reads_no_further_than_asked(tmp_path):
 
 
 BAD = {
-    "no format": ("1 2 3\n", "not a file of motifs"),
-    "empty": ("", "not a file of motifs"),
+    "no format": ("1 2 3\n", "not a motif file"),
+    "empty": ("", "not a motif file"),
     "no motif": ("MEME version 4\n", "no motif in the file"),
     "protein": ("MEME version 4\nALPHABET= ACDEFGHIKLMNPQRSTVWY\n", "line 2: not DNA"),
     "alphabet of 20": (MEME.replace("alength= 4", "alength= 20"), "line 11: not DNA"),
@@ -174,29 +174,32 @@ BAD = {
     "letters": (MEME.replace(" 0 0 1 0", " 0 0 x 0"), "line 13: not numbers"),
     "sites": (MEME.replace("nsites= 24", "nsites= many"), "line 11: not numbers"),
     "given twice": (MEME.replace("MOTIF M2", "MOTIF M1"), "motif given twice"),
-    "JASPAR base missing": (JASPAR.replace("C  [16  0 ]\n", ""), "line 3: bases in another order"),
+    "JASPAR base missing": (JASPAR.replace("C  [16  0 ]\n", ""), "line 3: bases in the wrong order"),
     "JASPAR short row": (
         JASPAR.replace("[ 0  1 ]", "[ 0 ]"),
         "line 5: motif MA1 has rows of different width",
     ),
     "JASPAR no counts": (JASPAR.replace("[ 4 19 ]", "[ 4 0 ]").replace("0  1 ]", "0  0 ]"), "without counts"),
     "JASPAR cut": (JASPAR[:-4], "line 6: motif MA2 is cut short"),
-    "JASPAR no id": (JASPAR.replace(">MA2", ">"), "line 6: not the head of a motif"),
-    "CIS-BP order": (CISBP.replace("A\tC", "C\tA"), "line 1: bases in another order"),
+    "JASPAR no id": (JASPAR.replace(">MA2", ">"), "line 6: not a motif header"),
+    "CIS-BP order": (CISBP.replace("A\tC", "C\tA"), "line 1: bases in the wrong order"),
     "CIS-BP gap": (CISBP.replace("2\t1", "3\t1"), "line 3: a position is missing"),
     "CIS-BP empty": ("Pos\tA\tC\tG\tT\n", "line 1: an empty matrix"),
-    "CIS-BP head": ("Motif\tM1\nPos A C G T\n", "line 2: neither a head line nor a table"),
+    "CIS-BP head": ("Motif\tM1\nPos A C G T\n", "line 2: neither a header line nor a table"),
     "CIS-BP id": (CISBP_ALL.replace("M2292_1.02", "a b"), "line 6: not a motif"),
     "CIS-BP no id": (CISBP_ALL.replace("M2292_1.02", ""), "line 6: not a motif"),
     "CIS-BP long position": (CISBP + "9" * 5000 + "\t1\t0\t0\t0\n", "line 4: a position is missing"),
-    "JASPAR letters": (JASPAR.replace("A  [", "U  ["), "line 2: bases in another order"),
+    "JASPAR letters": (JASPAR.replace("A  [", "U  ["), "line 2: bases in the wrong order"),
     "JASPAR no matrix": (">M1\n>M2\n", "line 1: motif M1 is cut short"),
     "JASPAR three labelled": (">M1\nA 1\nC 1\nG 1\n", "line 4: motif M1 is cut short"),
     "JASPAR words": (">M1\nnonsense\n", "line 2: not numbers"),
-    "TRANSFAC order": ("ID M1\nP0 A G C T\n01 1 1 1 1\n", "line 2: bases in another order"),
+    "TRANSFAC order": ("ID M1\nP0 A G C T\n01 1 1 1 1\n", "line 2: bases in the wrong order"),
     "TRANSFAC gap": ("ID M1\nP0 A C G T\n02 1 1 1 1\n", "line 3: a position is missing"),
     "TRANSFAC three": ("ID M1\nP0 A C G T\n01 1 1 1\n", "line 3: not four counts"),
-    "TRANSFAC none": ("ID M1\nP0 A C G T\n//\n", "line 2: motif M1 has a position without counts, or none"),
+    "TRANSFAC none": (
+        "ID M1\nP0 A C G T\n//\n",
+        "line 2: motif M1 has a position without counts, or no position",
+    ),
     "TRANSFAC zeros": ("ID M1\nP0 A C G T\n01 0 0 0 0\n", "motif M1 has a position without counts"),
     "TRANSFAC no id": ("P0 A C G T\n01 1 1 1 1\n", "line 2: not a motif"),
     "MEME matrix alone": (MEME.replace("MOTIF M1 first one\n", ""), "line 10: a matrix without a motif"),
@@ -518,14 +521,14 @@ def test_write_motifs__biopython_reads_them(read, tmp_path, suffix, their_format
 
 
 def test_write_motifs__unknown_suffix(tmp_path):
-    with pytest.raises(InputError, match="unknown format of motifs"):
+    with pytest.raises(InputError, match="unknown motif format"):
         write_motifs(tmp_path / "x.transfac", [])
 
 
 def test_write_motifs__two_backgrounds(tmp_path):
     ppm = np.full((1, 4), 0.25)
     motifs = [Motif("a", ppm), Motif("b", ppm, background=np.array([0.3, 0.2, 0.2, 0.3]))]
-    with pytest.raises(InputError, match="motifs of different backgrounds"):
+    with pytest.raises(InputError, match="motifs with different backgrounds"):
         write_motifs(tmp_path / "x.meme", motifs)
 
 

@@ -39,7 +39,7 @@ def test_motif__no_probabilities(ppm, message):
 
 
 @pytest.mark.parametrize("motif_id", ["", "a b", "a\n"])
-def test_motif__id_with_blanks(motif_id):
+def test_motif__id_with_whitespace(motif_id):
     with pytest.raises(ValueError, match="motif id"):
         Motif(motif_id, np.array([G]))
 

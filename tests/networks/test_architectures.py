@@ -192,7 +192,7 @@ def test_networks__pool_scale_goes_with_the_pooling_when_not_given(pooling: str,
     [
         ("baseline", {"filter_width": 201}, "windows of 200 bp; this network needs at least 201"),
         ("motif_builder", {"filter_blocks": 101}, "at least 202"),
-        ("baseline", {"activation": "tanh"}, "activation: a value of the wrong kind"),
+        ("baseline", {"activation": "tanh"}, "activation: a value of the wrong type"),
         ("baseline", {"initial_filters": np.zeros((9, 4, 2))}, r"expected \(8, 4, at most 6\)"),
         ("baseline", {"initial_filters": np.zeros((8, 4, 7))}, r"expected \(8, 4, at most 6\)"),
     ],

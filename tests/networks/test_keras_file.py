@@ -195,7 +195,7 @@ ELSEWHERE = {
 @pytest.mark.parametrize("change", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_load_network__weights_that_lead_elsewhere(saved: Path, tmp_path: Path, change: Callable):
     path = write(saved, tmp_path / "model.keras", model=weights_with(saved, change))
-    with pytest.raises(InputError, match="an HDF5 file that is not opened"):
+    with pytest.raises(InputError, match="this HDF5 file is refused"):
         load_network(path)
 
 

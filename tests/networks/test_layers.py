@@ -289,7 +289,7 @@ def test_factorization_machine__initial_vectors_by_seed():
         (lambda: BlockConv1D(1, 2, 2, tables="dense"), "tables is 'dense'"),
     ],
 )
-def test_layers__unlawful_option(make, message: str):
+def test_layers__invalid_option(make, message: str):
     with pytest.raises(ValueError, match=message):
         make()
 

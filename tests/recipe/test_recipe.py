@@ -168,7 +168,7 @@ BAD = {
     "key twice": ("seed: 1\nseed: 2", "line 10, seed: key written twice", "first on line 9"),
     "wrong type": (
         "windows: {length: six}",
-        "windows.length: a value of the wrong kind",
+        "windows.length: a value of the wrong type",
         "an integer, at least 1",
     ),
     "negative seed": ("seed: -1", "line 9, seed: out of range", "at least 0"),
@@ -221,10 +221,10 @@ BAD = {
     ),
     "file and url": ("blacklist: {file: a, url: 'http://b/c'}", f"blacklist: {LOCAL}", "both"),
     "neither": ("blacklist: {}", f"blacklist: {LOCAL}", "neither"),
-    "ftp": ("blacklist: ftp://host/x", "blacklist: a value of another form", "http(s)://HOST/PATH"),
+    "ftp": ("blacklist: ftp://host/x", "blacklist: a value in the wrong format", "http(s)://HOST/PATH"),
     "short checksum": (
         "blacklist: {file: a, sha256: ab}",
-        "blacklist.sha256: a value of another form",
+        "blacklist.sha256: a value in the wrong format",
         "64 lower-case",
     ),
     "fractions of one": (
@@ -245,7 +245,7 @@ BAD = {
     "count in blocks": ("split: {by: block, test: 7}", "split.test: does not go with `by: block`", "7"),
     "count and fraction": (
         "split: {validation: 7}",
-        "split.test: a fraction beside a number",
+        "split.test: a fraction mixed with a number",
         "validation 7, test 0.1",
     ),
     "fractions of chromosomes": (
@@ -264,7 +264,7 @@ BAD = {
         "split.block_size: `block_size` has no meaning",
         "`by: block`",
     ),
-    "one fold": ("split: {folds: 1}", "split.folds: so few folds", "0, or >= 3"),
+    "one fold": ("split: {folds: 1}", "split.folds: too few folds", "0, or >= 3"),
     "zero ratio": ("negatives: {ratio: 0}", "negatives.ratio: out of range", "above 0"),
     "wide bin": ("negatives: {gc_bin: 2}", "negatives.gc_bin: out of range", "at most 1"),
 }
@@ -289,7 +289,7 @@ BAD_PARTS = {
     "more replicates than files": (
         "source: b.bed",
         "source: b.bed, replicates: [c.bed], min_replicates: 3",
-        "samples[1].min_replicates: more files are to agree than there are",
+        "samples[1].min_replicates: more than the number of files",
     ),
     "blank cell type": (
         "cell_type: B",
@@ -348,9 +348,13 @@ BAD_PARTS = {
         f"assembly: toy\n  chromosomes: [a]\n  md5: {{b: {'0' * 32}}}",
         "line 6, genome.md5: not among `chromosomes`",
     ),
-    "bad MD5": ("assembly: toy", "assembly: toy\n  md5: {b: 00}", "genome.md5.b: a value of another form"),
+    "bad MD5": (
+        "assembly: toy",
+        "assembly: toy\n  md5: {b: 00}",
+        "genome.md5.b: a value in the wrong format",
+    ),
     "no assembly": ("  assembly: toy\n", "", "genome: `assembly` is missing"),
-    "name with a slash": ("name: small", "name: a/b", "line 1, name: a value of another form"),
+    "name with a slash": ("name: small", "name: a/b", "line 1, name: a value in the wrong format"),
 }
 
 

@@ -97,29 +97,29 @@ BAD = {
         "targets[0].draw: does not go with `model: additive`",
         "even, uniform or normal",
     ),
-    "copies": ("threshold: 1", "threshold: 1, copies: 2", "targets[0].copies: copies that would", "`draw`"),
+    "copies": ("threshold: 1", "threshold: 1, copies: 2", "targets[0].copies: all copies would", "`draw`"),
     "contributions of a function": (
         "model: additive",
         "model: function, function: 'f:g'",
-        "targets[0].contributions: a function has",
+        "targets[0].contributions: a function takes",
         "remove it",
     ),
     "function without name": (
         "model: additive, contributions: {x: 1}",
         "model: function, function: f.py",
-        "targets[0].function: a value of another form",
+        "targets[0].function: a value in the wrong format",
         "FILE.py:NAME",
     ),
     "one motif is no pair": (
         "model: additive, contributions: {x: 1}",
         "model: paired, pairs: [x]",
-        "targets[0].pairs[0]: a value of another form",
+        "targets[0].pairs[0]: a value in the wrong format",
         "two names",
     ),
     "no gap": (
         "model: additive, contributions: {x: 1}",
         "model: paired, pairs: [{first: x, second: y, min_gap: 5, max_gap: 4}]",
-        "targets[0].pairs[0].max_gap: no gap is left",
+        "targets[0].pairs[0].max_gap: no gap is possible",
         "at least 5",
     ),
     "motif not there": (
@@ -154,7 +154,7 @@ BAD = {
         "a",
     ),
     "no motifs": ("{sequences: {x: ACGTT, y: GGATT, z: CCCTA}}", "{}", "motifs: no motif", "`sequences`"),
-    "letters": ("x: ACGTT", "x: ACGU", "sequences.x: a value of another form", "letters A C G T"),
+    "letters": ("x: ACGTT", "x: ACGU", "sequences.x: a value in the wrong format", "letters A C G T"),
     "names without files": ("z: CCCTA}", "z: CCCTA}, names: [a]", "motifs.names: names without", "`files`"),
     "blank name": (
         "x: ACGTT",
@@ -184,7 +184,7 @@ BAD = {
     "positions back": (
         "number: 2",
         "number: 2, positions: [9, 3]",
-        "sites.positions: positions that",
+        "sites.positions: positions are not",
         "9, 3",
     ),
     "outside": ("number: 2", "number: 2, positions: [3, 40]", "positions: a position outside", "0 to 39"),
@@ -197,7 +197,7 @@ BAD = {
     "composition": (
         "  n_windows: 20",
         "  n_windows: 20\n  background: {composition: {A: 0.5, C: 0.5, G: 0.5, T: 0}}",
-        "background.composition: not the composition of DNA",
+        "background.composition: not a base composition",
         "sum 1.5",
     ),
     "order of nothing": (
@@ -227,7 +227,7 @@ BAD = {
     "fixed windows": (
         "windows: {length: 40}",
         "windows: {length: 40, file: w.bed}",
-        "windows: simulated windows have a length only",
+        "windows: simulated windows take a length only",
         "`length`",
     ),
     "blocks": (

@@ -107,10 +107,10 @@ def wrong_labels(monkeypatch):
 def wrong_cell_types(monkeypatch):
     right = windows._merge_greedily
 
-    def turned(centre, cell_type, *rest):
+    def reordered(centre, cell_type, *rest):
         return right(centre, (cell_type + 1) % 3, *rest)
 
-    monkeypatch.setattr(windows, "_merge_greedily", turned)
+    monkeypatch.setattr(windows, "_merge_greedily", reordered)
 
 
 def no_flanks(monkeypatch):
@@ -209,7 +209,7 @@ HAVE_SUMMITS = ("narrowPeak", "IDR", "IDR 20", "macs_xls")
 
 @pytest.mark.parametrize("form", ["header", "bed12", "gappedPeak", "broadPeak", *HAVE_SUMMITS])
 def test_check_windows__formats(tmp_path, monkeypatch, form):
-    """Good stores of each format pass, and windows beside the peaks of one are seen."""
+    """Good stores of each format pass, and windows that miss the peaks of one are seen."""
     recipe = write_recipe(tmp_path / "small", "joint", summits=form in HAVE_SUMMITS)
     rewrite(tmp_path / "small" / "liver.bed", form)
     checked = verify(building.build(recipe, tmp_path / "a.zarr").path, n_sample=1)

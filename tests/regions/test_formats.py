@@ -351,7 +351,7 @@ def test_cell_type_peaks__another_kind(tmp_path, content, kind, remedy):
         (f"{NARROW}\n", "macs_xls", "narrowPeak"),
         (MACS, "bed", "macs_xls"),
         (GFF, "bed", "GFF or GTF"),
-        ("some\ttext\there\n", "bed", "no format that is known"),
+        ("some\ttext\there\n", "bed", "no known format"),
     ],
 )
 def test_require_format__content_contradicts_what_is_stated(tmp_path, text, stated, found):

@@ -12,7 +12,7 @@ from tests.reliability.processes import Command
 
 __all__ = ["COMMANDS", "LEFT_BY_READING", "add_command_options", "choose_commands", "lay_out", "left_over"]
 
-#: Indexes of a genome, which any command may leave beside it.
+#: Indexes of a genome, which any command may leave next to it.
 LEFT_BY_READING = (".fai", ".gzi")
 
 _STORE = ("store.zarr",)
@@ -95,7 +95,7 @@ def choose_commands(arguments: argparse.Namespace, commands: Sequence[Command] =
 
 
 def lay_out(place: Path, scene: Path, files: Sequence[str]) -> None:
-    """Make a folder anew, with copies of files of a scene and nothing else."""
+    """Make a folder from scratch, with copies of files of a scene and nothing else."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     copy_files(scene, place, files)

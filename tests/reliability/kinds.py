@@ -19,7 +19,7 @@ __all__ = ["KINDS", "Case", "Kind", "copy_files", "make_case"]
 
 Arguments = tuple[str, ...]
 
-#: What a command may leave beside its output, whatever comes of it: indexes of a genome.
+#: What a command may leave next to its output, whether it works or not: indexes of a genome.
 _LEFT_BY_READING = (".fai", ".gzi")
 
 
@@ -293,7 +293,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "FASTA", "genome.fa", tuple(f for f in PEAKS if f != "genome.fa.fai"), TEXT, (build("recipe.yaml"),)
     ),
-    Kind("FASTA beside its index", "genome.fa", PEAKS, TEXT, (build("recipe.yaml"),)),
+    Kind("FASTA next to its index", "genome.fa", PEAKS, TEXT, (build("recipe.yaml"),)),
     Kind("FASTA index", "genome.fa.fai", PEAKS, TEXT, (build("recipe.yaml"),)),
     _built("FASTA, bgzip", "genome.fa.gz", "zipped_genome.yaml", PEAKS, BINARY),
     _built(

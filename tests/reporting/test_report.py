@@ -133,7 +133,7 @@ def test_write_report__refuses(make_store: Callable[..., Path], tmp_path: Path):
     with pytest.raises(InputError, match="not a run folder"):
         write_report(tmp_path)
     run = trained(make_store, tmp_path, "baseline")
-    with pytest.raises(InputError, match="not the name of a page"):
+    with pytest.raises(InputError, match="not the name of an HTML file"):
         write_report(run, tmp_path / "page.pdf")
     (run.folder / "evaluation.json").write_text("{}")
     with pytest.raises(InputError, match="is damaged") as error:

@@ -167,9 +167,12 @@ BAD = {
     "mixed": (lambda: ["A" * LENGTH, 3], "cannot be read as sequences"),
     "ragged": (lambda: [[1, 2], [1]], "cannot be read as sequences"),
     "no genome": (lambda: pd.DataFrame({"chrom": ["chr1"], "start": [1], "end": [2]}), "without a genome"),
-    "no regions": (lambda: pd.DataFrame({"chr": ["chr1"], "start": [1], "end": [2]}), "no table of regions"),
+    "no regions": (
+        lambda: pd.DataFrame({"chr": ["chr1"], "start": [1], "end": [2]}),
+        "not a table of regions",
+    ),
     "a region of nothing": (lambda: pd.DataFrame({"chrom": ["c"], "start": [2], "end": [2]}), "no region"),
-    "text": (lambda: pd.DataFrame({"chrom": ["c"], "start": ["2"], "end": ["2"]}), "no integers"),
+    "text": (lambda: pd.DataFrame({"chrom": ["c"], "start": ["2"], "end": ["2"]}), "not integers"),
 }
 
 

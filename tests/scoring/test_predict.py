@@ -289,7 +289,7 @@ def test_predict__replaces_only_when_told(place: Path, tmp_path: Path, suffix: s
 def test_predict__does_not_replace_a_folder_that_is_no_store(place: Path, tmp_path: Path):
     (tmp_path / "new.zarr").mkdir()
     (tmp_path / "new.zarr" / "thesis.txt").touch()
-    with pytest.raises(InputError, match="no Zarr store"):
+    with pytest.raises(InputError, match="not a Zarr store"):
         run(place, tmp_path / "new.zarr", overwrite=True)
     assert (tmp_path / "new.zarr" / "thesis.txt").exists()
 
@@ -332,8 +332,8 @@ def test_predict__bad_regions_leave_nothing(place: Path, tmp_path: Path, kind: s
     [
         ({}, "new.xlsx", "does not name a format"),
         ({"cell_types": ["T cell"]}, "nowhere/new.tsv", "unknown cell type"),
-        ({"cell_types": []}, "new.tsv", "none, or given twice"),
-        ({"cell_types": ["cell 1", "cell 1"]}, "new.tsv", "none, or given twice"),
+        ({"cell_types": []}, "new.tsv", "no cell types, or one given twice"),
+        ({"cell_types": ["cell 1", "cell 1"]}, "new.tsv", "no cell types, or one given twice"),
         ({"strands": "reverse"}, "new.tsv", "unknown strands"),
         ({"batch_size": 0}, "new.tsv", "batch size below 1"),
         ({"network_engine": "cuda"}, "new.tsv", "unknown backend"),
@@ -510,7 +510,7 @@ def test_find_network__a_missing_file(place: Path, tmp_path: Path, name: str):
 
 
 @pytest.mark.parametrize(
-    ("name", "found"), [("nothing", "nothing of this name"), ("empty", "a folder without")]
+    ("name", "found"), [("nothing", "no such file or folder"), ("empty", "a folder without")]
 )
 def test_find_network__none(tmp_path: Path, name: str, found: str):
     (tmp_path / "empty").mkdir()

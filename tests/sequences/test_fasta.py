@@ -105,7 +105,7 @@ BAD_FILES = [
     pytest.param("x.fa", b">a\nACGT\r\nACGT\nACGT\n", "line 4: a line that is", id="mixed line ends"),
     pytest.param("x.fa", b">a\nACGT\n\nACGT\n", "line 4: bases behind a line", id="blank line inside"),
     pytest.param("x.fa", b">a\n\nACGT\n", "line 3: bases behind a line", id="blank line below a header"),
-    pytest.param("x.fa", b">a\nACGT\n>a\nACGT\n", "two sequences of one name", id="duplicate"),
+    pytest.param("x.fa", b">a\nACGT\n>a\nACGT\n", "two sequences with the same name", id="duplicate"),
     pytest.param("x.fa", b">\nACGT\n", "a header without a name", id="no name"),
     pytest.param("x.fa", b">a\nAC\n> \nACGT\n", "line 3.*\n.*without a name", id="name of spaces"),
     pytest.param("x.fa", b">a\xe9\nACGT\n", "header that is not UTF-8", id="Latin-1 header"),
@@ -284,7 +284,7 @@ def test_bgzip_of_another_name__is_an_error(tmp_path):
         FastaFile(path)
 
 
-def test_index__is_built_beside_the_file_once(tmp_path):
+def test_index__is_built_next_to_the_file_once(tmp_path):
     path = fasta(tmp_path)
     FastaFile(path, index_dir=tmp_path / "elsewhere")
     assert files_in(tmp_path) == ["x.fa", "x.fa.fai"]
@@ -359,7 +359,7 @@ def test_stale_index__is_an_error_and_is_left_alone(tmp_path, text):
     index = tmp_path / "x.fa.fai"
     content = index.read_bytes()
     path.write_bytes(text.encode())
-    with pytest.raises(InputError, match="as it stands") as error:
+    with pytest.raises(InputError, match="does not match") as error:
         FastaFile(path)
     assert error.value.where == index
     assert "delete x.fa.fai" in error.value.remedy
@@ -391,7 +391,7 @@ def test_index__malicious(tmp_path, content):
 def test_index__with_a_name_twice(tmp_path):
     path = fasta(tmp_path)
     (tmp_path / "x.fa.fai").write_text("chr1\t12\t12\t5\t6\n" * 2)
-    with pytest.raises(InputError, match="two sequences of one name"):
+    with pytest.raises(InputError, match="two sequences with the same name"):
         FastaFile(path)
 
 

@@ -163,7 +163,7 @@ def test_package__replaces_an_older_model_only(made: Path, tmp_path: Path):
     target = tmp_path / "model"
     target.mkdir()
     (target / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="no model folder"):
+    with pytest.raises(InputError, match="not a model folder"):
         package(made / "run", target)
     assert [p.name for p in tmp_path.rglob("*")] == ["model", "thesis.txt"]
     (target / "thesis.txt").unlink()
@@ -271,7 +271,7 @@ def test_package__two_at_once_with_one_output(made: Path, tmp_path: Path):
 
 
 def test_package__half_an_example(made: Path, tmp_path: Path):
-    with pytest.raises(InputError, match="an example is a FASTA and a BED"):
+    with pytest.raises(InputError, match="an example needs both a FASTA and a BED"):
         package(made / "run", tmp_path / "model", example_fasta=made / "genome.fa")
 
 
@@ -418,8 +418,8 @@ def test_check__a_file_too_many(model_folder: Path):
         (kf.MODEL_FILE, "test:", "writers: {hdf5_chunk_size: 9}\ntest:", "unknown key", "writers"),
         (kf.MODEL_FILE, "weights: model.keras", "weigths: model.keras", "unknown key", "args.weigths"),
         (kf.MODEL_FILE, "precision_decimal: 5", "precision: 5", "unknown key", "test.precision"),
-        (kf.MODEL_FILE, "weights: model.keras", "weights: ../model.keras", "another form", "args.weights"),
-        (kf.MODEL_FILE, "shape: (120, 4)", "shape: 120", "another form", "schema.inputs.shape"),
+        (kf.MODEL_FILE, "weights: model.keras", "weights: ../model.keras", "wrong format", "args.weights"),
+        (kf.MODEL_FILE, "shape: (120, 4)", "shape: 120", "wrong format", "schema.inputs.shape"),
         (
             kf.MODEL_FILE,
             "doc: Probability that the window is accessible, per cell type",
@@ -428,7 +428,7 @@ def test_check__a_file_too_many(model_folder: Path):
             "doc",
         ),
         (kf.MODEL_FILE, "chromacc_models.KipoiModel", "os.system", "unknown value", "defined_as"),
-        (kf.MODEL_FILE, "sha256: ", "sha256: 0", "another form", "args.sha256"),
+        (kf.MODEL_FILE, "sha256: ", "sha256: 0", "wrong format", "args.sha256"),
         (
             kf.DATALOADER_FILE,
             "    optional: false\n  fasta",
@@ -436,7 +436,7 @@ def test_check__a_file_too_many(model_folder: Path):
             "unknown key",
             "optinal",
         ),
-        (kf.DATALOADER_FILE, "default: 120", "default: long", "wrong kind", "args.window_length.default"),
+        (kf.DATALOADER_FILE, "default: 120", "default: long", "wrong type", "args.window_length.default"),
         (kf.DATALOADER_FILE, "type: GenomicRanges", "type: str", "unknown value", "output_schema.metadata"),
     ],
 )
@@ -611,7 +611,7 @@ def test_check__expected_predictions_that_lead_elsewhere(model_folder: Path):
         del file["preds"]
         file["preds"] = h5py.ExternalLink("/etc/passwd", "/x")
     list_again(model_folder)
-    with pytest.raises(InputError, match="an HDF5 file that is not opened"):
+    with pytest.raises(InputError, match="this HDF5 file is refused"):
         check(model_folder)
 
 

@@ -1,4 +1,4 @@
-"""The mends of Kipoi one by one, in process; `test_kipoi_client.py` sees them through the real command."""
+"""The fixes of Kipoi one by one, in process; `test_kipoi_client.py` sees them through the real command."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(kipoi_patches, "_ROWS_PER_WRITE", request.param)
 
 
-def test_mends__are_in_place():
+def test_fixes__are_in_place():
     assert writers.get_writer is get_writer
     assert kipoi_commands.prepare_batch is prepare_batch
     assert writers.np.string_ is np.bytes_
@@ -185,17 +185,17 @@ def test_prepare_batch__keeps_what_was_asked_for(options: dict, keys: set):
     assert set(given) == {"inputs", "metadata"}
 
 
-def test_mend__leaves_another_version_alone(monkeypatch: pytest.MonkeyPatch):
+def test_fixes__leave_another_version_alone(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(kipoi, "__version__", "0.9.0")
     monkeypatch.setattr(writers, "get_writer", "theirs")
-    kipoi_patches._mend()
+    kipoi_patches._apply_fixes()
     assert writers.get_writer == "theirs"
 
 
 @pytest.mark.parametrize(
     ("command", "hooked"), [("/bin/kipoi", True), ("/lib/kipoi/__main__.py", True), ("/bin/pytest", False)]
 )
-def test_mend__errors_of_the_command_only(
+def test_fixes__errors_of_the_command_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, command: str, hooked: bool
 ):
     def standard(*_arguments: object) -> None:

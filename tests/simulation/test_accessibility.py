@@ -144,7 +144,7 @@ def test_models_of__matching_pairs_every_motif_once():
     assert sorted(n for p in first.pairs for n in (p.first, p.second)) == sorted(pool.names)
     assert len(first.pairs) == 10
     assert first.pairs != second.pairs
-    with pytest.raises(InputError, match="an odd motif is left over"):
+    with pytest.raises(InputError, match="an odd number of motifs"):
         drawn("matching")
 
 

@@ -113,7 +113,7 @@ def test_build__same_bits_where_workers_read_the_genome(tmp_path: Path):
     assert len(hashes) == 1
 
 
-def test_build__goes_on_with_an_unfinished_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_build__resumes_an_unfinished_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = write_simulated_dataset(tmp_path / "set", simulated_recipe("closed"))
     expected = build.build(path, tmp_path / "whole.zarr").content_hash
     with monkeypatch.context() as patched:
@@ -210,10 +210,10 @@ def test_info__tells_motifs_balance_and_ceiling(tmp_path: Path):
     value, text = info.describe(tmp_path / "a.zarr").report()
     assert "4 motifs: ALX BOB CUX DUX" in text
     assert "genome" not in text.split("content hash")[0]
-    assert "AUROC of a perfect reader" in text
+    assert "AUROC of the ideal observer" in text
     assert set(value["ceiling"]) == {"sum_1", "sum_2", "pair", "own"}
     assert set(value["every_occurrence"]) == {"sum_1", "sum_2"}
-    assert "every occurrence of a consensus outside other sites is taken for a site" in text
+    assert "every consensus occurrence outside other sites is scored as a site" in text
     n_open = value["open_windows"]["own"]
     assert n_open == value["counts"]["windows_open_in_own"]
     assert f"{n_open:,} {n_open / 1500:>7.1%}" in text

@@ -1,4 +1,4 @@
-"""The perfect reader, against every way in which a short sequence can have been made."""
+"""The ideal observer, against every way in which a short sequence can have been made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from chromacc_data.motifs.motif import Motif
 from chromacc_data.recipe.simulation import MotifsRecipe, SitesRecipe
-from chromacc_data.simulation.posterior import read_sequences, sites_per_window
+from chromacc_data.simulation.posterior import enumerate_configurations, sites_per_window
 from chromacc_data.simulation.sites import Pool, draw_bases, draw_sites, plant, read_pool
 
 FREQUENCIES = np.array([0.4, 0.1, 0.2, 0.3])
@@ -77,10 +77,10 @@ def posterior(codes: np.ndarray, pool: Pool, recipe: SitesRecipe) -> dict[tuple,
     for motifs, of_motifs in ways_to_draw(pool, recipe):
         widths = [pool.motifs[m].width for m in motifs]
         for starts, of_starts in ways_to_place(widths, recipe):
-            for turned in product(strands, repeat=len(motifs)):
+            for oriented in product(strands, repeat=len(motifs)):
                 chance = of_motifs * of_starts / len(strands) ** len(motifs)
                 is_site = np.zeros(LENGTH, bool)
-                for m, start, strand in zip(motifs, starts, turned, strict=True):
+                for m, start, strand in zip(motifs, starts, oriented, strict=True):
                     ppm = pool.motifs[m].ppm
                     if recipe.bases == "consensus":
                         ppm = np.eye(4)[ppm.argmax(axis=1)]
@@ -90,7 +90,7 @@ def posterior(codes: np.ndarray, pool: Pool, recipe: SitesRecipe) -> dict[tuple,
                     chance *= ppm[np.arange(len(ppm)), codes[site]].prod()
                 chance *= FREQUENCIES[codes[~is_site]].prod()
                 if chance:
-                    weights[tuple(zip(motifs, starts, turned, strict=True))] += chance
+                    weights[tuple(zip(motifs, starts, oriented, strict=True))] += chance
     total = sum(weights.values())
     return {key: weight / total for key, weight in weights.items()}
 
@@ -109,18 +109,20 @@ CASES = {
 
 
 @pytest.mark.parametrize(("pool", "recipe"), CASES.values(), ids=CASES)
-def test_read_sequences__as_by_enumeration(pool: Pool, recipe: SitesRecipe):
+def test_enumerate_configurations__as_by_enumeration(pool: Pool, recipe: SitesRecipe):
     rng = np.random.default_rng(0)
     sites = draw_sites(rng, 12, pool, recipe, LENGTH)
     codes = rng.choice(4, (12, LENGTH), p=FREQUENCIES).astype(np.uint8)
     codes = plant(codes, sites, draw_bases(rng, sites, pool, recipe), pool.widths)
-    readings = read_sequences(codes, pool, recipe, FREQUENCIES)
+    configurations = enumerate_configurations(codes, pool, recipe, FREQUENCIES)
     for row in range(len(codes)):
-        here = readings.window == row
+        here = configurations.window == row
         found = {
             tuple((m, s, d) for m, s, d in zip(*one, strict=True) if m >= 0): p
             for *one, p in zip(
-                *(a[here].tolist() for a in readings.sites), readings.probability[here], strict=True
+                *(a[here].tolist() for a in configurations.sites),
+                configurations.probability[here],
+                strict=True,
             )
         }
         expected = posterior(codes[row], pool, recipe)
@@ -132,13 +134,13 @@ def test_read_sequences__as_by_enumeration(pool: Pool, recipe: SitesRecipe):
             assert probability == pytest.approx(expected[key] / thought_of)
 
 
-def test_read_sequences__a_window_without_any_site_that_could_be():
+def test_enumerate_configurations__a_window_without_any_site_that_could_be():
     # Two sites were asked for, and one word is there: it is called all the same.
     codes = np.array([[1, 1, 1, 3, 0, 1, 2, 1, 1], [1] * 9], np.uint8)
-    readings = read_sequences(codes, WORDS, SitesRecipe(2), FREQUENCIES)
-    assert readings.window.tolist() == [0, 0, 1]
-    assert readings.sites.motif.tolist() == [[-1, -1], [0, -1], [-1, -1]]
-    assert readings.probability[1] > 0.5
+    configurations = enumerate_configurations(codes, WORDS, SitesRecipe(2), FREQUENCIES)
+    assert configurations.window.tolist() == [0, 0, 1]
+    assert configurations.sites.motif.tolist() == [[-1, -1], [0, -1], [-1, -1]]
+    assert configurations.probability[1] > 0.5
 
 
 def test_sites_per_window__weights():

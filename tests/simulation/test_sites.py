@@ -107,8 +107,8 @@ BAD_ROOM = {
     "repeats": (SitesRecipe(2, repeats=True), 7, "cannot fit without overlapping", "8 bp"),
     "groups": (SitesRecipe(groups=(("m0",), ("m1",))), 6, "cannot fit", "7 bp"),
     "too many": (SitesRecipe(3), 90, "more sites than motifs", "`repeats: true`"),
-    "near positions": (SitesRecipe(2, positions=(0, 3)), 90, "cannot stand there", "a motif of 4 bp at 0"),
-    "at the end": (SitesRecipe(2, positions=(0, 7)), 10, "cannot stand there", "the window ends"),
+    "near positions": (SitesRecipe(2, positions=(0, 3)), 90, "would overlap", "a motif of 4 bp at 0"),
+    "at the end": (SitesRecipe(2, positions=(0, 7)), 10, "would overlap", "the window ends"),
 }
 
 

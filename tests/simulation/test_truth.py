@@ -64,7 +64,7 @@ def test_read_truth__a_store_of_a_genome_has_none(make_store: Callable[..., Path
         read_truth(open_store(make_store()))
 
 
-def test_ceiling__no_reader_orders_better(built: Path):
+def test_ceiling__no_other_score_ranks_better(built: Path):
     ds = open_store(built)
     rows = batches.split_indices(ds, "train")
     best = ceiling(ds, indices=rows)
@@ -171,7 +171,7 @@ def test_verify__truth_tampered_with(built: Path, name: str, where: tuple | None
 def test_verify__a_site_of_no_strand(built: Path):
     zarr.open_group(built, mode="r+")["site_strand"][first_site(built)[0], 0] = 0
     reseal(built)
-    with pytest.raises(CheckError, match="no strand of a site of"):
+    with pytest.raises(CheckError, match="invalid strand of a site of"):
         verify(built, n_sample=None)
 
 
@@ -202,7 +202,7 @@ def test_check_truth__overlapping_sites(built: Path):
 
 @pytest.mark.parametrize("name", [variable.name for variable in schema.TRUTH])
 def test_validate__truth_is_whole(built: Path, name: str):
-    with pytest.raises(InputError, match="without its whole truth"):
+    with pytest.raises(InputError, match="with incomplete truth"):
         schema.validate(open_store(built).drop_vars(name))
 
 

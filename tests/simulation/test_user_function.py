@@ -68,7 +68,7 @@ BAD = {
     "scalar": "another shape",
     "nothing": "another shape",
     "column": "another shape",
-    "nan": "no number",
+    "nan": "not a number",
     "broken": "the function failed",
     "missing": "no such function",
     "no_function": "no such function",
@@ -106,7 +106,7 @@ def test_load_function__file_with_an_error(tmp_path: Path):
     assert "SyntaxError" in str(caught.value)
 
 
-def test_user_function__changed_file_is_loaded_anew(file: Path):
+def test_user_function__changed_file_is_loaded_again(file: Path):
     function = UserFunction("score.py:count", file, "one")
     assert function(SITES, CODES, ("x", "y")).tolist() == [1, 2]
     file.write_text(CODE.replace("sum(axis=1)", "sum(axis=1) * 10"))
@@ -116,7 +116,7 @@ def test_user_function__changed_file_is_loaded_anew(file: Path):
 
 
 def test_user_function__of_a_store_is_not_run(file: Path):
-    with pytest.raises(InputError, match="is not run"):
+    with pytest.raises(InputError, match="are not run"):
         UserFunction.of_store("tests.simulation.test_user_function:third")(SITES, CODES, ("x", "y"))
 
 

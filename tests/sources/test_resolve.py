@@ -151,7 +151,7 @@ def registry(tmp_path: Path) -> str:
 # Local files
 
 
-def test_resolve__file_beside_the_recipe(tmp_path):
+def test_resolve__file_next_to_the_recipe(tmp_path):
     (tmp_path / "peaks").mkdir()
     (tmp_path / "peaks" / "a.bed").write_bytes(b"x")
     source = Source(file="peaks/a.bed", sha256=sha256(b"x"))
@@ -194,7 +194,7 @@ def test_resolve__folder(tmp_path):
 
 def test_resolve__local_checksum_differs(tmp_path):
     (tmp_path / "a.bed").write_bytes(b"x")
-    with pytest.raises(InputError, match="not the file that the recipe means") as caught:
+    with pytest.raises(InputError, match="not the file that the recipe specifies") as caught:
         resolve(Source(file="a.bed", sha256="0" * 64), base=tmp_path)
     assert sha256(b"x") in str(caught.value)
 
@@ -225,14 +225,14 @@ def test_resolve__same_name_at_two_addresses(fetch, server):
     assert fetch().read_bytes() == BODY
 
 
-def test_resolve__broken_connection_goes_on(fetch, server):
+def test_resolve__broken_connection_is_resumed(fetch, server):
     server.mishaps = [breaks_off, breaks_off]
     assert fetch().read_bytes() == BODY
     assert server.ranges == [None, f"bytes={len(BODY) // 2}-", f"bytes={len(BODY) * 3 // 4}-"]
-    assert server.waits == [1.0, 1.0]  # bytes arrived: attempts are counted anew
+    assert server.waits == [1.0, 1.0]  # bytes arrived: the count of attempts restarts
 
 
-def test_resolve__gives_up_and_goes_on_with_the_next_command(fetch, server, tmp_path):
+def test_resolve__gives_up_and_resumes_with_the_next_command(fetch, server, tmp_path):
     server.mishaps = [breaks_off, 503, 503, 503, 503]
     with pytest.raises(InputError, match="the download failed 5 times") as caught:
         fetch()

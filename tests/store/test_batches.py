@@ -101,19 +101,19 @@ def test_epoch__shuffle_mixes_chunks_and_windows():
 
 
 @pytest.mark.parametrize("memory", [IN_MEMORY, STREAMED])
-def test_epoch__augment_turns_half_of_the_windows_anew_each_epoch(memory: int):
+def test_epoch__augment_reverse_complements_half_of_the_windows_each_epoch(memory: int):
     ds = make_dataset(n_windows=300, window_length=20)
     options = {"indices": range(300), "shuffle": False, "memory_limit": memory, "batch_size": 32}
     plain = np.concatenate([b.codes for b in Batches(ds, **options)])
-    turned = []
+    reversed_ = []
     augmented = Batches(ds, reverse_complement="augment", **options)
     for epoch in range(2):
         codes = np.concatenate([b.codes for b in augmented.epoch(epoch)])
         same = (codes == plain).all(axis=1)
         assert ((codes == reverse_complement(plain)).all(axis=1) | same).all()
         assert 100 < same.sum() < 200
-        turned.append(same)
-    assert not np.array_equal(*turned)
+        reversed_.append(same)
+    assert not np.array_equal(*reversed_)
     np.testing.assert_array_equal(np.concatenate([b.codes for b in Batches(ds, **options)]), plain)
 
 
@@ -148,7 +148,7 @@ def test_batches__fold_out_of_range_says_which_there_are():
     assert caught.value.expected == "0 to 1"
 
 
-def test_batches__unlawful_reverse_complement():
+def test_batches__invalid_reverse_complement():
     with pytest.raises(ValueError, match="expected one of"):
         Batches(make_dataset(), reverse_complement="both")
 

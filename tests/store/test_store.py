@@ -185,7 +185,7 @@ def test_open_store__absent_or_unfinished_or_other(tmp_path: Path):
         (lambda ds: ds.attrs.update({schema.ATTR_FORMAT_VERSION: 99}), "another format version"),
         (lambda ds: ds.__delitem__("accessibility"), "'accessibility' is missing"),
         (lambda ds: ds.__setitem__("split", ds["split"].astype("int64")), "another layout"),
-        (lambda ds: ds.coords.update({"base": list("TGCA")}), "another order"),
+        (lambda ds: ds.coords.update({"base": list("TGCA")}), "the wrong order"),
         (lambda ds: ds.coords.update({"cell_type": ["liver", "liver"]}), "not unique"),
     ],
 )
@@ -197,7 +197,7 @@ def test_validate__says_what_differs(change: Callable, message: str):
         schema.validate(ds)
 
 
-def test_write_store__goes_on_after_a_kill(tmp_path: Path):
+def test_write_store__resumes_after_a_kill(tmp_path: Path):
     """A process that dies after its second chunk leaves markers; the next run makes only what is missing."""
     script = textwrap.dedent(
         """
@@ -254,7 +254,7 @@ def test_partial__one_builder_one_key(tmp_path: Path):
         assert (partial.folder / "key").read_text() == "two"
         (partial.folder / "chunks").mkdir()
         partial.marker(0).write_text("digest")
-    with pytest.raises(InputError, match="unfinished build of something else"):
+    with pytest.raises(InputError, match="unfinished build of another"):
         Partial.open(path, key="three").__enter__()
     with Partial.open(path, key="three", restart=True) as partial:
         assert not partial.marker(0).exists()

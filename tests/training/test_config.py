@@ -50,7 +50,7 @@ def test_load_config__file_then_settings(path: Path):
     ("settings", "expected"),
     [
         (["kk=3"], "--set kk=3: unknown key"),
-        (["k=three"], "--set k=three: a value of the wrong kind"),
+        (["k=three"], "--set k=three: a value of the wrong type"),
         (["learning_rate=-1"], "--set learning_rate=-1: out of range"),
         (["network=baseline"], "train.yaml with --set line 3, k: baseline has no such option"),
         (["k"], "--set: not a setting"),

@@ -320,7 +320,7 @@ def test_choose_motifs__the_most_informative_where_filters_are_few(motifs: Path,
     ("content", "options", "what", "remedy"),
     [
         ("MEME version 4\n\nALPHABET= ACGT\n", {}, "no motif in the file", None),
-        ("nothing", {}, "not a file of motifs", None),
+        ("nothing", {}, "not a motif file", None),
         ([Motif("flat", np.full((4, 4), 0.25))], {}, "no motif with information", None),
         ([word_motif("GATTACA")], {"n_filters": 2}, "no filter is left for a motif", "raise n_filters"),
         (

@@ -60,7 +60,7 @@ def test_store__its_new_path(moved: Path, run: Path, command: str):
 def test_store__not_there_any_more(run: Path, command: str):
     error = call(command, run).exception
     assert isinstance(error, InputError)
-    assert "is not here" in error.what
+    assert "was not found" in error.what
     assert "--store PATH" in error.remedy
 
 
@@ -78,5 +78,5 @@ def test_open__a_run_and_its_moved_store(moved: Path, run: Path):
     opened = Run.open(Run.open(run), store=moved / "elsewhere.zarr")
     assert opened.store == moved / "elsewhere.zarr"
     assert opened.open_store().attrs["content_hash"] == opened.info.store.content_hash
-    with pytest.raises(InputError, match="is not here"):
+    with pytest.raises(InputError, match="was not found"):
         Run.open(run, store=moved / "nowhere.zarr")

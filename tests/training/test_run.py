@@ -34,7 +34,7 @@ def no_space(*_arguments: object, **_options: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["_write_config", "write_text_atomically"])
-def test_claim_folder__killed_in_between_goes_on(
+def test_claim_folder__killed_in_between_resumes(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
     out = tmp_path / "run"

@@ -157,7 +157,7 @@ def test_train__tables_equal_keras(store: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("network", ["factorization_machine", pytest.param("basset", marks=pytest.mark.slow)])
-def test_train__killed_goes_on_to_the_same_bits(
+def test_train__killed_resumes_to_the_same_bits(
     make_store: Callable[..., Path], tmp_path: Path, network: str
 ):
     windows = motif_windows(n_windows=120, length=30 if network != "basset" else 170)

@@ -1,7 +1,7 @@
 """What users add to a model folder: files of their own, and their edits of its texts.
 
 Packaging a model again replaces the files of the model and keeps the rest. An edited text cannot stay in its
-place, as it describes the older network: it is kept beside the new one, as ``README.md.edited``.
+place, as it describes the older network: it is kept next to the new one, as ``README.md.edited``.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def _require_predictions(folder: Path, model: Any) -> Checked:
     predictions = model.predict_on_batch(inputs)
     if predictions.shape != expected["preds"].shape:
         raise CheckError(
-            "other predictions than those stored",
+            "predictions of another shape than those stored",
             where=folder / kf.EXPECTED,
             found=f"shape {predictions.shape}",
             expected=f"shape {expected['preds'].shape}",

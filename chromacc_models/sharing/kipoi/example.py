@@ -88,7 +88,7 @@ def cut_example(
     names, facts = schema.chrom_names(ds), schema.read_attribute(ds, schema.ATTR_GENOME)
     if facts is None:
         raise InputError(
-            "the store does not say which genome it is of",
+            "the store does not say which genome it comes from",
             where=ds.encoding.get("source", "store"),
             remedy="give --example-fasta and --example-bed",
         )

@@ -91,7 +91,7 @@ BACKGROUND = "background.tsv"
 DATA_FILES = (WEIGHTS, TARGETS, EXAMPLE_FASTA, EXAMPLE_INDEX, EXAMPLE_BED, EXPECTED)
 #: What only some models have: names of filters that began as known motifs, usual effects of variants.
 OPTIONAL_FILES = (KNOWN_MOTIFS, BACKGROUND)
-#: Files that their owner may add to: `check --accept-texts` takes their checksums anew. Folders of older
+#: Files that their owner may add to: `check --accept-texts` updates their checksums. Folders of older
 #: releases have no checksums of them.
 OWN_TEXTS = (MODEL_FILE, DATALOADER_FILE, CARD)
 TEXT_FILES = (*OWN_TEXTS, CHECKSUMS)
@@ -339,7 +339,7 @@ def require_checksums(
             )
     if description.args.weights != WEIGHTS:
         raise InputError(
-            "weights of another name",
+            "weights in a file of another name",
             where=f"{folder / MODEL_FILE}, args.weights",
             found=description.args.weights,
             expected=WEIGHTS,
@@ -464,7 +464,7 @@ def require_labels(labels: Sequence[str], n_outputs: int, *, where: Path) -> Non
             "labels do not fit the outputs",
             where=where,
             found=f"{len(labels)} lines, {len(set(labels))} different: {', '.join(labels[:8])}",
-            expected=f"{n_outputs} different names, one a line",
+            expected=f"{n_outputs} different names, one per line",
         )
 
 

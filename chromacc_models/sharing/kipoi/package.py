@@ -63,7 +63,7 @@ def package(
 ) -> Path:
     """Write a trained network as a model folder for Kipoi, and check it.
 
-    The folder is made beside its final name, checked with the loader and the model that Kipoi will use, and
+    The folder is made next to its final name, checked with the loader and the model that Kipoi will use, and
     renamed: a visible folder has passed.
 
     Parameters
@@ -88,7 +88,7 @@ def package(
         What pip installs to run the model; this release of chromacc when not given.
     overwrite
         Replace an older model folder of that name. Files that users added to it are kept; model.yaml,
-        dataloader.yaml and README.md are written anew, and an edited one is kept as ``README.md.edited``.
+        dataloader.yaml and README.md are rewritten, and an edited one is kept as ``README.md.edited``.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def package(
     """
     to, trained = Path(to), Run.open(run, store=store)
     if (example_fasta is None) != (example_bed is None):
-        raise InputError("an example is a FASTA and a BED", where="--example-fasta, --example-bed")
+        raise InputError("an example needs both a FASTA and a BED", where="--example-fasta, --example-bed")
     _require_free(to, overwrite=overwrite)
     # Hidden, so that no source lists it as a model.
     with disk_errors(to), working_folder(to, hidden=True, what="model folder") as working:
@@ -160,12 +160,12 @@ def _require_free(to: Path, *, overwrite: bool) -> None:
     if not to.exists() or (to.is_dir() and not any(to.iterdir())):
         return
     if not (to / kf.MODEL_FILE).is_file():
-        raise InputError("exists, and is no model folder", where=to, remedy="name another folder")
+        raise InputError("exists and is not a model folder", where=to, remedy="name another folder")
     if not overwrite:
         raise InputError(
             "exists already",
             where=to,
-            remedy="name another folder, or replace the model by --overwrite, which keeps files you added",
+            remedy="name another folder, or replace the model with --overwrite, which keeps files you added",
         )
     list_additions(to)
 

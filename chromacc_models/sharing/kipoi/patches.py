@@ -1,12 +1,12 @@
-"""What Kipoi 0.8.6 breaks on a current stack, mended in one place.
+"""Fixes for what is broken in Kipoi 0.8.6 on a current stack, in one place.
 
 Kipoi 0.8.6 is its last release, so no upstream fix will come. Kipoi imports the package of a model's
-classes before it reads a batch or picks a writer. This module is imported then, and mends the loaded
-``kipoi`` modules: nothing on disk, nothing outside ``kipoi`` but the hook for errors of its command, and
-nothing at all on another version of Kipoi.
+classes before it reads a batch or picks a writer. This module is imported then, and patches the loaded
+``kipoi`` modules: nothing on disk, nothing outside ``kipoi`` except the hook for errors of its command, and
+nothing at all for another version of Kipoi.
 
 ======================================================== ====================================================
-symptom                                                  mended by
+symptom                                                  fixed by
 ======================================================== ====================================================
 ``-o x.h5``: np.string_ was removed in NumPy 2.0         :class:`_OldNumpyNames`, in ``kipoi.writers`` only
 ``-o x.h5`` onto a file that exists: "name already       :func:`get_writer`: an error that says so, before
@@ -59,7 +59,7 @@ __all__ = [
     "prepare_batch",
 ]
 
-#: The release that these mends are for.
+#: The release that these fixes are for.
 KIPOI_VERSION = "0.8.6"
 
 _ROWS_PER_WRITE = 10_000
@@ -382,7 +382,7 @@ def _print_input_errors() -> None:
     sys.excepthook = hook
 
 
-def _mend() -> None:
+def _apply_fixes() -> None:
     if kipoi.__version__ != KIPOI_VERSION:
         return
     writers.np = _OldNumpyNames()
@@ -392,4 +392,4 @@ def _mend() -> None:
     _print_input_errors()
 
 
-_mend()
+_apply_fixes()
