@@ -90,6 +90,8 @@ class AlleleScorer:
         starts = position[order] - length // 2 + self.scorer.scan_offset
         stretches = _stretches(genome, chrom[order], starts, self.scorer.front_end)
         pooled = [self._activated(scans) for scans in self._maxima.scans(stretches, alt[order])]
+        if (order[1:] > order[:-1]).all():
+            return self.compare(*pooled)
         back = np.argsort(order)
         return self.compare(*(values[back] for values in pooled))
 
@@ -152,15 +154,22 @@ class AlleleScorer:
         return (np.logaddexp.reduce(logs) * front_end.scale).astype(np.float32)
 
     def _activated(self, highest: np.ndarray) -> np.ndarray:
-        """Pooled values of the highest scans."""
+        """Pooled values of the highest scans, in their place."""
         front_end = self.scorer.front_end
         if front_end.activation == "relu":
-            highest = np.maximum(highest, 0)
+            np.maximum(highest, 0, out=highest)
         elif front_end.activation == "exponential":
-            highest = np.exp(highest)
-        # Comparisons lose a NaN: show the filters that have diverged.
-        lost = ~np.isfinite(self.scorer.kernel.sum(axis=(0, 1)) + self.scorer.filter_bias)
-        return np.where(lost, np.float32(np.nan), highest * np.float32(front_end.scale))
+            np.exp(highest, out=highest)
+        if front_end.scale != 1:
+            highest *= np.float32(front_end.scale)
+        if len(self._diverged):
+            highest[:, self._diverged] = np.nan
+        return highest
+
+    @cached_property
+    def _diverged(self) -> np.ndarray:
+        """Filters that are not finite: comparisons would lose their NaN."""
+        return np.flatnonzero(~np.isfinite(self.scorer.kernel.sum(axis=(0, 1)) + self.scorer.filter_bias))
 
     @cached_property
     def _maxima(self) -> StretchMaxima | None:

@@ -258,11 +258,11 @@ def _say_counts(scored: ScoredVariants) -> None:
 
 
 _WORDS = {
-    "ref_mismatch": "have a REF that the genome does not have there",
-    "ref_alt_swapped": "have REF and ALT swapped",
-    "unknown_chrom": "are on sequences that the genome does not have",
-    "past_end": "are past the end of their sequence",
-    "symbolic": "are symbols, breakends or without ALT",
+    "ref_mismatch": "with a REF that the genome does not have there",
+    "ref_alt_swapped": "with REF and ALT swapped",
+    "unknown_chrom": "on sequences that the genome does not have",
+    "past_end": "past the end of a sequence",
+    "symbolic": "symbolic or without ALT",
 }
 
 

@@ -132,10 +132,10 @@ class VariantParts:
 
 def parse_lines(lines: list[str]) -> Alleles:
     """Alleles of lines as :meth:`VariantParts.read_lines` gives them."""
-    chrom, position, id_, ref, alt = zip(*(line.split("\t") for line in lines), strict=True)
-    text = (np.array(column, object) for column in (id_, ref, alt))
-    at = np.array(position, np.int64) - 1
-    return Alleles(np.arange(len(lines)), np.array(chrom, object), at, *text)
+    fields = "\t".join(lines).split("\t")
+    chrom, id_, ref, alt = (np.array(fields[i::5], object) for i in (0, 2, 3, 4))
+    position = np.array(list(map(int, fields[1::5])), np.int64)
+    return Alleles(np.arange(len(lines)), chrom, position - 1, id_, ref, alt)
 
 
 class _Order:

@@ -87,7 +87,8 @@ def read_alleles(path: Path | str, *, chunk: int = 16384, skip: int = 0) -> Iter
             if number < skip:
                 continue
             fixed = number, record.chrom, record.pos - 1, record.id or ".", (record.ref or ".").upper()
-            rows += [(*fixed, alt.upper() if alt.isalpha() else alt) for alt in record.alts or (".",)]
+            for alt in record.alts or (".",):
+                rows.append((*fixed, alt.upper() if alt.isalpha() else alt))
             if (number + 1 - skip) % chunk == 0:
                 yield _columns(rows)
                 rows = []

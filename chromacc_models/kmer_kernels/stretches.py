@@ -133,7 +133,7 @@ class StretchMaxima:
         front_end = self._front_end
         used = highest[:, : front_end.n_strands * front_end.n_filters]
         if front_end.n_strands == 1:
-            return used
+            return np.ascontiguousarray(used)
         return np.maximum(used[:, : front_end.n_filters], used[:, front_end.n_filters :])
 
     @cached_property

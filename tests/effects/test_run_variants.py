@@ -219,9 +219,9 @@ def test_variants__counts_are_said(place: Path, tmp_path: Path, caplog: pytest.L
     caplog.set_level("INFO", "chromacc")
     run(place, tmp_path / "a.tsv")
     assert (
-        "10 of 19 alleles scored; 1 have a REF that the genome does not have there, "
-        "1 have REF and ALT swapped, 2 are on sequences that the genome does not have, "
-        "5 are symbols, breakends or without ALT"
+        "10 of 19 alleles scored; 1 with a REF that the genome does not have there, "
+        "1 with REF and ALT swapped, 2 on sequences that the genome does not have, "
+        "5 symbolic or without ALT"
     ) in caplog.text
 
 

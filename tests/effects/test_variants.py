@@ -30,6 +30,10 @@ from tests.effects.test_substitutions import naive_logits, random_scorer
 BASES = "".join(np.random.default_rng(0).choice(list("ACGT"), 200))
 
 
+#: Taps, bases of each, and how much farther apart they are: few, as kernels are compiled for each.
+SHAPES = ((4, 1, 1), (2, 2, 1), (2, 1, 2))
+
+
 @pytest.fixture(scope="module")
 def genome(tmp_path_factory: pytest.TempPathFactory) -> Genome:
     path = tmp_path_factory.mktemp("variants") / "genome.fa"
@@ -118,8 +122,7 @@ def test_score_alleles__are_logits_of_windows_as_text(
     seed=st.integers(0, 1000),
     left=st.integers(-3, 14),
     right=st.integers(-3, 13),
-    block_length=st.integers(1, 2),
-    spread=st.integers(1, 2),
+    shape=st.sampled_from(SHAPES),
     strands=st.sampled_from(["forward", "both"]),
     activation=st.sampled_from(["linear", "relu", "exponential"]),
     pooling=st.sampled_from(["max", "average", "logsumexp"]),
@@ -131,11 +134,11 @@ def test_score_alleles__of_one_base_are_naive_logits(
     seed: int,
     left: int,
     right: int,
-    block_length: int,
-    spread: int,
+    shape: tuple[int, int, int],
     **options: object,
 ):
-    scorer = random_scorer(seed, left=left, right=right, width=2, block_length=block_length, **options)
+    width, block_length, spread = shape
+    scorer = random_scorer(seed, left=left, right=right, width=width, block_length=block_length, **options)
     front_end = replace(scorer.front_end, spacing=block_length * spread)  # dilated, too
     scorer = replace(scorer, front_end=front_end)
     rng = np.random.default_rng(seed)
@@ -156,17 +159,17 @@ def test_score_alleles__of_one_base_are_naive_logits(
     seed=st.integers(0, 1000),
     left=st.integers(0, 14),
     right=st.integers(0, 13),
-    block_length=st.integers(1, 2),
-    width=st.integers(1, 5),
+    shape=st.sampled_from(SHAPES),
     strands=st.sampled_from(["forward", "both"]),
     activation=st.sampled_from(["linear", "relu", "exponential"]),
     n=st.integers(1, 150),
     gap=st.sampled_from([1, 7, 40]),
 )
 def test_of_bases__are_those_of_each_window_bit_by_bit(
-    genome: Genome, seed: int, left: int, right: int, n: int, gap: int, **options: object
+    genome: Genome, seed: int, shape: tuple[int, int, int], n: int, gap: int, **options: object
 ):
-    scorer = AlleleScorer(random_scorer(seed, left=left, right=right, **options))
+    width, block_length, _ = shape
+    scorer = AlleleScorer(random_scorer(seed, width=width, block_length=block_length, **options))
     rng = np.random.default_rng(seed)
     chrom = rng.integers(0, 2, n)
     position = rng.integers(0, 10 + 190 * (chrom == 0)) // gap * gap
