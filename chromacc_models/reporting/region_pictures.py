@@ -193,7 +193,9 @@ def _positions(shown: xr.DataArray) -> np.ndarray:
 
 def _panels(shown: xr.DataArray, heights: Sequence[float]) -> tuple[Figure, np.ndarray]:
     width = np.clip(_INCHES_PER_BASE * shown.sizes["position"] + _MARGIN, _NARROWEST, _WIDEST)
-    figure = Figure(figsize=(width, sum(heights) * 1.12 + 0.9), layout="constrained")
+    figure = Figure(
+        figsize=(width, sum(heights) * 1.12 + 0.2 * shown.sizes["cell_type"] + 0.9), layout="constrained"
+    )
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(h_pad=0.015, hspace=0.0)
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False).ravel()
@@ -233,17 +235,7 @@ def _draw_letters(axes: Axes, shown: xr.DataArray, heights: np.ndarray) -> None:
 
 
 def _label(axes: Axes, cell_type: str) -> None:
-    axes.text(
-        0.004,
-        0.97,
-        cell_type,
-        transform=axes.transAxes,
-        va="top",
-        fontsize=8.5,
-        fontweight="bold",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
-        zorder=5,
-    )
+    axes.set_title(cell_type, fontsize=8.5, fontweight="bold", loc="left", pad=2)
 
 
 def _arrows(hits: pd.DataFrame | None, shown: xr.DataArray, cell_type: str) -> pd.DataFrame:
@@ -321,4 +313,4 @@ def _finish(axes: np.ndarray, shown: xr.DataArray) -> None:
         name = place if name.isdigit() or not name else f"{name}, {place}"
     else:
         last.set_xlabel("Position in the sequence (bp)")
-    axes[0].set_title(name, fontsize=9, loc="left")
+    last.figure.suptitle(name, fontsize=9.5)
