@@ -212,8 +212,8 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
 def _draw_letters(axes: Axes, shown: xr.DataArray, heights: np.ndarray) -> None:
     """Letters of the sequence, as high as the values, below the axis where negative."""
     at, reference = _positions(shown), shown["reference"].to_numpy()
-    # A letter that is thinner than the line of the axis is not seen, and each takes milliseconds.
-    least = 0.004 * np.ptp(axes.get_ylim())
+    # A letter as thin as the line of the axis is not seen, and each takes milliseconds.
+    least = 0.008 * np.ptp(axes.get_ylim())
     for x, code, height in zip(at.tolist(), reference.tolist(), heights.tolist(), strict=True):
         if code == N_CODE or abs(height) < least:
             continue

@@ -21,7 +21,7 @@ from chromacc_models.scoring.scorer import Scorer
 from tests.effects.test_substitutions import naive_effects as every_mutant
 from tests.effects.test_substitutions import random_scorer
 
-LENGTH = 100
+LENGTH = 200
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("network")
     keras.utils.set_random_seed(3)
     basset(LENGTH, 2, size=0.01).save(folder / "basset.keras")
-    (folder / "genome.fa").write_text(f">chr1\n{'ACGTTGCA' * 40}\n")
+    (folder / "genome.fa").write_text(f">chr1\n{'ACGTTGCA' * 60}\n")
     (folder / "one.bed").write_text(f"chr1\t40\t{40 + LENGTH}\tone\n")
     return folder
 
@@ -48,7 +48,7 @@ def test_naive_effects__are_those_of_every_mutant():
 def test_basset__every_mutant_is_scored(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     arguments = folder / "basset.keras", folder / "one.bed", folder / "genome.fa"
     cm.mutagenesis(*arguments, tmp_path / "out.zarr", plot=tmp_path / "out.png")
-    assert "every one of 300 mutants of a window is scored by itself" in caplog.text
+    assert "every one of 600 mutants of a window is scored by itself" in caplog.text
     assert (tmp_path / "out.png").stat().st_size > 10_000  # without hits, which this network has not
     asked = AskedNetwork.open(Network(folder / "basset.keras"))
     assert isinstance(asked.scorer, KerasScorer)
