@@ -329,6 +329,7 @@ def _raise_place(
 
 @_kernel
 def _fill_maxima(
+    quad: Scan,
     activation: int,
     least: float,
     now: float,
@@ -342,6 +343,15 @@ def _fill_maxima(
 
     `least` is what is left without the raised scans, and `code` the base that is there.
     """
+    if activation != EXPONENTIAL:
+        # All bases at once; `least` is no lower than what the activation leaves.
+        raised, bound, zero = load(quad, highest, at), splat(quad, least), splat(quad, 0)
+        to = change * _N_BASES
+        store(differences, to, where(raised > bound, raised, bound) - splat(quad, now))
+        if code < _N_BASES:
+            differences[change, code] = 0
+        moved = load(quad, differences, to)
+        return lane_bits(moved > zero) | lane_bits(zero > moved) != 0
     differs = False
     for base in range(_N_BASES):
         difference = activated(activation, max(least, highest[at + base])) - now
@@ -463,7 +473,7 @@ def max_changes(
             to = position * _N_BASES
             position_of[n_changes], filter_of[n_changes] = position, index
             n_changes += _fill_maxima(
-                activation, left, now, codes[position], highest, to, differences, n_changes
+                quad, activation, left, now, codes[position], highest, to, differences, n_changes
             )
             store(highest, to, nothing)
         for i in range(1, touched[0] + 1):
@@ -472,7 +482,7 @@ def max_changes(
             if lane_bits(load(quad, highest, to) > splat(quad, above)):
                 position_of[n_changes], filter_of[n_changes] = position, index
                 n_changes += _fill_maxima(
-                    activation, above, now, codes[position], highest, to, differences, n_changes
+                    quad, activation, above, now, codes[position], highest, to, differences, n_changes
                 )
             store(highest, to, nothing)
     return n_changes
