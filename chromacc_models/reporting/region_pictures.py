@@ -69,7 +69,7 @@ def plot_contributions(contributions: xr.DataArray, hits: pd.DataFrame | None = 
     >>> from chromacc_models.examples import example_run
     >>> model, sequence = cm.load_model(example_run()), {"mine": "ACGTTGACGTCA" * 5}
     >>> figure = cm.plot_contributions(model.contributions(sequence).sel(region="mine"), model.hits(sequence))
-    >>> figure.get_size_inches()[0] >= 6
+    >>> bool(figure.get_size_inches()[0] >= 6)
     True
     """
     shown = _shown(contributions, ("position", "cell_type"))
@@ -123,7 +123,7 @@ def plot_mutagenesis(effects: xr.DataArray, hits: pd.DataFrame | None = None) ->
     >>> from chromacc_models.examples import example_run
     >>> model = cm.load_model(example_run())
     >>> figure = cm.plot_mutagenesis(model.mutagenesis("ACGTTGACGTCA" * 5).isel(region=0))
-    >>> figure.get_size_inches()[0] >= 6
+    >>> bool(figure.get_size_inches()[0] >= 6)
     True
     """
     shown = _shown(effects, ("position", "base", "cell_type"))
