@@ -159,7 +159,8 @@ class Substitutions:
 
     def _substituted(self) -> np.ndarray:
         front_end = self._front_end
-        return np.empty((front_end.window_length, front_end.block_length, _N_BASES), np.int32)
+        shape = mutate.TOGETHER, front_end.window_length, front_end.block_length, _N_BASES
+        return np.empty(shape, np.int32)
 
     def _read(self, scanned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Letters and rows of tables of what is scanned, (window, position) both."""

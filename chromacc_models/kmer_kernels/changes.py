@@ -329,6 +329,7 @@ def _raise_place(
 
 @_kernel
 def _fill_maxima(
+    quad: Scan,
     activation: int,
     least: float,
     now: float,
@@ -342,6 +343,15 @@ def _fill_maxima(
 
     `least` is what is left without the raised scans, and `code` the base that is there.
     """
+    if activation != EXPONENTIAL:
+        # All bases at once; `least` is no lower than what the activation leaves.
+        raised, bound, zero = load(quad, highest, at), splat(quad, least), splat(quad, 0)
+        to = change * _N_BASES
+        store(differences, to, where(raised > bound, raised, bound) - splat(quad, now))
+        if code < _N_BASES:
+            differences[change, code] = 0
+        moved = load(quad, differences, to)
+        return lane_bits(moved > zero) | lane_bits(zero > moved) != 0
     differs = False
     for base in range(_N_BASES):
         difference = activated(activation, max(least, highest[at + base])) - now
@@ -359,10 +369,12 @@ def max_changes(
     filters: Filters,
     window: Window,
     places: Places,
+    tile: int,
     first: int,
     stop: int,
     pooled: np.ndarray,
     changes: ChangeBuffers,
+    n_changes: int,
 ) -> int:
     """Changes of maxima over the places of a window, by substitutions at positions `first` to before `stop`.
 
@@ -370,12 +382,17 @@ def max_changes(
     ----------
     quad
         A scan of four lanes: the bases of a position.
+    tile
+        The filters to look at. Windows are taken in turn for each tile: what is known of all filters does
+        not fit into the caches that a core has for itself.
     pooled
-        (filter,) float32, filled: the values as they are.
+        (filter,) float32, filled for those filters: the values as they are.
+    changes, n_changes
+        What is listed of this window, and how many those are so far.
 
     Returns
     -------
-    Changes listed; where no value differs, there is none.
+    Changes listed now; where no value differs, there is none.
     """
     # Fields of tuples by names of their own: numba counts a reference each time that one is looked up.
     codes, letters, stream, substituted = window
@@ -399,77 +416,75 @@ def max_changes(
     touched = np.zeros(n_positions + 1, np.int64)
     floor = np.float32(0.0 if activation == RELU else -np.inf)
     nothing = splat(quad, -np.inf)
-    n_changes = 0
-    for tile in range(tables.shape[1]):
-        for strand in range(n_strands):
-            scan_places(scan, tables[strand, tile], stream, n_places, scans[strand])
-        n_found = _find_candidates(scan, scans, n_places, covered, gains, tile * lanes, floor, candidates)
-        for lane in range(min(lanes, n_filters - tile * lanes)):
-            index = tile * lanes + lane
-            top, left_over = tops[lane], elsewhere[lane]
-            now = activated(activation, top)
-            pooled[index] = now
-            if not top + gains[index] > floor:
+    for strand in range(n_strands):
+        scan_places(scan, tables[strand, tile], stream, n_places, scans[strand])
+    n_found = _find_candidates(scan, scans, n_places, covered, gains, tile * lanes, floor, candidates)
+    for lane in range(min(lanes, n_filters - tile * lanes)):
+        index = tile * lanes + lane
+        top, left_over = tops[lane], elsewhere[lane]
+        now = activated(activation, top)
+        pooled[index] = now
+        if not top + gains[index] > floor:
+            continue
+        above = max(top, floor)
+        bit = 1 << lane
+        winner = winning_run = 0
+        for i in range(n_found):
+            if found[i, 2] & bit and scans[found[i, 1], found[i, 0], lane] == top:
+                winner, winning_run = found[i, 0], found[i, 0] // covered
+                break
+        n_near = 0
+        touched[0] = 0
+        for i in range(n_found):
+            if not found[i, 2] & bit:
                 continue
-            above = max(top, floor)
-            bit = 1 << lane
-            winner = winning_run = 0
-            for i in range(n_found):
-                if found[i, 2] & bit and scans[found[i, 1], found[i, 0], lane] == top:
-                    winner, winning_run = found[i, 0], found[i, 0] // covered
-                    break
-            n_near = 0
-            touched[0] = 0
-            for i in range(n_found):
-                if not found[i, 2] & bit:
-                    continue
-                place, strand = found[i, 0], found[i, 1]
-                scanned = scans[strand, place, lane]
-                threshold = above
-                if abs(place // covered - winning_run) <= 1:
-                    threshold = left_over
-                    near_place[n_near], near_scan[n_near] = place, scanned
-                    n_near += 1
-                if place < stop and place + covered > first:
-                    _raise_place(
-                        quad,
-                        scanned,
-                        place,
-                        threshold,
-                        strand * n_filters + index,
-                        n_taps,
-                        weights,
-                        lifts,
-                        taps,
-                        tap_lifts,
-                        letters,
-                        substituted,
-                        first,
-                        stop,
-                        highest,
-                        touched,
-                    )
-            # Where the winner is covered, it is replaced by the best of what is not, or of what was raised.
-            for position in range(max(winner, first), min(winner + covered, stop)):
-                left = left_over
-                for i in range(n_near):
-                    if near_place[i] > position or near_place[i] + covered <= position:
-                        left = max(left, near_scan[i])
-                to = position * _N_BASES
+            place, strand = found[i, 0], found[i, 1]
+            scanned = scans[strand, place, lane]
+            threshold = above
+            if abs(place // covered - winning_run) <= 1:
+                threshold = left_over
+                near_place[n_near], near_scan[n_near] = place, scanned
+                n_near += 1
+            if place < stop and place + covered > first:
+                _raise_place(
+                    quad,
+                    scanned,
+                    place,
+                    threshold,
+                    strand * n_filters + index,
+                    n_taps,
+                    weights,
+                    lifts,
+                    taps,
+                    tap_lifts,
+                    letters,
+                    substituted,
+                    first,
+                    stop,
+                    highest,
+                    touched,
+                )
+        # Where the winner is covered, it is replaced by the best of what is not, or of what was raised.
+        for position in range(max(winner, first), min(winner + covered, stop)):
+            left = left_over
+            for i in range(n_near):
+                if near_place[i] > position or near_place[i] + covered <= position:
+                    left = max(left, near_scan[i])
+            to = position * _N_BASES
+            position_of[n_changes], filter_of[n_changes] = position, index
+            n_changes += _fill_maxima(
+                quad, activation, left, now, codes[position], highest, to, differences, n_changes
+            )
+            store(highest, to, nothing)
+        for i in range(1, touched[0] + 1):
+            position = touched[i]
+            to = position * _N_BASES
+            if lane_bits(load(quad, highest, to) > splat(quad, above)):
                 position_of[n_changes], filter_of[n_changes] = position, index
                 n_changes += _fill_maxima(
-                    activation, left, now, codes[position], highest, to, differences, n_changes
+                    quad, activation, above, now, codes[position], highest, to, differences, n_changes
                 )
-                store(highest, to, nothing)
-            for i in range(1, touched[0] + 1):
-                position = touched[i]
-                to = position * _N_BASES
-                if lane_bits(load(quad, highest, to) > splat(quad, above)):
-                    position_of[n_changes], filter_of[n_changes] = position, index
-                    n_changes += _fill_maxima(
-                        activation, above, now, codes[position], highest, to, differences, n_changes
-                    )
-                store(highest, to, nothing)
+            store(highest, to, nothing)
     return n_changes
 
 
@@ -517,11 +532,13 @@ def sum_changes(
     filters: Filters,
     window: Window,
     places: Places,
+    tile: int,
     log_sum_exp: bool,
     first: int,
     stop: int,
     pooled: np.ndarray,
     changes: ChangeBuffers,
+    n_changes: int,
 ) -> int:
     """Changes of averages, or of logarithms of mean exponentials, over the places of a window.
 
@@ -541,64 +558,62 @@ def sum_changes(
     scans = np.empty((n_strands, n_places, lanes), np.float32)
     moved = np.zeros((n_positions, _N_BASES), np.float64)
     multiplies = (activation != EXPONENTIAL) == log_sum_exp
-    n_changes = 0
-    for tile in range(tables.shape[1]):
-        for strand in range(n_strands):
-            scan_places(scan, tables[strand, tile], stream, n_places, scans[strand])
-        for lane in range(min(lanes, n_filters - tile * lanes)):
-            index = tile * lanes + lane
-            shift = np.float32(0)
-            if log_sum_exp:
-                shift = np.float32(-np.inf)
-                for strand in range(n_strands):
-                    for place in range(n_places):
-                        shift = max(shift, activated(activation, scans[strand, place, lane]))
-            # Below it a term of the multiplied form is cut by ReLU.
-            least = np.exp(-shift) if activation == RELU else np.float32(0)
-            total = 0.0
+    for strand in range(n_strands):
+        scan_places(scan, tables[strand, tile], stream, n_places, scans[strand])
+    for lane in range(min(lanes, n_filters - tile * lanes)):
+        index = tile * lanes + lane
+        shift = np.float32(0)
+        if log_sum_exp:
+            shift = np.float32(-np.inf)
             for strand in range(n_strands):
-                row = (strand * n_filters + index) * n_weights
                 for place in range(n_places):
-                    scanned = scans[strand, place, lane]
-                    term = activated(activation, scanned)
-                    if log_sum_exp:
-                        term = np.exp(term - shift)
-                    total += term
-                    if activation == RELU and not scanned + gains[index] > 0:
-                        continue
-                    multiple = np.exp(scanned - shift) if multiplies else np.float32(0)
-                    for position in range(max(place, first), min(place + covered, stop)):
-                        tap, offset = divmod(position - place, block_length)
-                        block = position - offset
-                        at = row + tap * n_letters
-                        here = at + letters[block]
-                        for base in range(_N_BASES):
-                            to = at + substituted[block, offset, base]
-                            if multiplies:
-                                new = max(multiple * (factors[to] / factors[here]), least)
-                            else:
-                                new = activated(activation, scanned + (weights[to] - weights[here]))
-                                if log_sum_exp:
-                                    new = np.exp(new - shift)
-                            moved[position, base] += np.float64(new) - np.float64(term)
-            pooled[index] = np.log(total / n_pooled) + shift if log_sum_exp else total / n_pooled
-            for position in range(first, stop):
-                differs = False
-                for base in range(_N_BASES):
-                    difference = moved[position, base]
-                    moved[position, base] = 0
-                    if base == codes[position]:
-                        difference = 0.0
-                    differs |= difference != 0
-                    if not log_sum_exp:
-                        differences[n_changes, base] = difference / n_pooled
-                    elif difference > -_CANCELLED * total:
-                        differences[n_changes, base] = np.log1p(difference / total)
-                    else:
-                        after = _log_sum(
-                            filters, scans[:, :, lane], letters, substituted, places, index, position, base
-                        )
-                        differences[n_changes, base] = after - (np.log(total) + shift)
-                position_of[n_changes], filter_of[n_changes] = position, index
-                n_changes += differs
+                    shift = max(shift, activated(activation, scans[strand, place, lane]))
+        # Below it a term of the multiplied form is cut by ReLU.
+        least = np.exp(-shift) if activation == RELU else np.float32(0)
+        total = 0.0
+        for strand in range(n_strands):
+            row = (strand * n_filters + index) * n_weights
+            for place in range(n_places):
+                scanned = scans[strand, place, lane]
+                term = activated(activation, scanned)
+                if log_sum_exp:
+                    term = np.exp(term - shift)
+                total += term
+                if activation == RELU and not scanned + gains[index] > 0:
+                    continue
+                multiple = np.exp(scanned - shift) if multiplies else np.float32(0)
+                for position in range(max(place, first), min(place + covered, stop)):
+                    tap, offset = divmod(position - place, block_length)
+                    block = position - offset
+                    at = row + tap * n_letters
+                    here = at + letters[block]
+                    for base in range(_N_BASES):
+                        to = at + substituted[block, offset, base]
+                        if multiplies:
+                            new = max(multiple * (factors[to] / factors[here]), least)
+                        else:
+                            new = activated(activation, scanned + (weights[to] - weights[here]))
+                            if log_sum_exp:
+                                new = np.exp(new - shift)
+                        moved[position, base] += np.float64(new) - np.float64(term)
+        pooled[index] = np.log(total / n_pooled) + shift if log_sum_exp else total / n_pooled
+        for position in range(first, stop):
+            differs = False
+            for base in range(_N_BASES):
+                difference = moved[position, base]
+                moved[position, base] = 0
+                if base == codes[position]:
+                    difference = 0.0
+                differs |= difference != 0
+                if not log_sum_exp:
+                    differences[n_changes, base] = difference / n_pooled
+                elif difference > -_CANCELLED * total:
+                    differences[n_changes, base] = np.log1p(difference / total)
+                else:
+                    after = _log_sum(
+                        filters, scans[:, :, lane], letters, substituted, places, index, position, base
+                    )
+                    differences[n_changes, base] = after - (np.log(total) + shift)
+            position_of[n_changes], filter_of[n_changes] = position, index
+            n_changes += differs
     return n_changes

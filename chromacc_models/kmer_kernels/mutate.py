@@ -25,6 +25,7 @@ from chromacc_models.kmer_kernels.vectors import Scan, constants, load, splat, s
 __all__ = [
     "ACTIVATIONS",
     "POOLINGS",
+    "TOGETHER",
     "Filters",
     "HeadWeights",
     "Places",
@@ -36,6 +37,9 @@ __all__ = [
 MAXIMUM, AVERAGE, LOG_SUM_EXP = range(3)
 
 POOLINGS = {"max": MAXIMUM, "average": AVERAGE, "logsumexp": LOG_SUM_EXP}
+
+#: Windows that are taken through one tile of filters after the other.
+TOGETHER = 8
 
 _N_BASES = 4
 _UNKNOWN = 4
@@ -189,26 +193,62 @@ def substitution_effects(
 ) -> None:
     """What each substitution does to the logits of windows: effects (window, position, base, cell_type).
 
-    windows holds arrays with a first axis of windows, but for `substituted`, room for one; `pooling` is
+    windows holds arrays with a first axis of windows, but for `substituted`, room for :data:`TOGETHER` of
+    them; `pooling` is
     :data:`MAXIMUM`, :data:`AVERAGE` or :data:`LOG_SUM_EXP`. Positions before `first` and from `stop` on get
     0.
     """
     n_filters = filters.weights.shape[1]
     room = (stop - first) * n_filters + 1
-    changes = ChangeBuffers(
-        np.empty(room, np.int32), np.empty(room, np.int32), np.empty((room, _N_BASES), np.float32)
-    )
-    pooled = np.empty(n_filters, np.float32)
+    n_together = min(TOGETHER, windows.codes.shape[0])
+    # Room for all changes that there could be: the system gives memory to what is written only.
+    position_of = np.empty((n_together, room), np.int32)
+    filter_of = np.empty((n_together, room), np.int32)
+    differences = np.empty((n_together, room, _N_BASES), np.float32)
+    n_changes = np.empty(n_together, np.int64)
+    pooled = np.empty((n_together, n_filters), np.float32)
     order = np.empty(room, np.int32)
     starts = np.empty(places.n_positions + 1, np.int64)
-    for i in range(windows.codes.shape[0]):
-        window = Window(windows.codes[i], windows.letters[i], windows.stream[i], windows.substituted)
-        if i == 0 or places.block_length > 1:
-            substituted_letters(window.codes, places.block_length, window.substituted)
-        if pooling == MAXIMUM:
-            n = max_changes(scan, quad, filters, window, places, first, stop, pooled, changes)
-        else:
-            n = sum_changes(
-                scan, filters, window, places, pooling == LOG_SUM_EXP, first, stop, pooled, changes
-            )
-        sum_effects(scan, n, changes, pooled, head, order, starts, effects[i])
+    for begin in range(0, windows.codes.shape[0], TOGETHER):
+        n_windows = min(TOGETHER, windows.codes.shape[0] - begin)
+        n_changes[:] = 0
+        for i in range(n_windows):
+            substituted_letters(windows.codes[begin + i], places.block_length, windows.substituted[i])
+        for tile in range(filters.tables.shape[1]):
+            for i in range(n_windows):
+                at = begin + i
+                window = Window(
+                    windows.codes[at], windows.letters[at], windows.stream[at], windows.substituted[i]
+                )
+                changes = ChangeBuffers(position_of[i], filter_of[i], differences[i])
+                if pooling == MAXIMUM:
+                    n_changes[i] = max_changes(
+                        scan,
+                        quad,
+                        filters,
+                        window,
+                        places,
+                        tile,
+                        first,
+                        stop,
+                        pooled[i],
+                        changes,
+                        n_changes[i],
+                    )
+                else:
+                    n_changes[i] = sum_changes(
+                        scan,
+                        filters,
+                        window,
+                        places,
+                        tile,
+                        pooling == LOG_SUM_EXP,
+                        first,
+                        stop,
+                        pooled[i],
+                        changes,
+                        n_changes[i],
+                    )
+        for i in range(n_windows):
+            changes = ChangeBuffers(position_of[i], filter_of[i], differences[i])
+            sum_effects(scan, n_changes[i], changes, pooled[i], head, order, starts, effects[begin + i])

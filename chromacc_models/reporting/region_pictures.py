@@ -69,7 +69,7 @@ def plot_contributions(contributions: xr.DataArray, hits: pd.DataFrame | None = 
     >>> from chromacc_models.examples import example_run
     >>> model, sequence = cm.load_model(example_run()), {"mine": "ACGTTGACGTCA" * 5}
     >>> figure = cm.plot_contributions(model.contributions(sequence).sel(region="mine"), model.hits(sequence))
-    >>> figure.get_size_inches()[0] >= 6
+    >>> bool(figure.get_size_inches()[0] >= 6)
     True
     """
     shown = _shown(contributions, ("position", "cell_type"))
@@ -123,7 +123,7 @@ def plot_mutagenesis(effects: xr.DataArray, hits: pd.DataFrame | None = None) ->
     >>> from chromacc_models.examples import example_run
     >>> model = cm.load_model(example_run())
     >>> figure = cm.plot_mutagenesis(model.mutagenesis("ACGTTGACGTCA" * 5).isel(region=0))
-    >>> figure.get_size_inches()[0] >= 6
+    >>> bool(figure.get_size_inches()[0] >= 6)
     True
     """
     shown = _shown(effects, ("position", "base", "cell_type"))
@@ -193,7 +193,9 @@ def _positions(shown: xr.DataArray) -> np.ndarray:
 
 def _panels(shown: xr.DataArray, heights: Sequence[float]) -> tuple[Figure, np.ndarray]:
     width = np.clip(_INCHES_PER_BASE * shown.sizes["position"] + _MARGIN, _NARROWEST, _WIDEST)
-    figure = Figure(figsize=(width, sum(heights) * 1.12 + 0.9), layout="constrained")
+    figure = Figure(
+        figsize=(width, sum(heights) * 1.12 + 0.2 * shown.sizes["cell_type"] + 0.9), layout="constrained"
+    )
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(h_pad=0.015, hspace=0.0)
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False).ravel()
@@ -210,8 +212,8 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
 def _draw_letters(axes: Axes, shown: xr.DataArray, heights: np.ndarray) -> None:
     """Letters of the sequence, as high as the values, below the axis where negative."""
     at, reference = _positions(shown), shown["reference"].to_numpy()
-    # A letter that is thinner than the line of the axis is not seen, and each takes milliseconds.
-    least = 0.004 * np.ptp(axes.get_ylim())
+    # A letter as thin as the line of the axis is not seen, and each takes milliseconds.
+    least = 0.008 * np.ptp(axes.get_ylim())
     for x, code, height in zip(at.tolist(), reference.tolist(), heights.tolist(), strict=True):
         if code == N_CODE or abs(height) < least:
             continue
@@ -233,17 +235,7 @@ def _draw_letters(axes: Axes, shown: xr.DataArray, heights: np.ndarray) -> None:
 
 
 def _label(axes: Axes, cell_type: str) -> None:
-    axes.text(
-        0.004,
-        0.97,
-        cell_type,
-        transform=axes.transAxes,
-        va="top",
-        fontsize=8.5,
-        fontweight="bold",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
-        zorder=5,
-    )
+    axes.set_title(cell_type, fontsize=8.5, fontweight="bold", loc="left", pad=2)
 
 
 def _arrows(hits: pd.DataFrame | None, shown: xr.DataArray, cell_type: str) -> pd.DataFrame:
@@ -321,4 +313,4 @@ def _finish(axes: np.ndarray, shown: xr.DataArray) -> None:
         name = place if name.isdigit() or not name else f"{name}, {place}"
     else:
         last.set_xlabel("Position in the sequence (bp)")
-    axes[0].set_title(name, fontsize=9, loc="left")
+    last.figure.suptitle(name, fontsize=9.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import chromacc_data as cd
 import chromacc_models as cm
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import decode, one_hot
+from tests import ROOT
 from tests.effects.regions import CELL_TYPES, LENGTH, MODEL, STARTS, Place, make_place
 
 
@@ -77,3 +80,14 @@ def test_bad_input(model):
         model.mutagenesis("A" * LENGTH, cell_types=["liver"])
     with pytest.raises(InputError, match="another length"):
         model.contributions("ACGT")
+
+
+def test_docs__examples_of_the_page_run(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs" / "effects.md").read_text()
+    examples = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    test = doctest.DocTestParser().get_doctest(examples, {}, "docs/effects.md", "docs/effects.md", 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner.run(test)
+    assert runner.tries == 8
+    assert not runner.failures
