@@ -168,6 +168,10 @@ def _config(
         settings = (f"network={network}", *settings)
     elif config is None and not any(setting.startswith("network=") for setting in settings):
         raise InputError("no network", where="--network", expected="one, or a --config that names it")
-    if motifs is not None:
-        settings = (*settings, f"motifs={json.dumps(str(motifs))}")
-    return choose_config(store, out, path=config, settings=settings, preset=preset)
+    given = () if motifs is None else (f"motifs={json.dumps(str(motifs))}",)
+    try:
+        return choose_config(store, out, path=config, settings=(*settings, *given), preset=preset)
+    except InputError as error:
+        if given and error.where == f"--set {given[0]}":
+            error.where = "--motifs"
+        raise

@@ -113,8 +113,7 @@ def choose_motifs(config: NetworkOptions) -> ChosenMotifs:
         chosen = tuple(clusters[i] for i in kept)
     else:
         chosen = clusters
-    for cluster in chosen:
-        _require_fitting(cluster.representative, config, path)
+    _require_fitting([cluster.representative for cluster in chosen], config, path)
     return ChosenMotifs(
         path,
         file_digest(path, fresh=True),
@@ -384,20 +383,23 @@ def _placed(motif: Motif, width: int) -> _Placed:
     return _Placed(-first, float(min(inside[first] / bits.sum(), 1.0)))
 
 
-def _require_fitting(motif: Motif, config: NetworkOptions, path: Path) -> None:
+def _require_fitting(motifs: Sequence[Motif], config: NetworkOptions, path: Path) -> None:
     width = _filter_width(config)
-    share = _placed(motif, width).share
-    if share >= _LEAST_SHARE:
+    cut = [motif for motif in motifs if _placed(motif, width).share < _LEAST_SHARE]
+    if not cut:
         return
-    wider = f"filter_width={motif.width}"
+    widest = max(cut, key=lambda motif: motif.width)
+    wider = f"filter_width={widest.width}"
     if config.filter_blocks is not None:
-        wider = f"filter_blocks={-(-motif.width // (config.block_length or 1))}"
+        wider = f"filter_blocks={-(-widest.width // (config.block_length or 1))}"
+    others = f", and {len(cut) - 1} more motifs" if len(cut) > 1 else ""
     raise InputError(
         "a motif that is much wider than the filters",
         where=path,
-        found=f"{motif.id} of {motif.width} bp; {width} bp hold {share:.0%} of its information",
+        found=f"{widest.id} of {widest.width} bp; {width} bp hold {_placed(widest, width).share:.0%} of its "
+        f"information{others}",
         expected=f"at least {_LEAST_SHARE:.0%}",
-        remedy=f"wider filters: --set {wider}; or remove the motif from the file",
+        remedy=f"wider filters: --set {wider}",
     )
 
 

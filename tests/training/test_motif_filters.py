@@ -324,7 +324,7 @@ def test_choose_motifs__the_most_informative_where_filters_are_few(motifs: Path,
         ([Motif("flat", np.full((4, 4), 0.25))], {}, "no motif with information", None),
         ([word_motif("GATTACA")], {"n_filters": 2}, "no filter is left for a motif", "raise n_filters"),
         (
-            [word_motif("GATTACAGATTACAGATTACACCC")],
+            [word_motif("GATTACAGATTACAGATTACACC"), word_motif("GATTACAGATTACAGATTACACCC")],
             {},
             "a motif that is much wider than the filters",
             "--set filter_width=24",
@@ -370,7 +370,7 @@ def test_train_command__motifs(store: Path, motifs: Path, tmp_path: Path):
     assert done.exit_code == 0, done.output
     assert Run.open(out).config.n_filters == len(read_known_motifs(out).filters) + 1
     for network, setting, where in (
-        ("basset", "seed=1", "motifs"),
+        ("basset", "seed=1", "--motifs"),
         ("baseline", "initial_filters=a.npy", "initial_filters"),
         ("baseline", "train_filters=false", "train_filters"),
     ):
