@@ -36,7 +36,7 @@ def start_tensorflow(threads: int | None = None) -> None:
         os.close(kept)
 
 
-def train_quietly(store: Path, config: Mapping[str, Any], out: Path, engine: str) -> None:
+def train_quietly(store: Path, config: Mapping[str, Any], out: Path, backend: str) -> None:
     """Train a run in a worker process; nothing is sent back: the run is in its folder.
 
     The configuration is plain values: its class would import TensorFlow while the task is unpacked.
@@ -46,4 +46,4 @@ def train_quietly(store: Path, config: Mapping[str, Any], out: Path, engine: str
     from chromacc_models.training.config import TrainConfig
     from chromacc_models.training.train import train
 
-    train(store, TrainConfig(**config), out, engine=engine)
+    train(store, TrainConfig(**config), out, backend=backend)

@@ -27,7 +27,6 @@ class _Backend(click.Choice):
 network_backend = option(
     "Running",
     "--backend",
-    "engine",
     old_names=["--engine"],
     type=_Backend(),
     default="auto",

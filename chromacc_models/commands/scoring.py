@@ -59,7 +59,7 @@ def predict(
     strands: str,
     batch_size: int,
     overwrite: bool,
-    engine: str,
+    backend: str,
     workers: int | None,
     processes: bool,
     scheduler: str | None,
@@ -86,7 +86,7 @@ def predict(
         strands=strands,
         batch_size=batch_size,
         engine=Engine(workers=workers, processes=processes, scheduler=scheduler),
-        network_engine=engine,
+        backend=backend,
         overwrite=overwrite,
         show_progress=console.progress,
     )

@@ -91,7 +91,7 @@ def train(
     motifs: Path | None,
     out: Path,
     threads: int | None,
-    engine: str,
+    backend: str,
 ) -> None:
     """Train a network on STORE.
 
@@ -101,7 +101,7 @@ def train(
     from chromacc_models.training import train as training
 
     chosen = _config(store, out, network, preset, config, settings, motifs)
-    made = training.train(store, chosen, out, progress=console.progress, engine=engine)
+    made = training.train(store, chosen, out, progress=console.progress, backend=backend)
     console.result(made.info.to_dict(), str(made))
 
 
@@ -126,7 +126,7 @@ def cross_validate(
     motifs: Path | None,
     out: Path,
     threads: int | None,
-    engine: str,
+    backend: str,
     workers: int | None,
     scheduler: str | None,
 ) -> None:
@@ -145,7 +145,7 @@ def cross_validate(
         chosen,
         out,
         progress=console.progress,
-        engine=engine,
+        backend=backend,
         workers=Engine(workers=workers, processes=True, scheduler=scheduler, threads=threads)
         if apart
         else None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,9 @@ from chromacc_models.effects.region_parts import RegionJob, make_parts
 from chromacc_models.effects.region_plots import PictureOptions, draw_region, hits_of_region
 from chromacc_models.scoring.parts import Parts, resumable_folder
 from chromacc_models.scoring.predict import require_writable
-from chromacc_models.training.run import Run
+
+if TYPE_CHECKING:
+    from chromacc_models.training.run import Run
 
 __all__ = ["base_values", "contributions", "labelled_values", "mutagenesis"]
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,9 @@ from chromacc_models.effects.network import AskedNetwork
 from chromacc_models.effects.region_parts import RegionJob, make_parts
 from chromacc_models.scoring.parts import Parts, resumable_folder
 from chromacc_models.scoring.predict import require_writable
-from chromacc_models.training.run import Run
+
+if TYPE_CHECKING:
+    from chromacc_models.training.run import Run
 
 __all__ = ["BIAS", "REST", "hits", "hits_frame"]
 

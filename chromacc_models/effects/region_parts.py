@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,7 +36,9 @@ from chromacc_models.scoring.parts import Parts
 from chromacc_models.scoring.predict import file_stamp
 from chromacc_models.scoring.saved_network import Network, chosen_cell_types, find_network
 from chromacc_models.scoring.standard_streams import refuse_on_a_cluster, regions_file
-from chromacc_models.training.run import Run
+
+if TYPE_CHECKING:
+    from chromacc_models.training.run import Run
 
 __all__ = ["RegionJob", "make_parts"]
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,8 +35,11 @@ from chromacc_models.effects.variant_parts import Plan, VariantParts, score_dtyp
 from chromacc_models.effects.variant_table import VariantColumns, suffix_of
 from chromacc_models.effects.variants import STATUSES, match_alleles, require_assembly
 from chromacc_models.effects.vcf import Alleles
+from chromacc_models.scoring.predict import require_writable
 from chromacc_models.scoring.saved_network import Network, find_network
-from chromacc_models.training.run import Run
+
+if TYPE_CHECKING:
+    from chromacc_models.training.run import Run
 
 __all__ = ["variants"]
 
@@ -121,10 +125,10 @@ def variants(
         raise InputError("records in a task below 1", where="chunk", found=chunk)
     require_rename(rename)
     require_format(out)
-    _require_writable(out, overwrite=overwrite)
+    require_writable(_outputs(out), overwrite=overwrite)
     job, columns = _prepare(find_network(model), genome, cell_types, rename)
     with disk_errors(out), _working_parts(out, key=job.key(vcf, chunk)) as parts:
-        _require_writable(out, overwrite=overwrite)  # again: another process may have written it
+        require_writable(_outputs(out), overwrite=overwrite)  # again: another process may have written it
         plan = parts.plan(vcf, records=chunk, look_at=(assembly := _Assembly(job, vcf)).look_at)
         assembly.require_known()
         rows = plan.n_alleles * (score_dtype(len(columns.cell_types)).itemsize + _ROW_BYTES)
@@ -277,13 +281,8 @@ def _attributes(job: _Job, vcf: Path) -> dict[str, str]:
     }
 
 
-def _require_writable(out: Path, *, overwrite: bool) -> None:
-    paths = [out, *(_indexes(out) if suffix_of(out) == ".vcf.gz" else ())]
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise InputError("exists already", where=path, remedy="name another file, or give --overwrite")
-        if path.is_dir() and not (path / "zarr.json").is_file():
-            raise InputError("a folder that is not a Zarr store", where=path, remedy="name another file")
+def _outputs(out: Path) -> list[Path]:
+    return [out, *(_indexes(out) if suffix_of(out) == ".vcf.gz" else ())]
 
 
 def _indexes(out: Path) -> list[Path]:

@@ -77,7 +77,7 @@ def cross_validate(
     out: Path | str,
     *,
     progress: bool = False,
-    engine: str = "auto",
+    backend: str = "auto",
     workers: Engine | None = None,
 ) -> CrossValidation:
     """Train one network per fold of a store, into `out/fold-0`, `out/fold-1`, ...; resumes if interrupted.
@@ -88,7 +88,7 @@ def cross_validate(
 
     Parameters
     ----------
-    store, config, out, engine
+    store, config, out, backend
         As in :func:`~chromacc_models.training.train.train`; `out` holds a run folder for each fold. If
         `initial_filters` is the folder of another cross-validation, each fold takes the filters of the same
         fold, which have not seen its held-out windows either if the store is the same.
@@ -132,7 +132,7 @@ def cross_validate(
     folds = range(n_folds(open_store(store)))
     configs = [_config_of_fold(config, fold) for fold in folds]
     folders = [fold_folder(out, fold) for fold in folds]
-    runs = train_runs(store, configs, folders, progress=progress, engine=engine, workers=workers)
+    runs = train_runs(store, configs, folders, progress=progress, backend=backend, workers=workers)
     scores = pd.DataFrame(
         {
             "fold": fold,
@@ -156,14 +156,14 @@ def train_runs(
     folders: Sequence[Path | str],
     *,
     progress: bool = False,
-    engine: str = "auto",
+    backend: str = "auto",
     workers: Engine | None = None,
 ) -> list[Run]:
     """Train a network on a store for each configuration, into the folder of the same index.
 
     Parameters
     ----------
-    store, configs, folders, engine
+    store, configs, folders, backend
         As in :func:`~chromacc_models.training.train.train`.
     progress, workers
         As in :func:`cross_validate`.
@@ -176,10 +176,10 @@ def train_runs(
     store = Path(store).absolute()
     jobs = [(store, config, Path(folder).absolute()) for config, folder in zip(configs, folders, strict=True)]
     if workers is None:
-        return [train(*job, progress=progress, engine=engine) for job in jobs]
+        return [train(*job, progress=progress, backend=backend) for job in jobs]
     tasks = [
         dask.delayed(train_quietly, pure=False, traverse=False)(
-            store, dataclasses.asdict(config), out, engine
+            store, dataclasses.asdict(config), out, backend
         )
         for store, config, out in jobs
     ]

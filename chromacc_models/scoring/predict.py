@@ -59,7 +59,7 @@ def predict(
     strands: Strands = "forward",
     batch_size: int = 256,
     engine: Engine | None = None,
-    network_engine: str = "auto",
+    backend: str = "auto",
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> list[Path]:
@@ -91,7 +91,7 @@ def predict(
     engine
         Where the tasks run; local threads when not given. On a cluster, the workers need the files by the
         same paths; each loads the network and the regions once.
-    network_engine
+    backend
         How the network is computed: see :func:`chromacc_models.scoring.open_scorer.open_scorer`.
     overwrite
         Replace files that exist.
@@ -128,13 +128,13 @@ def predict(
     if strands not in ("forward", "both"):
         raise InputError("unknown strands", where="--strands", found=strands, expected="forward or both")
     network = find_network(model)
-    names, columns = _chosen(network, cell_types, network_engine)
+    names, columns = _chosen(network, cell_types, backend)
     paths = [] if is_standard(out) else output_paths(Path(out), names)
     require_writable(paths, overwrite=overwrite)
     fastas = [fasta] if isinstance(fasta, (str, Path)) else fasta
     genome = tuple(Path(path).resolve() for path in fastas)
     with regions_file(regions) as file:
-        job = _Job(network, file, genome, strands, batch_size, columns, network_engine)
+        job = _Job(network, file, genome, strands, batch_size, columns, backend)
         n_regions = len(job.windows())  # bad regions or a wrong genome show up here, before the first task
         require_disk(
             Path(tempfile.gettempdir() if is_standard(out) else out),
@@ -191,10 +191,10 @@ class _Job:
     strands: Strands
     batch_size: int
     columns: tuple[int, ...]
-    network_engine: str
+    backend: str
 
     def scorer(self) -> Scorer | KerasScorer:
-        return _open_network(self.network, self.network_engine)
+        return _open_network(self.network, self.backend)
 
     def windows(self) -> RegionWindows:
         stamps = tuple(file_stamp(path) for path in (self.regions, *self.fasta))
@@ -276,10 +276,10 @@ def file_stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _chosen(
-    network: Network, cell_types: Sequence[str] | None, network_engine: str
+    network: Network, cell_types: Sequence[str] | None, backend: str
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and columns of the cell types that are wanted."""
-    known = network.names_of(_open_network(network, network_engine).n_cell_types)
+    known = network.names_of(_open_network(network, backend).n_cell_types)
     return chosen_cell_types(known, cell_types)
 
 

@@ -287,7 +287,7 @@ def lock_folder(out: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def describe_run(
-    store: Path, ds: xr.Dataset, config: TrainConfig, model: keras.Model, *, engine: str = "auto"
+    store: Path, ds: xr.Dataset, config: TrainConfig, model: keras.Model, *, backend: str = "auto"
 ) -> RunInfo:
     """What `run.json` says from the start."""
     filters = None
@@ -299,7 +299,7 @@ def describe_run(
             str(store.resolve()), ds.attrs[schema.ATTR_CONTENT_HASH], ds.attrs.get(schema.ATTR_TITLE)
         ),
         config=config,
-        engine=engine,
+        engine=backend,
         initial_filters_sha256=filters,
         motifs_sha256=None if config.motifs is None else file_digest(Path(config.motifs), fresh=True),
         cell_types=tuple(str(name) for name in ds[schema.CELL_TYPE].values),

@@ -63,7 +63,7 @@ def train(
     out: Path | str,
     *,
     progress: bool = False,
-    engine: str = "auto",
+    backend: str = "auto",
 ) -> Run:
     """Train a network on a store; an interrupted run resumes after its last complete epoch.
 
@@ -82,9 +82,9 @@ def train(
         Run folder: new, or one of the same store and configuration. A finished one is returned as it is.
     progress
         Show a bar: epoch, losses, windows per second, time left to the last epoch.
-    engine
-        How it is computed: see :func:`chromacc_models.kmer_kernels.keras_model.accelerated`. A resumed
-        run keeps the engine that it began with. The weights are the same up to rounding, whatever the engine.
+    backend
+        How it is computed: see :func:`chromacc_models.kmer_kernels.keras_model.accelerated`. A resumed run
+        keeps the backend that it began with. The weights are the same up to rounding with any.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def train(
         split_indices(ds, "train", fold=config.fold)  # a fold that is not there leaves no folder
     model = build_network(config, ds.sizes[schema.POSITION], ds.sizes[schema.CELL_TYPE])
     with disk_errors(out), lock_folder(out):
-        info = claim_folder(out, describe_run(store, ds, config, model, engine=engine))
+        info = claim_folder(out, describe_run(store, ds, config, model, backend=backend))
         if info.result is None:
             data = _Data.of(ds, config)
             known = None

@@ -219,7 +219,7 @@ def test_predict__engines_give_the_same(place: Path, tmp_path: Path):
     baseline(LENGTH, 3, n_filters=5, pool_scale=1.0).save(weights)
     found = []
     for name in ("tables", "kernels", "keras"):
-        run(place, tmp_path / f"{name}.tsv", model=weights, network_engine=name)
+        run(place, tmp_path / f"{name}.tsv", model=weights, backend=name)
         found.append(pd.read_csv(tmp_path / f"{name}.tsv", sep="\t").iloc[:, 5:].to_numpy())
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], atol=1e-6)
@@ -336,7 +336,7 @@ def test_predict__bad_regions_leave_nothing(place: Path, tmp_path: Path, kind: s
         ({"cell_types": ["cell 1", "cell 1"]}, "new.tsv", "no cell types, or one given twice"),
         ({"strands": "reverse"}, "new.tsv", "unknown strands"),
         ({"batch_size": 0}, "new.tsv", "batch size below 1"),
-        ({"network_engine": "cuda"}, "new.tsv", "unknown backend"),
+        ({"backend": "cuda"}, "new.tsv", "unknown backend"),
     ],
 )
 def test_predict__bad_options(place: Path, tmp_path: Path, options: dict, out: str, message: str):

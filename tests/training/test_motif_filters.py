@@ -156,14 +156,14 @@ def test_similarities__shifts_strands_and_nothing():
 
 
 @pytest.mark.parametrize(
-    ("network", "engine"), [("factorization_machine", "kernels"), ("motif_builder", "keras")]
+    ("network", "backend"), [("factorization_machine", "kernels"), ("motif_builder", "keras")]
 )
 def test_train__frozen_filters_keep_their_bits(
-    motifs: Path, store: Path, tmp_path: Path, network: str, engine: str
+    motifs: Path, store: Path, tmp_path: Path, network: str, backend: str
 ):
     config = config_of(motifs, network, motif_mode="frozen", average_decay=0.9, l2=1e-3, deviations_l2=None)
     before, _ = prepared(config, store)
-    run = train(store, config, tmp_path / "run", engine=engine)
+    run = train(store, config, tmp_path / "run", backend=backend)
     for old, new in zip(before.get_layer("filters").get_weights(), weights_of(run), strict=True):
         np.testing.assert_array_equal(old[..., :3], new[..., :3])
         assert (old[..., 3:] != new[..., 3:]).any()
@@ -198,7 +198,7 @@ def test_train__both_backends_agree(motifs: Path, store: Path, tmp_path: Path, n
     # Where several places have the same maximum, the backends choose other ones.
     config = config_of(motifs, network, motif_anchoring=0.1, l2=1e-3, pooling="average", epochs=1)
     by_kernels, by_keras = (
-        train(store, config, tmp_path / engine, engine=engine) for engine in ("kernels", "keras")
+        train(store, config, tmp_path / backend, backend=backend) for backend in ("kernels", "keras")
     )
     for mine, theirs in zip(weights_of(by_kernels), weights_of(by_keras), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
@@ -219,8 +219,8 @@ def test_penalties__are_of_distance_and_of_random_filters_and_have_a_gradient_in
     assert float(held.penalties()[0]) == pytest.approx(0.5 * 0.01 * 3 * 40, rel=1e-4)
     codes, labels = motif_windows()["codes"][:40], motif_windows()["labels"][:40]
     gradients = []
-    for engine in ("kernels", "keras"):
-        fast = accelerated(logits_model(model), engine)
+    for backend in ("kernels", "keras"):
+        fast = accelerated(logits_model(model), backend)
         with tf.GradientTape() as tape:
             predicted = fast.model(codes, training=True)
             loss = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(labels, tf.float32), predicted)

@@ -133,12 +133,12 @@ def test_train__stops_when_patience_is_over(store: Path, tmp_path: Path):
     assert run.result.best_epoch == 1
 
 
-@pytest.mark.parametrize("engine", ["tables", "keras"])
-def test_train__same_bits_twice(store: Path, tmp_path: Path, engine: str):
+@pytest.mark.parametrize("backend", ["tables", "keras"])
+def test_train__same_bits_twice(store: Path, tmp_path: Path, backend: str):
     chosen = config(network="factorization_machine", reverse_complement="augment")
-    a, b = (train(store, chosen, tmp_path / name, engine=engine) for name in "ab")
+    a, b = (train(store, chosen, tmp_path / name, backend=backend) for name in "ab")
     assert_same_result(a, b)
-    other = train(store, config(network="factorization_machine", seed=1), tmp_path / "c", engine=engine)
+    other = train(store, config(network="factorization_machine", seed=1), tmp_path / "c", backend=backend)
     assert not np.array_equal(weights(a)[0], weights(other)[0])
 
 
@@ -147,10 +147,10 @@ def test_train__tables_equal_keras(store: Path, tmp_path: Path):
         train(
             store,
             config(network="motif_builder", filter_width=None, l2=0.01),
-            tmp_path / engine,
-            engine=engine,
+            tmp_path / backend,
+            backend=backend,
         )
-        for engine in ("tables", "keras")
+        for backend in ("tables", "keras")
     )
     for mine, theirs in zip(weights(a), weights(b), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)

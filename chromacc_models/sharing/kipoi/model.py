@@ -48,7 +48,7 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
         safe mode: no code in it is run.
     sha256
         Checksum of the file; checked when given.
-    engine
+    backend
         How predictions are computed: see :func:`chromacc_models.scoring.open_scorer.open_scorer`.
         Kernels read base codes, so a batch that is not exactly one-hot goes through Keras.
 
@@ -74,9 +74,9 @@ class KipoiModel(ExpectationInFolder, BaseModel, GradientMixin, LayerActivationM
     #: Kipoi warns unless the dependencies in model.yaml name this.
     MODEL_PACKAGE = "chromacc"
 
-    def __init__(self, weights: str, sha256: str | None = None, engine: str = "auto") -> None:
+    def __init__(self, weights: str, sha256: str | None = None, backend: str = "auto") -> None:
         self._weights, self._sha256 = Path(weights), sha256
-        self._scorer = open_scorer(self._weights, sha256=sha256, backend=engine)
+        self._scorer = open_scorer(self._weights, sha256=sha256, backend=backend)
 
     @cached_property
     def model(self) -> keras.Model:
