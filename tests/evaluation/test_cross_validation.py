@@ -95,13 +95,20 @@ def test_cross_validate__bad_input(store: Path, in_turn: tuple[Run, ...], tmp_pa
 
 @pytest.mark.slow
 def test_cross_validate__processes_give_the_same_and_finished_folds_stay(
-    store: Path, in_turn: tuple[Run, ...], tmp_path: Path
+    store: Path,
+    in_turn: tuple[Run, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
 ):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     out = tmp_path / "folds"
     shutil.copytree(in_turn[0].folder.parent, out)
     shutil.rmtree(out / "fold-1")
     untouched = (out / "fold-0" / "model.keras").stat().st_mtime_ns
+    capfd.readouterr()
     runs = cross_validate(store, config(), out, workers=Engine(workers=2, processes=True)).runs
+    assert capfd.readouterr() == ("", "")  # nor does TensorFlow speak in the processes
     assert_same_weights(runs, in_turn)
     assert (out / "fold-0" / "model.keras").stat().st_mtime_ns == untouched
 
