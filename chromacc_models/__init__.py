@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chromacc_data.loader import BedLoader as KipoiLoader
     from chromacc_models.effects.base_effects import contributions, mutagenesis
     from chromacc_models.effects.hits_table import hits
+    from chromacc_models.effects.run_pairs import pairs
     from chromacc_models.effects.run_variants import variants
     from chromacc_models.evaluation.compare import compare
     from chromacc_models.evaluation.cross_validation import cross_validate
@@ -55,6 +56,7 @@ __all__ = [
     "motifs",
     "mutagenesis",
     "package",
+    "pairs",
     "plot_contributions",
     "plot_mutagenesis",
     "predict",
@@ -85,6 +87,7 @@ _get, __dir__ = lazy_names(
         "motifs": "chromacc_models.interpretation.run_motifs:run_motifs",
         "mutagenesis": "chromacc_models.effects.base_effects",
         "package": "chromacc_models.sharing.kipoi.package",
+        "pairs": "chromacc_models.effects.run_pairs",
         "plot_contributions": "chromacc_models.reporting.region_pictures",
         "plot_mutagenesis": "chromacc_models.reporting.region_pictures",
         "predict": "chromacc_models.scoring.predict",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from chromacc_data.console import CommandGroup, run
-from chromacc_models.commands.effects import contributions, hits, mutagenesis
+from chromacc_models.commands.effects import contributions, hits, mutagenesis, pairs
 from chromacc_models.commands.evaluation import compare, evaluate
 from chromacc_models.commands.experiments import reproduce
 from chromacc_models.commands.interpretation import interactions, motifs, report
@@ -36,6 +36,7 @@ for command in (
     mutagenesis,
     contributions,
     hits,
+    pairs,
     variants,
     package,
     check,

@@ -13,7 +13,7 @@ from chromacc_data.console import Command, Console, common_options, option
 from chromacc_data.engine import Engine
 from chromacc_models.commands.options import AT_LEAST_1
 
-__all__ = ["contributions", "hits", "mutagenesis"]
+__all__ = ["contributions", "hits", "mutagenesis", "pairs"]
 
 _CELL_TYPE = option(
     "Output", "--cell-type", "cell_types", multiple=True, help="Write only this cell type; repeatable."
@@ -31,6 +31,23 @@ _NAMES = option(
     type=FILE,
     help="Name filters by this motifs.tsv of `motifs --database` [default: the one next to the network].",
 )
+
+
+class _Site(click.ParamType):
+    """Positions of a window, FIRST-END."""
+
+    name = "site"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        first, _, end = value.partition("-")
+        if not (first.isdecimal() and end.isdecimal()):
+            self.fail(f"{value!r} is no range of positions, such as 120-140", param, ctx)
+        return int(first), int(end)
+
+
+_SITE = _Site()
 
 
 def _draws(command: Callable) -> Callable:
@@ -154,3 +171,36 @@ def hits(
     from chromacc_models.effects import hits_table
 
     _tell(console, hits_table.hits(model, regions, genome, out, **_running(console, options)))
+
+
+@click.command(cls=Command)
+@_out("NAME.zarr or .h5")
+@option(
+    "Input",
+    "--sites",
+    type=_SITE,
+    nargs=2,
+    metavar="FIRST-END FIRST-END",
+    help="Pair changes at these two ranges of positions of the window [default: all positions].",
+)
+@option("Output", "--plot", type=FILE, help="Draw the first region to this .png, .svg or .pdf.")
+@option(
+    "Output",
+    "--plot-regions",
+    type=AT_LEAST_1,
+    default=1,
+    show_default=True,
+    help="Draw this many regions, to NAME.1.png and so on.",
+)
+@_asks_regions
+def pairs(
+    console: Console, model: Path, regions: Path, genome: tuple[Path, ...], out: Path, **options: Any
+) -> None:
+    """Compute the interactions of every two base changes in REGIONS.
+
+    Each has two parts: cooperation, by the head of the network, and redundancy, by its pooling. Arguments are
+    those of `mutagenesis`.
+    """
+    from chromacc_models.effects import run_pairs
+
+    _tell(console, run_pairs.pairs(model, regions, genome, out, **_running(console, options)))

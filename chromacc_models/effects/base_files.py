@@ -7,7 +7,6 @@ value per base, and a folder ``.modisco`` what TF-MoDISco reads.
 from __future__ import annotations
 
 import csv
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -18,8 +17,6 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 import xarray as xr
-import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from chromacc_data.child import CHECK_THE_DISK, call_in_child
 from chromacc_data.errors import InputError
@@ -37,6 +34,7 @@ from chromacc_models.effects.base_arrays import (
     Quantity,
 )
 from chromacc_models.scoring.bigwig import write_bigwig
+from chromacc_models.scoring.dataset_files import write_hdf5, write_zarr
 
 __all__ = [
     "MODISCO",
@@ -185,29 +183,17 @@ def _dataset(result: BaseResult) -> xr.Dataset:
 
 
 def _write_hdf5(result: BaseResult, path: Path, _column: int) -> None:
-    chunks = min(result.chunk, result.values.shape[0])
-    options = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
-    encoding = {
-        result.quantity.name: {**options, "chunksizes": (chunks, *result.values.shape[1:])},
-        "reference": {**options, "chunksizes": (chunks, result.values.shape[1])},
-    }
-    _dataset(result).to_netcdf(path, engine="h5netcdf", encoding=encoding)
+    chunk = min(result.chunk, result.values.shape[0])
+    write_hdf5(_dataset(result), path, _chunks(result, chunk), level=1)
 
 
 def _write_zarr(result: BaseResult, path: Path, _column: int) -> None:
-    compressors = [BloscCodec(cname="zstd", shuffle="shuffle"), Crc32cCodec()]
-    encoding = {
-        result.quantity.name: {
-            "compressors": compressors,
-            "chunks": (result.chunk, *result.values.shape[1:]),
-        },
-        "reference": {"compressors": compressors, "chunks": (result.chunk, result.values.shape[1])},
-    }
-    _dataset(result).to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
-    with warnings.catch_warnings():
-        # Not in the Zarr v3 specification yet, but `xr.open_zarr` asks for it; readers may ignore it.
-        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
-        zarr.consolidate_metadata(path)
+    write_zarr(_dataset(result), path, _chunks(result, result.chunk))
+
+
+def _chunks(result: BaseResult, n_windows: int) -> dict[str, tuple[int, ...]]:
+    shape = result.values.shape
+    return {result.quantity.name: (n_windows, *shape[1:]), "reference": (n_windows, shape[1])}
 
 
 def _write_npz(result: BaseResult, path: Path, _column: int) -> None:

@@ -20,12 +20,12 @@ from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import BASES, N_CODE
 from chromacc_models.interpretation.logos import COLOURS as BASE_COLOURS
 
-__all__ = ["plot_contributions", "plot_mutagenesis"]
+__all__ = ["CLOSES_OPENS", "plot_contributions", "plot_mutagenesis"]
 
 #: Okabe and Ito: what opens, and what closes; told apart with any colour vision.
 _OPENS, _CLOSES = "#0072B2", "#D55E00"
 _GREY = "#888888"
-_MAP = LinearSegmentedColormap.from_list("closes_opens", (_CLOSES, "#FFFFFF", _OPENS))
+CLOSES_OPENS = LinearSegmentedColormap.from_list("closes_opens", (_CLOSES, "#FFFFFF", _OPENS))
 _STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6}
 
 #: Cell types and hits of each that are drawn at most.
@@ -149,7 +149,7 @@ def plot_mutagenesis(effects: xr.DataArray, hits: pd.DataFrame | None = None) ->
         _draw_letters(top, shown, lost[:, number])
         _label(top, cell_type)
         mesh = middle.pcolormesh(
-            edges, np.arange(5) - 0.5, values[:, :, number].T, cmap=_MAP, vmin=-largest, vmax=largest
+            edges, np.arange(5) - 0.5, values[:, :, number].T, cmap=CLOSES_OPENS, vmin=-largest, vmax=largest
         )
         mesh.set_rasterized(True)
         middle.plot(at[known], reference[known], ".", color="black", markersize=1.2, markeredgewidth=0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import StringIO
@@ -25,14 +24,13 @@ from chromacc_data.names import REGION_COLUMNS, column_names, file_names
 from chromacc_data.regions.intervals import PairKeys
 from chromacc_data.store import schema
 from chromacc_models.scoring.bigwig import write_bigwig
+from chromacc_models.scoring.dataset_files import write_hdf5, write_zarr
 
 if TYPE_CHECKING:
     import dask.array as da
     import xarray as xr
-    import zarr
-    from zarr import codecs as zarr_codecs
 else:
-    da, xr, zarr, zarr_codecs = map(lazy_module, ("dask.array", "xarray", "zarr", "zarr.codecs"))
+    da, xr = map(lazy_module, ("dask.array", "xarray"))
 
 __all__ = ["SUFFIXES", "Predictions", "mean_over_bases", "output_paths", "write_predictions", "write_tsv"]
 
@@ -297,20 +295,12 @@ def _dataset(predictions: Predictions) -> xr.Dataset:
 
 
 def _write_hdf5(predictions: Predictions, path: Path, _column: int) -> None:
-    ds = _dataset(predictions)
     chunks = (min(_BLOCK, len(predictions.regions)), len(predictions.cell_types))
-    encoding = {PREDICTION: {"zlib": True, "shuffle": True, "fletcher32": True, "chunksizes": chunks}}
-    ds.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+    write_hdf5(_dataset(predictions), path, {PREDICTION: chunks}, level=4)
 
 
 def _write_zarr(predictions: Predictions, path: Path, _column: int) -> None:
-    compressors = [zarr_codecs.BloscCodec(cname="zstd", shuffle="shuffle"), zarr_codecs.Crc32cCodec()]
-    encoding = {PREDICTION: {"compressors": compressors}}
-    _dataset(predictions).to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
-    with warnings.catch_warnings():
-        # Not in the Zarr v3 specification yet, but `xr.open_zarr` asks for it; readers may ignore it.
-        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
-        zarr.consolidate_metadata(path)
+    write_zarr(_dataset(predictions), path, {PREDICTION: None})
 
 
 def _require_pyarrow(path: Path) -> object:

@@ -93,7 +93,7 @@ def test_score__cell_type_of_one_class_has_none():
     assert np.isnan([found.cell_types[i].auroc for i in (0, 2)]).all()
     assert found.n_undefined == 2
     assert found.mean_auroc == found.cell_types[1].auroc
-    assert "2 cell types are open everywhere or nowhere" in str(found)
+    assert "2 cell types have no score: all windows open, or all closed" in str(found)
     assert np.isnan(score(labels[:, :1], predictions[:, :1], ("never",)).mean_auprc)
 
 
