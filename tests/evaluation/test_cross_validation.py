@@ -117,6 +117,8 @@ def test_cross_validate__processes_give_the_same_and_finished_folds_stay(
 def test_cross_validate__a_cluster_gives_the_same(
     store: Path, in_turn: tuple[Run, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    shutil.copytree(in_turn[0].folder.parent, tmp_path / "folds")
+    shutil.rmtree(tmp_path / "folds" / "fold-2")
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster:
         monkeypatch.chdir(tmp_path)  # workers have another working folder
         relative = Path(os.path.relpath(store))
