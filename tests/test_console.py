@@ -77,7 +77,7 @@ def test_help__an_old_name_works_and_is_not_shown():
 def test_backend__old_names(arguments: list[str]):
     command = models_cli.main_group.commands["train"]
     context = command.make_context("train", ["a.zarr", "-o", "run", *arguments])
-    assert context.params["engine"] == "kernels"
+    assert context.params["backend"] == "kernels"
     assert "tables" not in _help(command, models_cli.main_group)
 
 

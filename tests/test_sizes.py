@@ -68,7 +68,7 @@ def test_build__chunk_that_a_store_cannot_hold(tmp_path: Path):
         sizes.require_room(load_recipe(recipe), tmp_path / "a.zarr")
     most = int(caught.value.remedy.split()[1])
     recipe.write_text(text.replace("chunk: 64", f"chunk: {most}"))
-    assert sizes.estimate(load_recipe(recipe), 100_000).chunk <= sizes.LARGEST_CHUNK
+    assert sizes.estimate(load_recipe(recipe), 100_000).chunk <= schema.LARGEST_CHUNK
 
 
 @pytest.mark.parametrize(("disk", "memory"), [(2_000, 10**12), (10**12, 10_000)])

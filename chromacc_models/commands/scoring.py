@@ -126,10 +126,10 @@ def tracks(
     processes: bool,
     scheduler: str | None,
 ) -> None:
-    """Predict along whole chromosomes with MODEL: a bigWig per cell type.
+    """Predict along whole chromosomes with MODEL.
 
-    MODEL is a model folder, a run folder or a .keras file; GENOME is one FASTA file or several. Safe to
-    interrupt: run the same command again to resume.
+    Writes a bigWig for each cell type. MODEL is a model folder, a run folder or a .keras file; GENOME is one
+    FASTA file or several. Safe to interrupt: run the same command again to resume.
     """
     from chromacc_models.scoring import tracks as tracking
 

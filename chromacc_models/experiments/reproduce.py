@@ -34,9 +34,9 @@ from chromacc_models.training.run import lock_folder
 __all__ = ["Reproduction", "chosen_experiments", "reproduce"]
 
 #: What `quick` makes of an arm: enough to go through the code, not to learn anything.
-_QUICK_WINDOWS = 1500
+_QUICK_WINDOWS = 900
 _QUICK_RUNS = 2
-_QUICK_OPTIONS = {"epochs": 2, "batch_size": 256}
+_QUICK_OPTIONS = {"epochs": 1, "batch_size": 256}
 _QUICK_FILTERS = 6
 _QUICK_REAL_RECIPE = "hg19-dnase-6"
 

@@ -165,7 +165,7 @@ def test_match_motifs__counts_of_one_site_are_shrunk(database: list[Motif]):
 def test_match_motifs__few_targets_are_said(database: list[Motif], caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING, logger="chromacc"):
         match_motifs(database[:1], database[:10])
-    assert "10 targets are few" in caplog.text
+    assert "only 10 targets" in caplog.text
     with pytest.raises(ValueError, match="0 queries and 60 targets"):
         match_motifs([], database)
 
