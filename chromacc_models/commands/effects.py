@@ -116,7 +116,7 @@ def _tell(console: Console, written: list[Path]) -> None:
 def mutagenesis(
     console: Console, model: Path, regions: Path, genome: tuple[Path, ...], out: Path, **options: Any
 ) -> None:
-    """Compute the effect of every base change in REGIONS on MODEL's logits.
+    """Compute the effect of every base change in REGIONS.
 
     MODEL is a model folder, a run folder or a .keras file; REGIONS is a BED file, or - for standard input;
     GENOME is one FASTA file or several. Effects of the interpretable networks are exact.
@@ -164,7 +164,7 @@ def contributions(
 def hits(
     console: Console, model: Path, regions: Path, genome: tuple[Path, ...], out: Path, **options: Any
 ) -> None:
-    """List the motif instances in REGIONS that MODEL's logits are made of.
+    """List the motif instances that MODEL finds in REGIONS.
 
     A region's hits, the rest and the bias add up to its logit. Arguments are those of `mutagenesis`.
     """
@@ -196,7 +196,7 @@ def hits(
 def pairs(
     console: Console, model: Path, regions: Path, genome: tuple[Path, ...], out: Path, **options: Any
 ) -> None:
-    """Compute the interactions of every two base changes in REGIONS.
+    """Compute the interactions of base changes in REGIONS.
 
     Each has two parts: cooperation, by the head of the network, and redundancy, by its pooling. Arguments are
     those of `mutagenesis`.
