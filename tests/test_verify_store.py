@@ -94,7 +94,7 @@ def test_verify__other_names(built: Path):
     group = zarr.open_group(built, mode="r+")
     group["cell_type"][:] = group["cell_type"][:][::-1]
     reseal(built)
-    with pytest.raises(CheckError, match="other cell types"):
+    with pytest.raises(CheckError, match="different cell types"):
         verify(built)
 
 
@@ -102,7 +102,7 @@ def test_verify__other_genome_on_record(built: Path):
     attrs = zarr.open_group(built, mode="r+").attrs
     attrs["genome"] = json.dumps(json.loads(attrs["genome"]) | {"assembly": "another"})
     reseal(built)
-    with pytest.raises(CheckError, match="other genome"):
+    with pytest.raises(CheckError, match="different genome"):
         verify(built)
 
 

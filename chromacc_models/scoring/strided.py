@@ -45,7 +45,7 @@ class StridedScorer:
     >>> scorer = Scorer(4, slice(0, 4), (0, 0), front_end, kernel, np.zeros(1, np.float32), head)
     >>> codes = np.array([0, 1, 2, 3, 0, 0, 1, 0], np.uint8)  # ACGTAACA
     >>> StridedScorer(scorer, 2).logits(codes).ravel().tolist()
-    [2.0, 1.0, 1.0]
+    [2.0, 0.0, 1.0]
     """
 
     def __init__(self, scorer: Scorer, stride: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import kipoi
@@ -183,6 +184,15 @@ def test_prepare_batch__keeps_what_was_asked_for(options: dict, keys: set):
     given = batch(0, 2)
     assert set(prepare_batch(given, predictions(0, 2), **options)) == keys
     assert set(given) == {"inputs", "metadata"}
+
+
+def test_default_arguments__a_number_is_no_open_file(tmp_path: Path):
+    path = tmp_path / "default.bed"
+    with path.open("w") as file:
+        given = {"length": file.fileno(), "file": str(path), "text": "pad", "yes": True, "none": None}
+        args = {name: SimpleNamespace(default=value) for name, value in given.items()}
+        found = kipoi.model.download_default_args(args, str(tmp_path))
+    assert found == {name: value for name, value in given.items() if name != "none"}
 
 
 def test_fixes__leave_another_version_alone(monkeypatch: pytest.MonkeyPatch):

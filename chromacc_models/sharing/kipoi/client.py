@@ -4,10 +4,10 @@ from chromacc_data.files import writable_home
 
 with writable_home():
     import kipoi
-    from kipoi import writers
+    from kipoi import data, model, writers
     from kipoi.cli import main as commands
     from kipoi.model import BaseModel, GradientMixin, LayerActivationMixin
-    from kipoi.specs import DataLoaderDescription, MetadataType
+    from kipoi.specs import DataLoaderDescription, MetadataType, download_default_args
 
 __all__ = [
     "BaseModel",
@@ -16,6 +16,9 @@ __all__ = [
     "LayerActivationMixin",
     "MetadataType",
     "commands",
+    "data",
+    "download_default_args",
     "kipoi",
+    "model",
     "writers",
 ]

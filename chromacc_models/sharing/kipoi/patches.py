@@ -22,6 +22,8 @@ every ``-o x.tsv``
 a table of 32 rows at a time is most of a prediction     :class:`_BufferedWriter` writes 10,000 rows at a time
 ``test: {expect: file}``: read relative to the working   :class:`ExpectationInFolder`, a base class of our
 directory                                                model
+a default of 600, such as ``window_length``, is taken    :func:`default_arguments`
+for a path: "expected str" while file 600 is open
 ``get-example``: copies only files with a url            :func:`folder_loader`, the loader class of a folder
 bad input ends in a page of traceback and exit code 1    :func:`_print_input_errors`
 ======================================================== ====================================================
@@ -45,8 +47,20 @@ from kipoi_utils.data_utils import flatten_batch
 from kipoi_utils.external.flatten_json import flatten
 
 from chromacc_data.errors import InputError
-from chromacc_models.sharing.kipoi.client import DataLoaderDescription, MetadataType, kipoi, writers
+from chromacc_models.sharing.kipoi.client import (
+    DataLoaderDescription,
+    MetadataType,
+    download_default_args,
+    kipoi,
+    writers,
+)
 from chromacc_models.sharing.kipoi.client import commands as kipoi_commands
+from chromacc_models.sharing.kipoi.client import (
+    data as kipoi_data,
+)
+from chromacc_models.sharing.kipoi.client import (
+    model as kipoi_model,
+)
 
 __all__ = [
     "BedBatchWriter",
@@ -54,6 +68,7 @@ __all__ = [
     "ParquetBatchWriter",
     "TsvBatchWriter",
     "ZarrBatchWriter",
+    "default_arguments",
     "folder_loader",
     "get_writer",
     "prepare_batch",
@@ -351,6 +366,17 @@ def folder_loader(folder: Path) -> type:
     return Loader._add_description_factory(DataLoaderDescription.load(str(description)))
 
 
+def default_arguments(args: Mapping[str, Any], output_dir: str) -> dict[str, Any]:
+    """Default values of a loader's arguments, files among them fetched.
+
+    Replaces ``kipoi.specs.download_default_args``, which asks ``os.path.exists`` of every value: of a number,
+    that says whether the process has a file of this number open.
+    """
+    numbers = {name: arg.default for name, arg in args.items() if isinstance(arg.default, int)}
+    others = {name: arg for name, arg in args.items() if name not in numbers}
+    return {**numbers, **download_default_args(others, output_dir)}
+
+
 def _natural(name: str) -> list[tuple[int, str | int]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
 
@@ -389,6 +415,7 @@ def _apply_fixes() -> None:
     writers.get_writer = get_writer
     writers.FILE_SUFFIX_MAP.update(_WRITERS)
     kipoi_commands.prepare_batch = prepare_batch
+    kipoi_model.download_default_args = kipoi_data.download_default_args = default_arguments
     _print_input_errors()
 
 
