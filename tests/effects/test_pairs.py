@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,10 +83,10 @@ def test_of_window__is_symmetric():
         assert array.any()
 
 
-@pytest.mark.parametrize("pooling", ["average"])
-def test_of_window__sites_far_apart_do_not_interact_under_an_average(pooling: str):
+def test_of_window__sites_far_apart_do_not_interact_under_an_average():
     """What is added up has no redundancy where no place sees both changes."""
     codes = np.random.default_rng(2).integers(0, 4, LENGTH).astype(np.uint8)
-    found = PairEffects(make_scorer(pooling=pooling)).of_window(codes, range(0, 2), range(8, 12))
-    np.testing.assert_allclose(found.redundancy, 0, atol=1e-6)
-    assert np.abs(found.cooperation).max() > 1e-3
+    found = PairEffects(make_scorer(pooling="average")).of_window(codes, range(0, 2), range(8, 12))
+    largest = np.abs(found.cooperation).max()
+    assert largest > 1e-3
+    np.testing.assert_allclose(found.redundancy, 0, atol=1e-5 * max(1, largest))
