@@ -69,7 +69,8 @@ def resumable_folder(out: Path, key: str) -> Iterator[Path]:
 
     It is removed when all went well, or when nothing was finished.
     """
-    with hold_working_folder(out) as folder:
+    # Workers of a cluster have other working folders.
+    with hold_working_folder(out.absolute()) as folder:
         recover(out)
         mark = folder / "key"
         if not mark.is_file() or mark.read_text() != key:

@@ -132,7 +132,8 @@ def tracks(
     )
     with resumable_folder(out, job.key(columns)) as folder:
         require_writable(paths, overwrite=overwrite)  # again: another process may have written them
-        rows = max(1, min(_PART_VALUES // len(names), _PART_BASES // stride))
+        # What is computed has all cell types.
+        rows = max(1, min(_PART_VALUES // job.scorer().n_cell_types, _PART_BASES // stride))
         parts = Parts(folder / "parts", len(bins), rows, ".npy")
         _make_parts(job, parts, columns, engine, show=show_progress)
         with disk_errors(out):

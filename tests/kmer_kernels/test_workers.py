@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from chromacc_models.kmer_kernels import workers
-from chromacc_models.kmer_kernels.workers import Workspace, Workspaces, in_parallel, runs_of
+from chromacc_models.kmer_kernels.workers import Workspace, Workspaces, in_parallel, one_blas_thread, runs_of
 
 
 @given(st.integers(0, 10_000), st.integers(1, 100))
@@ -70,3 +71,15 @@ def test_workspace__knows_what_arrays_were_made_of():
     assert not space.is_made_of("product", a, b)
     a[1] = 7  # a variable that is trained in place
     assert not space.is_made_of("sum", a, b)
+
+
+def test_one_blas_thread__until_the_last_one_leaves():
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    before = threads()
+    with one_blas_thread:
+        with one_blas_thread:
+            assert threads() == {1}
+        assert threads() == {1}
+    assert threads() == before

@@ -17,7 +17,15 @@ LEFT_BY_READING = (".fai", ".gzi")
 
 _STORE = ("store.zarr",)
 _TRAIN = ("--config", "train.yaml", "--set", "epochs=4")
+_TRACKS = ("chromacc-models", "tracks", "model", "genome.fa", "--stride", "10")
+_VARIANTS = ("chromacc-models", "variants", "model", "variants.vcf", "genome.fa", "-o")
 _PREDICT = ("chromacc-models", "predict", "model", "regions.bed", "genome.fa", "-o")
+
+
+def _ask(name: str) -> tuple[str, ...]:
+    """A command that asks the model about the bases of regions, up to its output."""
+    return ("chromacc-models", name, "model", "regions.bed", "genome.fa", "-o")
+
 
 COMMANDS: tuple[Command, ...] = (
     Command("build", ("chromacc-data", "build", "recipe.yaml", "-o", "OUT.zarr"), "OUT.zarr", PEAKS),
@@ -62,6 +70,27 @@ COMMANDS: tuple[Command, ...] = (
     *(
         Command(f"predict, {suffix}", (*_PREDICT, f"OUT.{suffix}"), f"OUT.{suffix}", MODEL, networks=True)
         for suffix in ("tsv", "h5", "zarr", "parquet")
+    ),
+    Command("tracks", (*_TRACKS, "-o", "OUT"), "OUT", MODEL, networks=True),
+    *(
+        Command(f"{name}, {suffix}", (*_ask(name), f"OUT.{suffix}"), f"OUT.{suffix}", MODEL, networks=True)
+        for name, suffix in (
+            ("mutagenesis", "zarr"),
+            ("mutagenesis", "h5"),
+            ("contributions", "npz"),
+            ("hits", "tsv"),
+            ("pairs", "zarr"),
+        )
+    ),
+    *(
+        Command(
+            f"variants, {suffix}",
+            (*_VARIANTS, f"OUT.{suffix}"),
+            f"OUT.{suffix}",
+            (*MODEL, "variants.vcf"),
+            networks=True,
+        )
+        for suffix in ("tsv", "vcf.gz", "zarr")
     ),
     Command("predict, bigWig", (*_PREDICT, "OUT.bw", "--cell-type", "liver"), "OUT.bw", MODEL, networks=True),
     Command(

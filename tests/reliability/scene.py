@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyBigWig
+import pyfaidx
 from Bio import bgzf
 
 from chromacc_data.motifs.files import write_motifs
@@ -144,6 +145,7 @@ def _write_inputs(folder: Path) -> None:
     (folder / "fixed.yaml").write_text(f"name: small\ntitle: Fixed windows\n{GENOME}{FIXED}")
     (folder / "train.yaml").write_text(TRAIN)
     _write_intervals(folder)
+    _write_variants(folder)
     _write_motif_files(folder)
     _compress_genome(folder)
     rng = np.random.default_rng(1)
@@ -185,6 +187,18 @@ def _write_intervals(folder: Path) -> None:
         for row in signal:
             chrom, start, end, value = row.split("\t")
             file.addEntries([chrom], [int(start)], ends=[int(end)], values=[float(value)])
+
+
+def _write_variants(folder: Path) -> None:
+    """Base changes, an insertion, a deletion, and a REF that the genome does not have there."""
+    header = "##fileformat=VCFv4.2\n##contig=<ID=chr1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    bases = pyfaidx.Fasta(str(folder / "genome.fa"), build_index=False)["chr1"]
+    rows = []
+    for position in range(100, 8000, 40):
+        ref = str(bases[position - 1]).upper()
+        alt = {"A": "G", "C": "CTT", "G": "A,T"}.get(ref, "C")
+        rows.append(f"chr1\t{position}\tv{position}\t{ref}\t{alt}\t.\t.\t.\n")
+    (folder / "variants.vcf").write_text(header + "".join(rows))
 
 
 def _write_motif_files(folder: Path) -> None:
