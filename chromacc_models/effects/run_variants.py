@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -135,7 +136,10 @@ def variants(
         require_disk(out, 2 * rows, what=f"{plan.n_alleles:,} alleles")
         _score_all(job, parts, plan, engine, show_progress=show_progress)
         scored = ScoredVariants(parts, plan, columns, vcf, _attributes(job, vcf))
-        written = write_variants(scored, parts.folder / out.name)
+        finished = parts.folder / "finished"
+        shutil.rmtree(finished, ignore_errors=True)  # of a run that ended while it wrote
+        finished.mkdir()
+        written = write_variants(scored, finished / out.name)
         _say_counts(scored)
         for path in written:
             publish(path, out.with_name(path.name), overwrite=overwrite)

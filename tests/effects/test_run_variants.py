@@ -22,6 +22,7 @@ from chromacc_data.engine import Engine
 from chromacc_data.errors import InputError
 from chromacc_data.sequences.encoding import encode
 from chromacc_data.sequences.genome import Genome
+from chromacc_models.effects import run_variants
 from chromacc_models.effects.run_variants import variants
 from chromacc_models.effects.variant_files import SUFFIXES
 from chromacc_models.effects.variant_table import QUANTITIES
@@ -300,6 +301,23 @@ def test_variants__killed_at_every_part(place: Path, tmp_path: Path):
     assert kills >= 2
     assert out.read_bytes() == expected
     assert not out.with_name(f"{out.name}.partial").exists()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_variants__stopped_when_all_was_written(
+    place: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+):
+    def stop(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / f"a{suffix}"
+    with monkeypatch.context() as patch:
+        patch.setattr(run_variants, "publish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(place, out)
+    assert not out.exists()
+    assert run(place, out)[0] == out
+    assert {path.name for path in tmp_path.iterdir()} <= {out.name, f"{out.name}.tbi"}
 
 
 def test_variants__does_not_resume_with_other_options(

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pyBigWig
-import pyfaidx
 from Bio import bgzf
 
 from chromacc_data.motifs.files import write_motifs
 from chromacc_data.motifs.motif import Motif
+from chromacc_data.sequences.encoding import decode
+from chromacc_data.sequences.genome import Genome
 from tests import ROOT
 from tests.simulated import MOTIFS
 from tests.small import LENGTHS, RECIPE, write_small_dataset
@@ -192,10 +193,11 @@ def _write_intervals(folder: Path) -> None:
 def _write_variants(folder: Path) -> None:
     """Base changes, an insertion, a deletion, and a REF that the genome does not have there."""
     header = "##fileformat=VCFv4.2\n##contig=<ID=chr1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-    bases = pyfaidx.Fasta(str(folder / "genome.fa"), build_index=False)["chr1"]
+    positions = np.arange(100, 8000, 40)
+    genome = Genome.open(folder / "genome.fa")
+    bases = decode(genome.windows(np.zeros(len(positions), int), positions - 1, 1)[:, 0])
     rows = []
-    for position in range(100, 8000, 40):
-        ref = str(bases[position - 1]).upper()
+    for position, ref in zip(positions.tolist(), bases, strict=True):
         alt = {"A": "G", "C": "CTT", "G": "A,T"}.get(ref, "C")
         rows.append(f"chr1\t{position}\tv{position}\t{ref}\t{alt}\t.\t.\t.\n")
     (folder / "variants.vcf").write_text(header + "".join(rows))
